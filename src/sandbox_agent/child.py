@@ -1,0 +1,233 @@
+"""The child: one confined interpreter that runs one execution, as ``python main.py`` would, and dies.
+
+It is forked before there is anything to run, confines itself, touches the pages that every run touches, says so, and
+waits for its payload. From the first byte of the payload on, everything in this process belongs to the run.
+"""
+
+from __future__ import annotations
+
+import ast
+import atexit
+import errno
+import io
+import json
+import linecache
+import os
+import resource
+import sys
+import threading
+import traceback
+import types
+from typing import Any, NoReturn
+
+from sandbox_agent import confinement, wording
+from sandbox_agent.confinement import Confinement
+from sandbox_agent.policy import Policy, Problem, check
+
+STDIN, STDOUT, STDERR, PAYLOAD, READY, REPORT, HINT = range(7)
+"""The descriptors of a child, in the order `main` takes them."""
+
+FILENAME = "main.py"
+
+HINT_EXCEPTION, HINT_MEMORY, HINT_DISK, HINT_PROCESSES = 1, 2, 3, 4
+"""How many bytes a child leaves in its hint pipe. The supervisor counts them and never reads them; a program that forges
+them can only change which kind of ``error`` its own failure is called."""
+
+CONFINEMENT_FAILED = 70
+
+_leader = 0
+"""The pid of the run's first process, known to what it forks as well."""
+
+_WARM_UP = "import sys\ndef f(x, *a, **k):\n    return [f'{y!r}' for y in a if x]\ntry:\n    print(f(1), end='')\nexcept ValueError as e:\n    raise\n"
+
+
+def main(state: Confinement, descriptors: list[int], policy: Policy, supervisor: int) -> NoReturn:
+    """Become a confined child; never returns."""
+    try:
+        landlock_fd = confinement.arrange(descriptors, state.landlock_fd)
+        try:
+            confinement.confine(state, landlock_fd, supervisor)
+            _warm_up(policy)
+        except BaseException as error:
+            os.write(READY, f"{type(error).__name__}: {error}".encode())
+            raise
+    except BaseException:
+        os._exit(CONFINEMENT_FAILED)
+    os.write(READY, b"\0")
+    os.close(READY)
+    _serve(policy)
+
+
+def _warm_up(policy: Policy) -> None:
+    """Touch what every run touches, so that its copy-on-write faults are paid before there is a request."""
+    tree = ast.parse(_WARM_UP, FILENAME)
+    check(tree, policy)
+    exec(compile(tree, "warm-up", "exec", dont_inherit=True), {"print": lambda *a, **k: None})
+    json.loads('{"code": "", "args": [], "policy": true}')
+
+
+def _serve(policy: Policy) -> NoReturn:
+    global _leader
+    _leader = os.getpid()
+    request = json.loads(_read_all(PAYLOAD))
+    os.close(PAYLOAD)
+    code = _prepare(request, policy)
+    if request.get("cpu"):
+        seconds = max(1, int(request["cpu"]))
+        hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+        resource.setrlimit(resource.RLIMIT_CPU, (min(seconds, hard), min(seconds + 1, hard)))
+    module = _main_module(request["code"], request["args"])
+    del request
+    os.close(REPORT)  # before the first instruction of the program, which could forge a report
+    _open_streams()
+    status = _run(code, module)
+    os._exit(_finish(status))
+
+
+def _read_all(fd: int) -> bytes:
+    pieces = []
+    while piece := os.read(fd, 1 << 16):
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _prepare(request: dict[str, Any], policy: Policy) -> types.CodeType:
+    """Check and compile the source; on a problem, or when only a check was asked for, report and exit."""
+    source = request["code"]
+    try:
+        # a str, never bytes: an encoding cookie must not make the compiler read another text than the checker
+        tree = ast.parse(source, FILENAME)
+        problems = check(tree, policy) if request["policy"] else []
+        if problems:
+            _report("policy", problems)
+        code = compile(tree, FILENAME, "exec", dont_inherit=True, optimize=0)
+    except SyntaxError as error:
+        _report("syntax", [Problem(error.lineno or 1, (error.offset or 1), _syntax_text(error))])
+    except (ValueError, RecursionError, MemoryError, OverflowError) as error:
+        _report("syntax", [Problem(1, 1, wording.uncompilable(error))])
+    if request["check"]:
+        _report("", [])
+    return code  # type: ignore[no-any-return]
+
+
+def _syntax_text(error: SyntaxError) -> str:
+    return "".join(traceback.format_exception_only(error)).rstrip("\n")
+
+
+def _report(reason: str, problems: list[Problem]) -> NoReturn:
+    report = {"reason": reason, "problems": [problem._asdict() for problem in problems]}
+    data = memoryview(json.dumps(report).encode())
+    while data:
+        data = data[os.write(REPORT, data) :]
+    os._exit(1 if reason else 0)
+
+
+def _main_module(source: str, arguments: list[str]) -> types.ModuleType:
+    """Make ``__main__`` and the world around it look as ``python main.py ARGS`` in the box would."""
+    module = types.ModuleType("__main__")
+    module.__file__ = FILENAME
+    module.__dict__["__builtins__"] = sys.modules["builtins"]
+    sys.modules["__main__"] = module
+    sys.argv = [FILENAME, *arguments]
+    sys.path[0] = os.getcwd()
+    lines = [line + "\n" for line in source.splitlines()]
+    linecache.cache[FILENAME] = (len(source), None, lines, FILENAME)  # tracebacks quote it
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed()  # the standard library's generator reseeds itself after a fork
+    return module
+
+
+def _open_streams() -> None:
+    """Fresh text streams. Written through, so that what was printed before a kill is never lost."""
+    sys.stdin = sys.__stdin__ = open(STDIN, encoding="utf-8", errors="replace")  # type: ignore[misc]  # Final in typeshed
+    out = open(STDOUT, "wb", buffering=0)
+    err = open(STDERR, "wb", buffering=0)
+    # open() refuses unbuffered text; TextIOWrapper over the raw file with write_through is what `python -u` makes
+    sys.stdout = sys.__stdout__ = io.TextIOWrapper(out, "utf-8", "surrogateescape", write_through=True)  # type: ignore
+    sys.stderr = sys.__stderr__ = io.TextIOWrapper(err, "utf-8", "backslashreplace", write_through=True)  # type: ignore
+
+
+def _run(code: types.CodeType, module: types.ModuleType) -> int:
+    """Run the program to the end of its main thread; return its exit status so far."""
+    threading.excepthook = _thread_excepthook
+    try:
+        exec(code, module.__dict__)
+    except SystemExit as stop:
+        return _exit_status(stop)
+    except BaseException as error:
+        return _uncaught(error)
+    return 0
+
+
+def _exit_status(stop: SystemExit) -> int:
+    if stop.code is None:
+        return 0
+    if isinstance(stop.code, int):
+        return stop.code & 0xFF
+    print(stop.code, file=sys.stderr)
+    return 1
+
+
+def _uncaught(error: BaseException) -> int:
+    _hint(error)
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    error = error.with_traceback(trace)
+    if sys.excepthook is not sys.__excepthook__:
+        sys.excepthook(type(error), error, trace)
+    else:
+        _print_exception(error)
+    return 1
+
+
+def _print_exception(error: BaseException) -> None:
+    # not sys.__excepthook__, which looks for the source in a file; this one finds it in linecache
+    traceback.print_exception(type(error), error, error.__traceback__, file=sys.stderr)
+
+
+def _thread_excepthook(arguments: Any) -> None:
+    if arguments.exc_type is SystemExit or arguments.exc_value is None:
+        return
+    name = arguments.thread.name if arguments.thread is not None else "?"
+    print(f"Exception in thread {name}:", file=sys.stderr)
+    _print_exception(arguments.exc_value)
+
+
+def _hint(error: BaseException) -> None:
+    """Leave as many bytes as the kind of the exception has; only the run's first process has a say."""
+    if isinstance(error, MemoryError):
+        kind = HINT_MEMORY
+    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        kind = HINT_DISK
+    elif isinstance(error, BlockingIOError) and error.errno == errno.EAGAIN:
+        kind = HINT_PROCESSES
+    elif isinstance(error, RuntimeError) and "can't start new thread" in str(error):
+        kind = HINT_PROCESSES
+    else:
+        kind = HINT_EXCEPTION
+    if os.getpid() == _leader:
+        try:
+            os.write(HINT, bytes(kind))
+        except OSError:
+            pass  # the program closed it; it loses nothing but the name of its failure
+
+
+def _finish(status: int) -> int:
+    """What the interpreter does at the end: wait for threads, run atexit callbacks, flush."""
+    for step in (threading._shutdown, atexit._run_exitfuncs):  # type: ignore[attr-defined]  # as Py_FinalizeEx calls them
+        try:
+            step()
+        except SystemExit as stop:
+            status = _exit_status(stop)
+        except BaseException as error:
+            _print_exception(error)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (ValueError, AttributeError):
+            pass  # closed or replaced by the program
+        except OSError:
+            status = status or 120  # as CPython
+    return status

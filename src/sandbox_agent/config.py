@@ -1,0 +1,69 @@
+"""What a supervisor is told when it starts: one JSON object, its only argument. Nothing in it is secret."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+READABLE = (
+    "/usr",
+    "/lib",
+    "/lib64",
+    "/bin",
+    "/opt/sandbox",
+    "/opt/agent",
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/localtime",
+    "/etc/timezone",
+    "/etc/ld.so.cache",
+    "/etc/nsswitch.conf",
+    "/etc/mime.types",
+    "/etc/ssl/openssl.cnf",
+    "/etc/fonts",
+)
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A tmpfs that the supervisor mounts itself before it drops the right to (native engine only)."""
+
+    path: str
+    options: str
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """Bytes, seconds and counts. ``uid`` None: the child keeps the supervisor's (no separation)."""
+
+    uid: int | None = None
+    box: str = "/work"
+    writable: tuple[str, ...] = ("/work", "/tmp", "/dev/shm")
+    readable: tuple[str, ...] = READABLE
+    mounts: tuple[Mount, ...] = ()
+    data_bytes: int = 448 << 20
+    file_bytes: int = 64 << 20
+    open_files: int = 256
+    processes: int = 32
+    cpu_seconds: int = 60
+    preload: tuple[str, ...] = ()
+    policy: dict[str, Any] = field(default_factory=dict)
+    require_landlock: bool = True
+    layers_off: tuple[str, ...] = ()
+    """Layers that a test switches off to show that they matter; never set by the service."""
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> AgentConfig:
+        """Raise ``TypeError`` or ``ValueError`` on anything but what ``to_json`` writes."""
+        values = json.loads(text)
+        values["mounts"] = tuple(Mount(**mount) for mount in values.get("mounts", ()))
+        for name in ("writable", "readable", "preload", "layers_off"):
+            if name in values:
+                values[name] = tuple(values[name])
+        return cls(**values)

@@ -1,0 +1,97 @@
+"""The system calls that Python's standard library does not wrap, through ctypes; errors are ``OSError`` as usual."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from typing import Any
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+PR_SET_PDEATHSIG = 1
+PR_CAPBSET_DROP = 24
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_CLEAR_ALL = 4
+
+MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
+
+_CLOSE_RANGE = 436  # the same number on every architecture
+_SECCOMP = {"x86_64": 317, "aarch64": 277}[os.uname().machine]
+_CAPSET = {"x86_64": 126, "aarch64": 91}[os.uname().machine]
+LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
+_CAPABILITY_VERSION_3 = 0x20080522
+
+
+def syscall(number: int, *arguments: Any) -> int:
+    """Make a system call; integers are passed as C longs. Raises ``OSError``."""
+    converted = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
+    result: int = _libc.syscall(ctypes.c_long(number), *converted)
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return result
+
+
+_libc.syscall.restype = ctypes.c_long
+
+
+def prctl(option: int, argument: int = 0, third: int = 0) -> None:
+    """Call prctl(2); raises ``OSError``."""
+    longs = (ctypes.c_ulong(argument), ctypes.c_ulong(third), ctypes.c_ulong(0), ctypes.c_ulong(0))
+    if _libc.prctl(ctypes.c_int(option), *longs) < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def close_from(first: int) -> None:
+    """Close every descriptor from ``first`` on. Falls back to a loop where the kernel has no close_range (< 5.9)."""
+    try:
+        syscall(_CLOSE_RANGE, first, ctypes.c_uint(0xFFFFFFFF), 0)
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            raise
+        os.closerange(first, os.sysconf("SC_OPEN_MAX"))
+
+
+def load_seccomp(program: Any) -> None:
+    """Install a filter (SECCOMP_SET_MODE_FILTER) on this thread; it can never be taken off again."""
+    syscall(_SECCOMP, 1, 0, ctypes.byref(program))
+
+
+def mount_tmpfs(target: str, options: str) -> None:
+    """Mount a tmpfs, nosuid, nodev and noexec, on ``target``."""
+    flags = ctypes.c_ulong(MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    if _libc.mount(b"tmpfs", target.encode(), b"tmpfs", flags, options.encode()) < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), target)
+
+
+def keep_capabilities(mask: int) -> None:
+    """Reduce this process's permitted, effective and bounding capabilities to ``mask`` (bit n is capability n)."""
+    last = 63
+    for capability in range(last + 1):
+        if mask >> capability & 1:
+            continue
+        try:
+            prctl(PR_CAPBSET_DROP, capability)
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # past the last capability of this kernel
+                break
+            raise
+    _set_capabilities(mask)
+
+
+def drop_capabilities() -> None:
+    """Give up every capability; with no_new_privs and no exec to come, the bounding set has no say."""
+    _set_capabilities(0)
+
+
+def _set_capabilities(mask: int) -> None:
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    low, high = mask & 0xFFFFFFFF, mask >> 32
+    data = (ctypes.c_uint32 * 6)(low, low, 0, high, high, 0)
+    syscall(_CAPSET, ctypes.byref(header), ctypes.byref(data))

@@ -1,0 +1,126 @@
+"""The tables of the policy: which modules, names and attributes are refused, and the sentence that says why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_SYSTEM = "it reaches the operating system, and programs here run on their own"
+_PROCESSES = "it starts other programs, and there are none here"
+_IMPORTS = "it loads modules by another way than the import statement"
+_INTERNALS = "it reaches into Python's internals"
+_FILES = "it opens files, and programs here work with input() and print()"
+_CODE = "it runs text as code; write the code itself instead"
+_NATIVE = "it calls machine code directly"
+
+
+def _rules(*groups: tuple[str, str]) -> dict[str, str]:
+    return {name: reason for reason, names in groups for name in names.split()}
+
+
+MODULES = _rules(
+    (_SYSTEM, "os posix nt posixpath ntpath pwd grp resource fcntl"),
+    (_PROCESSES, "subprocess _posixsubprocess pty"),
+    (_IMPORTS, "importlib _imp _frozen_importlib _frozen_importlib_external imp pkgutil runpy zipimport"),
+    (_INTERNALS, "builtins __builtin__ code codeop pdb bdb _thread sandbox_agent __main__"),
+    (_FILES, "_io _pyio pathlib shutil tempfile fileinput linecache"),
+    (_CODE, "pickle _pickle marshal shelve dill"),
+    (_NATIVE, "ctypes _ctypes cffi mmap"),
+)
+"""Top-level modules whose import is refused, with everything below them."""
+
+NAMES = _rules(
+    (_CODE, "eval exec compile"),
+    (_FILES, "open"),
+    (_IMPORTS, "__import__ __loader__ __spec__"),
+    (_INTERNALS, "__builtins__ breakpoint"),
+)
+"""Built-in names that may not be mentioned."""
+
+ATTRIBUTES = _rules(
+    (
+        _INTERNALS,
+        "__subclasses__ __globals__ __builtins__ __bases__ __base__ __mro__ mro __code__ __closure__ __getattribute__ "
+        "__loader__ __spec__ __reduce__ __reduce_ex__ __self__ __wrapped__ func_globals f_globals f_locals f_builtins "
+        "f_back f_code tb_frame gi_frame gi_code cr_frame cr_code ag_frame ag_code co_code _getframe __import__",
+    ),
+    (_PROCESSES, "create_subprocess_exec create_subprocess_shell subprocess_exec subprocess_shell"),
+)
+"""Attributes that may not be read, on anything."""
+
+MODULE_ATTRIBUTES: Mapping[str, Mapping[str, str]] = {
+    "sys": _rules(
+        (_IMPORTS, "modules meta_path path_hooks path_importer_cache"),
+        (_INTERNALS, "_getframe _current_frames settrace setprofile"),
+    ),
+    "io": _rules((_FILES, "open open_code FileIO")),
+    "codecs": _rules((_FILES, "open StreamReaderWriter")),
+    "inspect": _rules((_INTERNALS, "currentframe stack trace getouterframes getinnerframes")),
+    "gc": _rules((_INTERNALS, "get_objects get_referrers get_referents")),
+    "types": _rules((_INTERNALS, "CodeType FunctionType")),
+}
+"""Attributes that may not be read on these modules."""
+
+DOORS = frozenset({"os", "posix", "subprocess", "importlib", "builtins", "ctypes", "pty"})
+"""Refused modules that may not be reached through another module that imported them either (``random._os``)."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What is refused: a name to the reason. An empty policy refuses nothing."""
+
+    modules: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    module_attributes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    @property
+    def empty(self) -> bool:
+        return not (self.modules or self.names or self.attributes or self.module_attributes)
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any]) -> Policy:
+        """Build a policy from a table as a TOML file or the service's settings hold it.
+
+        Keys, all optional: ``extends`` ("strict", the default, or "off"); ``allow`` (names of modules, built-ins or
+        attributes that the extended policy refuses); ``deny.modules``, ``deny.names``, ``deny.attributes`` (each a list
+        of names, or a table from name to the reason that the learner reads). Raises ``ValueError`` that names the key.
+        """
+        unknown = set(table) - {"extends", "allow", "deny"}
+        if unknown:
+            raise ValueError(f"policy: unknown key {min(unknown)!r} (known: extends, allow, deny)")
+        base = {"strict": STRICT, "off": OFF}.get(table.get("extends", "strict"))
+        if base is None:
+            raise ValueError('policy: extends must be "strict" or "off"')
+        allow = _names("allow", table.get("allow", []))
+        deny = table.get("deny", {})
+        if not isinstance(deny, Mapping) or set(deny) - {"modules", "names", "attributes"}:
+            raise ValueError("policy: deny must be a table with modules, names or attributes")
+        refusable = {*base.modules, *base.names, *base.attributes}
+        pointless = set(allow) - refusable
+        if pointless:
+            raise ValueError(f"policy: allow names {min(pointless)!r}, which is not refused")
+
+        def merged(own: Mapping[str, str], key: str) -> dict[str, str]:
+            kept = {name: reason for name, reason in own.items() if name not in allow}
+            return kept | _names(f"deny.{key}", deny.get(key, []))
+
+        return cls(
+            merged(base.modules, "modules"),
+            merged(base.names, "names"),
+            merged(base.attributes, "attributes"),
+            {} if base is OFF else base.module_attributes,
+        )
+
+
+def _names(key: str, value: object) -> dict[str, str]:
+    """Read a list of names, or a table from name to reason."""
+    table = value if isinstance(value, Mapping) else dict.fromkeys(value, "") if isinstance(value, list) else None
+    if table is None or not all(isinstance(k, str) and isinstance(v, str) for k, v in table.items()):
+        raise ValueError(f"policy: {key} must be a list of names, or a table of names and reasons")
+    return {name: reason or "this course does not allow it" for name, reason in table.items()}
+
+
+OFF = Policy()
+STRICT = Policy(MODULES, NAMES, ATTRIBUTES, MODULE_ATTRIBUTES)

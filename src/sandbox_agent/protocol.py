@@ -1,0 +1,200 @@
+"""The wire contract between the host and the supervisor inside a sandbox.
+
+Two byte streams, both of them frames. All integers are unsigned and big-endian.
+
+Host to supervisor, a *command*: a header of 20 bytes, then ``length`` bytes of body::
+
+    B type | B flags | H run | I length | I wall_ms | I cpu_ms | I output_bytes
+
+============ ======================================================================
+``RUN``      start the waiting child; the body is the payload below. ``run`` is the
+             number that every later frame about this execution carries. ``wall_ms``
+             and ``output_bytes`` are limits. Flag ``STDIN_OPEN``: stdin follows in
+             ``STDIN`` commands; without it the program reads end-of-file.
+``STDIN``    the body is the next piece of stdin; an empty one closes it.
+``CANCEL``   stop the run now.
+============ ======================================================================
+
+End-of-file on the command stream ends the supervisor and all that it started.
+
+Supervisor to host, an *event*: a header of 8 bytes, then ``length`` bytes of body::
+
+    B type | B flags | H run | I length
+
+============ ======================================================================
+``READY``    a confined child waits. The body is empty, or (the first time) a JSON
+             object that describes the sandbox.
+``STDOUT``   bytes the program wrote, at most ``MAX_BODY`` of them.
+``STDERR``   likewise.
+``REPORT``   a piece of the child's JSON report of why it did not start the program
+             (``policy`` or ``syntax``), or of a check.
+``RESULT``   the end of the run: a ``Outcome`` (fixed, binary). Nothing of this run
+             follows, and the next ``READY`` says that the sandbox is clean.
+``FATAL``    the sandbox can no longer be used; the body is a sentence for the log.
+============ ======================================================================
+
+The payload of ``RUN`` is JSON: ``{"code": str, "args": [str], "policy": bool, "check": bool, "cpu": seconds | null}``.
+Only the child reads it. The supervisor reads headers, never bodies: see ``supervisor.py``.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+COMMAND = struct.Struct(">BBHIIII")
+EVENT = struct.Struct(">BBHI")
+_OUTCOME = struct.Struct(">BBBBIQQQ")
+
+MAX_BODY = 1 << 20
+"""No event body is larger than this, in bytes; a larger one is a broken or hostile sandbox."""
+
+MAX_REPORT = 1 << 20
+"""All ``REPORT`` bodies of a run together are not larger than this, in bytes."""
+
+STDIN_OPEN = 1
+"""Flag of ``RUN``."""
+
+NO_SYSCALL = 0xFFFFFFFF
+
+
+class Command(IntEnum):
+    RUN = 1
+    STDIN = 2
+    CANCEL = 3
+
+
+class EventType(IntEnum):
+    READY = 1
+    STDOUT = 2
+    STDERR = 3
+    REPORT = 4
+    RESULT = 5
+    FATAL = 6
+
+
+class Cause(IntEnum):
+    """Why a run ended, as far as the supervisor can know without reading anything of the run's."""
+
+    COMPLETED = 0
+    EXCEPTION = 1
+    EXIT = 2
+    REPORTED = 3
+    SIGNAL = 4
+    MEMORY_LIMIT = 5
+    OUTPUT_LIMIT = 6
+    PROCESS_LIMIT = 7
+    DISK_LIMIT = 8
+    VIOLATION = 9
+    CANCELLED = 10
+    INTERNAL = 11
+    WALL_TIME = 12
+    CPU_TIME = 13
+
+
+class ProtocolError(Exception):
+    """The other side broke this contract; nothing it says later can be believed."""
+
+
+class CommandHeader(NamedTuple):
+    type: int
+    flags: int
+    run: int
+    length: int
+    wall_ms: int
+    cpu_ms: int
+    output_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The body of a ``RESULT``. Times in microseconds, memory in bytes; ``signal`` 0 means none."""
+
+    cause: Cause
+    exit_code: int = 0
+    signal: int = 0
+    truncated: bool = False
+    syscall: int = NO_SYSCALL
+    wall_us: int = 0
+    cpu_us: int = 0
+    memory: int = 0
+
+    def pack(self) -> bytes:
+        return _OUTCOME.pack(
+            self.cause,
+            self.exit_code,
+            self.signal,
+            self.truncated,
+            self.syscall,
+            self.wall_us,
+            self.cpu_us,
+            self.memory,
+        )
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Outcome:
+        """Raise ``ProtocolError`` unless ``body`` is exactly one well-formed outcome."""
+        try:
+            cause, exit_code, signal, truncated, syscall, wall_us, cpu_us, memory = _OUTCOME.unpack(body)
+            return cls(Cause(cause), exit_code, signal, bool(truncated), syscall, wall_us, cpu_us, memory)
+        except (struct.error, ValueError) as error:
+            raise ProtocolError(f"malformed result: {error}") from None
+
+
+class Event(NamedTuple):
+    type: EventType
+    run: int
+    body: bytes
+
+
+def command(
+    kind: Command,
+    run: int,
+    body: bytes = b"",
+    *,
+    flags: int = 0,
+    wall_ms: int = 0,
+    cpu_ms: int = 0,
+    output_bytes: int = 0,
+) -> bytes:
+    """Return one command frame; ``run`` must be in 0..65535 and the rest in 0..2**32-1."""
+    return COMMAND.pack(kind, flags, run, len(body), wall_ms, cpu_ms, output_bytes) + body
+
+
+def event(kind: EventType, run: int, body: bytes = b"") -> bytes:
+    """Return one event frame."""
+    return EVENT.pack(kind, 0, run, len(body)) + body
+
+
+class EventReader:
+    """Turns received bytes into events, whatever the pieces they arrive in (no I/O here).
+
+    It never holds more than one frame: ``MAX_BODY`` bytes and a header.
+    """
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Return the events that ``data`` completes; raise ``ProtocolError`` on anything else than frames."""
+        buffer = self._buffer
+        buffer += data
+        events: list[Event] = []
+        start = 0
+        while len(buffer) - start >= EVENT.size:
+            kind, _flags, run, length = EVENT.unpack_from(buffer, start)
+            if length > MAX_BODY:
+                raise ProtocolError(f"frame of {length} bytes")
+            try:
+                kind = EventType(kind)
+            except ValueError:
+                raise ProtocolError(f"unknown frame type {kind}") from None
+            end = start + EVENT.size + length
+            if len(buffer) < end:
+                break
+            events.append(Event(kind, run, bytes(buffer[start + EVENT.size : end])))
+            start = end
+        del buffer[:start]
+        return events
