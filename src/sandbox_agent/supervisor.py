@@ -330,8 +330,18 @@ def describe(missing: list[str]) -> dict[str, Any]:
         "no_new_privs": status.get("NoNewPrivs", ""),
         "seccomp": status.get("Seccomp", ""),
         "read_only_root": bool(os.statvfs("/").f_flag & os.ST_RDONLY),
+        "interfaces": _interfaces(),
         "not_preloaded": missing,
     }
+
+
+def _interfaces() -> list[str]:
+    """The network interfaces of this namespace; the first two lines of the file are headings."""
+    try:
+        with open("/proc/net/dev") as file:
+            return sorted(line.partition(":")[0].strip() for line in file.readlines()[2:])
+    except OSError:
+        return []
 
 
 def main(argument: str) -> int:

@@ -33,7 +33,7 @@ def wall_time(limit: float) -> str:
     return f"Execution exceeded {seconds(limit)} second timeout"
 
 
-_SIGNALS = {
+_SIGNALS: dict[int, str] = {
     signal.SIGSEGV: "Your program crashed: it touched memory that it may not touch (segmentation fault).",
     signal.SIGABRT: "Your program crashed: the interpreter or a library stopped it (abort).",
     signal.SIGFPE: "Your program crashed: an arithmetic error in a compiled library.",
@@ -42,9 +42,13 @@ _SIGNALS = {
 }
 
 
-def signal_death(number: int) -> str:
+def signal_name(number: int) -> str:
+    """``SIGSEGV`` for 11."""
     try:
-        name = signal.Signals(number).name
+        return signal.Signals(number).name
     except ValueError:
-        name = f"signal {number}"
-    return _SIGNALS.get(number, f"Your program was ended by a signal ({name}).")  # type: ignore[call-overload,no-any-return]
+        return f"signal {number}"
+
+
+def signal_death(number: int) -> str:
+    return _SIGNALS.get(number, f"Your program was ended by a signal ({signal_name(number)}).")

@@ -1,0 +1,138 @@
+"""Puts the parts together: the only place that chooses classes, and one of two that read settings."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import structlog
+
+from code_executor import doctor
+from code_executor.errors import CodeExecutorError, EngineError
+from code_executor.executor import Executor
+from code_executor.sandbox import hardening
+from code_executor.sandbox.base import Engine
+from code_executor.sandbox.docker import DockerEngine
+from code_executor.sandbox.native import NativeEngine
+from code_executor.sandbox.pool import Pool, PoolSize
+from code_executor.settings import Settings
+
+log = structlog.get_logger()
+
+_READY_WITHIN = 120.0
+_LOCAL_PYTHON = ".sandbox/bin/python"
+
+
+def configure_logging(settings: Settings) -> None:
+    """Log lines go to stderr: JSON for machines, or for people. Never a program's code or output."""
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer() if settings.log_format == "json" else structlog.dev.ConsoleRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.log_level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+async def choose_engine(settings: Settings) -> Engine:
+    """Make the engine that is set; ``auto`` takes Docker where an engine answers, else native. It is not started.
+
+    Raises ``EngineError`` where there is none: code never runs outside a sandbox.
+    """
+    if settings.engine == "docker":
+        return _docker(settings)
+    if settings.engine == "native":
+        return _native(settings)
+    docker = _docker(settings)
+    try:
+        await docker.start()
+    except EngineError as error:
+        log.warning("no_docker", why=str(error), instead="native")
+        return _native(settings)
+    await docker.close()
+    return docker
+
+
+def _docker(settings: Settings) -> Engine:
+    return DockerEngine(
+        settings.image,
+        settings.limits(),
+        runtime=settings.runtime,
+        preload=settings.preload,
+        policy=hardening.policy_table(settings.load_policy()),
+    )
+
+
+def _native(settings: Settings) -> Engine:
+    local = os.path.abspath(_LOCAL_PYTHON)
+    return NativeEngine(
+        settings.limits(),
+        python=settings.python or (local if os.path.exists(local) else ""),
+        preload=settings.preload,
+        policy=hardening.policy_table(settings.load_policy()),
+    )
+
+
+def pool_size(settings: Settings) -> PoolSize:
+    """Without reuse every run uses a sandbox up, so all of them are kept warm."""
+    return PoolSize(
+        least=settings.pool_size if settings.reuse <= 1 else settings.pool_min,
+        most=settings.pool_size,
+        waiting=settings.queue_size,
+        patience=settings.queue_timeout,
+        reuse=settings.reuse,
+        lifetime=settings.lifetime,
+    )
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What `open_executor` yields."""
+
+    executor: Executor
+    pool: Pool
+    findings: list[doctor.Finding]
+
+
+@contextlib.asynccontextmanager
+async def open_executor(settings: Settings, *, examine: bool = True) -> AsyncIterator[Opened]:
+    """Open an executor on a warm pool, having made sure (``examine``) that the required layers hold.
+
+    Raises ``EngineError`` where no engine works and ``CodeExecutorError`` naming the layers that do not hold.
+    """
+    engine = await choose_engine(settings)
+    async with Pool(engine, pool_size(settings)) as pool:
+        await pool.wait_ready(_READY_WITHIN)
+        executor = Executor(pool, settings.limits())
+        findings: list[doctor.Finding] = []
+        if examine:
+            findings = await doctor.examine(executor, pool.introduction)
+            require(findings, engine.name, settings)
+        log.info("ready", engine=engine.name, pool=pool.book.size.most, python=pool.introduction.get("python"))
+        yield Opened(executor, pool, findings)
+
+
+def require(findings: list[doctor.Finding], engine: str, settings: Settings) -> None:
+    """Raise ``CodeExecutorError`` unless every required layer holds; log the others that do not."""
+    lacking = doctor.missing(findings, engine, settings.allow_missing)
+    for finding in findings:
+        if not finding.held and finding not in lacking:
+            log.warning("layer_missing", layer=finding.layer, evidence=finding.evidence)
+    if lacking:
+        sentences = "; ".join(f"{finding.layer} ({finding.evidence})" for finding in lacking)
+        raise CodeExecutorError(
+            f"these layers of protection do not hold here: {sentences}. "
+            "See `code-executor doctor`; CODE_EXECUTOR_ALLOW_MISSING accepts a layer's absence."
+        )

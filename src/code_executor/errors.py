@@ -1,0 +1,34 @@
+"""Our failures. A program's own failure is never one of these: it is a `Result`."""
+
+from __future__ import annotations
+
+
+class CodeExecutorError(Exception):
+    """Root of everything this package raises on purpose."""
+
+
+class ConfigurationError(CodeExecutorError):
+    """A setting, a policy file or the host does not allow what was asked for."""
+
+
+class EngineError(CodeExecutorError):
+    """The engine did not do what it was asked to: no Docker, no image, no bubblewrap."""
+
+
+class SandboxError(CodeExecutorError):
+    """A sandbox broke or broke the protocol; it must be destroyed."""
+
+
+class PoolBusyError(CodeExecutorError):
+    """Every sandbox is busy, and stayed so for as long as a caller may wait.
+
+    ``retry_after``: seconds after which it makes sense to ask again.
+    """
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class PoolClosedError(CodeExecutorError):
+    """The service is stopping and takes no new executions."""

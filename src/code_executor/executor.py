@@ -1,0 +1,228 @@
+"""The data path: an execution goes in, events come out, and the last of them is the result.
+
+    lease a warm sandbox ─ send it the execution ─ pass on what it writes ─ make the result ─ give the sandbox back
+
+There is this one path. HTTP, the command line, the library and the tests all come through `Executor.stream`; `run` is
+the same, drained. Whoever observes (metrics, logs) does so from outside, by wrapping an executor in another.
+
+What a program does wrong is a value (`Result`); what we do wrong is an exception, except that output which a program
+has already written is never thrown away: a sandbox that breaks under a run yields a result with reason ``internal``.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Protocol
+
+import structlog
+
+from code_executor.errors import SandboxError
+from code_executor.models import Event, Execution, Limits, Output, Problem, Reason, Result
+from code_executor.sandbox.base import MuteSandboxError, Sandbox, outcome_of
+from code_executor.sandbox.pool import Pool
+from sandbox_agent import protocol, wording
+from sandbox_agent.protocol import Cause, EventType, Outcome
+
+log = structlog.get_logger()
+
+_STREAMS = {EventType.STDOUT: "stdout", EventType.STDERR: "stderr"}
+
+
+class Runner(Protocol):
+    """What runs executions: the executor, or anything that wraps one."""
+
+    @property
+    def limits(self) -> Limits: ...
+
+    def stream(self, execution: Execution) -> AsyncGenerator[Event, None]:
+        """Run; yield `Output` as it is written and, last, the `Result`. Closing the generator stops the run."""
+
+
+async def run(runner: Runner, execution: Execution) -> Result:
+    """Run to the end and return the result. Cancelling stops the run."""
+    async with aclosing(runner.stream(execution)) as events:
+        async for event in events:
+            if isinstance(event, Result):
+                return event
+    raise SandboxError("the run ended without a result")
+
+
+class Executor:
+    """Runs executions on the sandboxes of a pool, which must be open for as long as it is used."""
+
+    def __init__(self, pool: Pool, limits: Limits) -> None:
+        self.pool = pool
+        self.limits = limits
+
+    def __repr__(self) -> str:
+        return f"<Executor on {self.pool!r}>"
+
+    async def run(self, code: str | Execution, **options: object) -> Result:
+        """Run ``code`` and return its result; ``options`` are the other fields of `Execution`."""
+        return await run(self, code if isinstance(code, Execution) else Execution(code, **options))  # type: ignore[arg-type]
+
+    async def stream(self, execution: Execution) -> AsyncGenerator[Event, None]:
+        """Run; yield `Output` as it is written and, last, the `Result`. Closing the generator stops the run.
+
+        Raises ``PoolBusyError`` or ``PoolClosedError`` when no sandbox is to be had.
+        """
+        asked = time.monotonic()
+        transcript = Transcript(execution, self.limits)
+        async with self.pool.lease() as sandbox:
+            transcript.queued(time.monotonic() - asked)
+            async for output in self._relay(sandbox, execution, transcript):
+                yield output
+        yield transcript.result()
+
+    async def _relay(
+        self, sandbox: Sandbox, execution: Execution, transcript: Transcript
+    ) -> AsyncGenerator[Output, None]:
+        try:
+            async with aclosing(sandbox.run(execution)) as events:
+                async for event in events:
+                    for output in transcript.take(event):
+                        yield output
+        except MuteSandboxError as error:
+            log.error("sandbox_mute", execution=execution.id, why=str(error))
+            sandbox.lost(str(error))
+            transcript.fail(Cause.WALL_TIME)  # true all the same: the run did not end within its time
+        except SandboxError as error:
+            log.error("sandbox_broke", execution=execution.id, why=str(error))
+            sandbox.lost(str(error))
+            transcript.fail(Cause.INTERNAL)
+
+
+class Transcript:
+    """Collects what a run says and makes its result."""
+
+    def __init__(self, execution: Execution, limits: Limits) -> None:
+        self._execution = execution
+        self._limits = limits
+        self._text: dict[str, list[str]] = {"stdout": [], "stderr": []}
+        # bytes may be cut anywhere, also in the middle of a character; what is no UTF-8 becomes U+FFFD
+        self._decoders = {name: codecs.getincrementaldecoder("utf-8")("replace") for name in self._text}
+        self._report = bytearray()
+        self._outcome = Outcome(Cause.INTERNAL)
+        self._queue_time = 0.0
+        self._began = time.monotonic()
+
+    def queued(self, seconds: float) -> None:
+        self._queue_time = seconds * 1000
+        self._began = time.monotonic()
+
+    def take(self, event: protocol.Event) -> list[Output]:
+        """Note one event of the sandbox; return what of it is for the caller now."""
+        if event.type is EventType.RESULT:
+            self._outcome = outcome_of(event)
+            return self._flush()
+        if event.type is EventType.REPORT:
+            self._report += event.body
+            return []
+        name = _STREAMS[event.type]
+        text = self._decoders[name].decode(event.body)
+        return self._note(name, text)
+
+    def fail(self, cause: Cause) -> None:
+        """The sandbox did not get as far as a result of its own."""
+        wall_us = int((time.monotonic() - self._began) * 1e6)
+        self._outcome = Outcome(cause, wall_us=wall_us)
+
+    def _flush(self) -> list[Output]:
+        return [output for name, decoder in self._decoders.items() for output in self._note(name, decoder.decode(b"", final=True))]
+
+    def _note(self, name: str, text: str) -> list[Output]:
+        if not text:
+            return []
+        self._text[name].append(text)
+        return [Output(name, text)]
+
+    def result(self) -> Result:
+        """Put the result together."""
+        outcome = self._outcome
+        reason = Reason(outcome.cause.name.lower()) if outcome.cause is not Cause.REPORTED else Reason.INTERNAL
+        problems: tuple[Problem, ...] = ()
+        if outcome.cause is Cause.REPORTED:
+            reason, problems = self._read_report()
+        output = "".join(self._text["stdout"])
+        error = "".join(self._text["stderr"]).removesuffix("\n")
+        sentence = "\n".join(_line(problem, reason) for problem in problems) or self._explain(reason)
+        if sentence:
+            error = f"{error}\n{sentence}" if error else sentence
+        exited = reason in _EXITED and not outcome.signal
+        return Result(
+            id=self._execution.id,
+            reason=reason,
+            output=output,
+            error=error,
+            exit_code=outcome.exit_code if exited else None,
+            signal=wording.signal_name(outcome.signal) if outcome.signal else None,
+            execution_time=outcome.wall_us / 1000,
+            queue_time=self._queue_time,
+            cpu_time=outcome.cpu_us / 1000,
+            memory=outcome.memory,
+            truncated=outcome.truncated,
+            problems=problems,
+        )
+
+    def _read_report(self) -> tuple[Reason, tuple[Problem, ...]]:
+        """Read the child's report. It was written before the program's first instruction, but is bounded and checked."""
+        try:
+            report = json.loads(self._report)
+            problems = tuple(
+                Problem(int(p["line"]), int(p["column"]), str(p["message"])) for p in report["problems"]
+            )
+            return _REPORTED[report["reason"]], problems
+        except (ValueError, KeyError, TypeError) as error:
+            log.error("report_malformed", execution=self._execution.id, why=str(error))
+            return Reason.INTERNAL, ()
+
+    def _explain(self, reason: Reason) -> str:
+        limits = self._limits
+        match reason:
+            case Reason.WALL_TIME:
+                return wording.wall_time(min(self._execution.timeout or limits.wall_time, limits.wall_time))
+            case Reason.CPU_TIME:
+                return f"Your program used more than the {wording.seconds(limits.cpu_time)} seconds of processor time it may use."
+            case Reason.MEMORY_LIMIT:
+                return f"Your program used more than the {wording.size(limits.memory)} of memory it may use."
+            case Reason.OUTPUT_LIMIT:
+                return f"Your program wrote more than the {wording.size(limits.output)} it may write; only the beginning is kept."
+            case Reason.PROCESS_LIMIT:
+                return f"Your program started more than the {limits.processes} processes and threads it may have."
+            case Reason.DISK_LIMIT:
+                return f"Your program wrote more files than the {wording.size(limits.disk)} of disk it may use."
+            case Reason.VIOLATION:
+                return "Your program was stopped because it did something that no program may do here."
+            case Reason.SIGNAL:
+                return wording.signal_death(self._outcome.signal)
+            case Reason.CANCELLED:
+                return "The run was cancelled."
+            case Reason.INTERNAL:
+                return "The service failed while it ran your program. It is not your fault, and it is safe to try again."
+        return ""
+
+
+_REPORTED = {"policy": Reason.POLICY, "syntax": Reason.SYNTAX, "": Reason.COMPLETED}
+_EXITED = frozenset(
+    {
+        Reason.COMPLETED,
+        Reason.EXCEPTION,
+        Reason.EXIT,
+        Reason.SYNTAX,
+        Reason.POLICY,
+        Reason.MEMORY_LIMIT,
+        Reason.PROCESS_LIMIT,
+        Reason.DISK_LIMIT,
+    }
+)
+"""Reasons with which a program ends by itself, and so has an exit code (unless a signal came with them)."""
+
+
+def _line(problem: Problem, reason: Reason) -> str:
+    if reason is Reason.SYNTAX and problem.message.startswith("  File"):
+        return problem.message  # Python's own text, which names the line
+    return f"Line {problem.line}, column {problem.column}: {problem.message}"

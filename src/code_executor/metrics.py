@@ -1,0 +1,128 @@
+"""Metrics and the log line of every execution: observers that wrap an executor. The core counts nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from code_executor.errors import CodeExecutorError
+from code_executor.executor import Runner
+from code_executor.models import Event, Execution, Limits, Result
+from code_executor.sandbox.pool import Pool
+
+log = structlog.get_logger()
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class Metrics:
+    """One registry per server: nothing global, so that two servers in one process do not meet."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.executions = Counter(
+            "code_executor_executions_total", "Executions by outcome.", ["status", "reason"], registry=self.registry
+        )
+        self.refused = Counter(
+            "code_executor_refused_total", "Executions that never ran.", ["why"], registry=self.registry
+        )
+        self.running = Gauge("code_executor_running", "Executions under way or queued.", registry=self.registry)
+        self.execution_seconds = Histogram(
+            "code_executor_execution_seconds", "The run alone.", buckets=_SECONDS, registry=self.registry
+        )
+        self.queue_seconds = Histogram(
+            "code_executor_queue_seconds", "Waiting for a sandbox.", buckets=_SECONDS, registry=self.registry
+        )
+        self.total_seconds = Histogram(
+            "code_executor_total_seconds", "From the request to the result.", buckets=_SECONDS, registry=self.registry
+        )
+        self.memory_bytes = Histogram(
+            "code_executor_memory_bytes",
+            "Peak memory of a run.",
+            buckets=[1 << n for n in range(23, 31)],
+            registry=self.registry,
+        )
+
+    def watch(self, pool: Pool) -> None:
+        """Report the pool's state as it is when asked."""
+        self.registry.register(_PoolCollector(pool))
+
+    def render(self) -> bytes:
+        """Return the Prometheus text format, version 0.0.4."""
+        return generate_latest(self.registry)
+
+
+class _PoolCollector(Collector):
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        book = self._pool.book
+        sandboxes = GaugeMetricFamily("code_executor_sandboxes", "Sandboxes by state.", labels=["state"])
+        for state, count in (
+            ("idle", len(book.idle)),
+            ("busy", len(book.busy)),
+            ("settling", len(book.settling)),
+            ("making", book.making),
+        ):
+            sandboxes.add_metric([state], count)
+        yield sandboxes
+        yield GaugeMetricFamily("code_executor_waiting", "Executions that wait for a sandbox.", value=len(book.waiters))
+
+
+class ObservedRunner:
+    """Runs what ``inner`` runs, and writes down how it went: one log line per execution, never its code or output."""
+
+    def __init__(self, inner: Runner, metrics: Metrics) -> None:
+        self._inner = inner
+        self._metrics = metrics
+
+    @property
+    def limits(self) -> Limits:
+        return self._inner.limits
+
+    async def stream(self, execution: Execution) -> AsyncGenerator[Event, None]:
+        began = time.monotonic()
+        self._metrics.running.inc()
+        try:
+            async with aclosing(self._inner.stream(execution)) as events:
+                async for event in events:
+                    if isinstance(event, Result):
+                        self._ended(event, time.monotonic() - began)
+                    yield event
+        except GeneratorExit:
+            self._metrics.executions.labels("error", "cancelled").inc()
+            log.info("execution", id=execution.id, status="error", reason="cancelled")
+            raise
+        except CodeExecutorError as error:
+            self._metrics.refused.labels(type(error).__name__).inc()
+            log.warning("refused", id=execution.id, why=str(error))
+            raise
+        finally:
+            self._metrics.running.dec()
+
+    def _ended(self, result: Result, total: float) -> None:
+        metrics = self._metrics
+        metrics.executions.labels(result.status.value, result.reason.value).inc()
+        metrics.execution_seconds.observe(result.execution_time / 1000)
+        metrics.queue_seconds.observe(result.queue_time / 1000)
+        metrics.total_seconds.observe(total)
+        metrics.memory_bytes.observe(result.memory)
+        log.info(
+            "execution",
+            id=result.id,
+            status=result.status.value,
+            reason=result.reason.value,
+            execution_ms=round(result.execution_time, 3),
+            queue_ms=round(result.queue_time, 3),
+            cpu_ms=round(result.cpu_time, 3),
+            total_ms=round(total * 1000, 3),
+            memory=result.memory,
+            truncated=result.truncated,
+        )

@@ -1,0 +1,122 @@
+"""What goes in and what comes out: executions, limits, events, results. Plain frozen values."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """The outcome in the brief's three words."""
+
+    SUCCESS = "success"
+    ERROR = "error"
+    TIMEOUT = "timeout"
+
+
+class Reason(StrEnum):
+    """Precisely why; each belongs to one `Status`."""
+
+    COMPLETED = "completed"
+    EXCEPTION = "exception"
+    EXIT = "exit"
+    SYNTAX = "syntax"
+    POLICY = "policy"
+    SIGNAL = "signal"
+    MEMORY_LIMIT = "memory_limit"
+    OUTPUT_LIMIT = "output_limit"
+    PROCESS_LIMIT = "process_limit"
+    DISK_LIMIT = "disk_limit"
+    VIOLATION = "violation"
+    CANCELLED = "cancelled"
+    INTERNAL = "internal"
+    WALL_TIME = "wall_time"
+    CPU_TIME = "cpu_time"
+
+    @property
+    def status(self) -> Status:
+        if self is Reason.COMPLETED:
+            return Status.SUCCESS
+        if self in (Reason.WALL_TIME, Reason.CPU_TIME):
+            return Status.TIMEOUT
+        return Status.ERROR
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What every sandbox is held to. Bytes, seconds, cores, counts."""
+
+    memory: int = 512 << 20
+    cpus: float = 0.5
+    processes: int = 10
+    disk: int = 64 << 20
+    files: int = 2048
+    output: int = 1 << 20
+    wall_time: float = 30.0
+    cpu_time: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One piece of code to run.
+
+    ``timeout`` in seconds (wall clock; None: the most that the limits allow). ``policy`` False runs the code without
+    the check of its source; ``check_only`` True checks and compiles it without running it.
+    """
+
+    code: str
+    stdin: str = ""
+    args: tuple[str, ...] = ()
+    timeout: float | None = None
+    policy: bool = True
+    check_only: bool = False
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing the policy or the compiler refuses; ``line`` and ``column`` count from 1."""
+
+    line: int
+    column: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Event: a piece of what the program wrote, as soon as it wrote it. ``stream``: "stdout" or "stderr"."""
+
+    stream: str
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Event, always the last: what came of an execution.
+
+    ``output`` is its stdout; ``error`` its stderr, followed where it was stopped by a sentence that says why.
+    ``exit_code`` is None where it did not exit by itself, ``signal`` the name of what killed it. Times in milliseconds:
+    ``execution_time`` of the run alone, ``queue_time`` of waiting for a sandbox before it, ``cpu_time`` of the
+    processor. ``memory`` in bytes, at its peak. ``truncated``: it wrote more than is kept.
+    """
+
+    id: str
+    reason: Reason
+    output: str = ""
+    error: str = ""
+    exit_code: int | None = None
+    signal: str | None = None
+    execution_time: float = 0.0
+    queue_time: float = 0.0
+    cpu_time: float = 0.0
+    memory: int = 0
+    truncated: bool = False
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def status(self) -> Status:
+        return self.reason.status
+
+
+Event = Output | Result

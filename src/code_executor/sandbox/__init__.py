@@ -1,0 +1,1 @@
+"""Where code runs: engines, sandboxes, and the pool that keeps them warm."""

@@ -1,0 +1,245 @@
+"""What an engine is, and the sandbox that every engine makes.
+
+An engine starts something that speaks the agent's protocol on a byte stream (a *link*): that is all in which engines
+differ. The sandbox on the host's side of the link is the same for all of them and lives here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Protocol
+
+from code_executor.errors import SandboxError
+from code_executor.models import Execution, Limits
+from sandbox_agent import protocol
+from sandbox_agent.protocol import Command, EventReader, EventType, Outcome, ProtocolError
+
+BOOT_WITHIN = 60.0
+"""Seconds in which a new sandbox must be ready (imports of what is preloaded, at half a core, included)."""
+
+SETTLE_WITHIN = 15.0
+"""Seconds after a result in which a sandbox must be clean and ready again."""
+
+MUTE_AFTER = 5.0
+"""Seconds past the time limit after which the host no longer waits for the supervisor's word."""
+
+_STDIN_PIECE = 1 << 16
+_TRUSTED_OUTPUT = 64 << 10
+"""Bytes a run may exceed its output limit by before the host takes the supervisor for broken."""
+
+
+class Link(Protocol):
+    """The byte stream to one supervisor, and the power to end it."""
+
+    async def write(self, data: bytes) -> None:
+        """Queue ``data`` whole for the supervisor, then wait until it is worth queueing more; cancelling loses nothing."""
+
+    async def destroy(self) -> None:
+        """End the sandbox and everything in it; idempotent, and bounded in time."""
+
+
+class Engine(Protocol):
+    """Makes sandboxes. ``name`` is how the settings and the log call it."""
+
+    name: str
+
+    async def start(self) -> None:
+        """Get ready, and remove what a crashed server left behind; raise ``EngineError`` where it cannot work."""
+
+    async def create(self) -> Sandbox:
+        """Return a new sandbox that is ready for its first run; raise ``EngineError`` or ``SandboxError``."""
+
+    async def close(self) -> None:
+        """Release what `start` took. Sandboxes are destroyed before."""
+
+
+class Sandbox:
+    """One container, or its native twin, seen from the host. It runs one execution at a time.
+
+    A link's reader calls `feed` and `lost`; everything else is for the pool and the executor.
+    """
+
+    def __init__(self, name: str, limits: Limits) -> None:
+        self.name = name
+        self.limits = limits
+        self.runs = 0
+        self.introduction: dict[str, Any] = {}
+        self.on_lost: Callable[[Sandbox], None] | None = None
+        self._link: Link | None = None
+        self._reader = EventReader()
+        self._events: asyncio.Queue[protocol.Event | None] = asyncio.Queue()
+        self._why_lost = ""
+        self._running = False
+        self._result_due = False
+
+    def __repr__(self) -> str:
+        state = f"lost: {self._why_lost}" if self._why_lost else "running" if self._running else "waiting"
+        return f"<Sandbox {self.name} {state}, {self.runs} runs>"
+
+    # ---- the link's side
+
+    def attach(self, link: Link) -> None:
+        self._link = link
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes from the supervisor."""
+        if self._why_lost:
+            return
+        try:
+            for event in self._reader.feed(data):
+                self._events.put_nowait(event)
+        except ProtocolError as error:
+            self.lost(f"protocol: {error}")
+
+    def lost(self, why: str) -> None:
+        """Learn that nothing more will come."""
+        if not self._why_lost:
+            self._why_lost = why
+            self._events.put_nowait(None)
+            if self.on_lost is not None:
+                self.on_lost(self)
+
+    # ---- the pool's side
+
+    @property
+    def usable(self) -> bool:
+        return not self._why_lost
+
+    async def boot(self) -> None:
+        """Wait for the first READY; raise ``SandboxError``."""
+        event = await self._expect(EventType.READY, BOOT_WITHIN, run=0)
+        try:
+            self.introduction = json.loads(event.body)
+        except ValueError:
+            raise SandboxError(f"{self.name}: it introduced itself with something else than JSON") from None
+
+    async def settle(self) -> None:
+        """Wait until the sandbox is clean and ready again, stopping its run if it still goes on.
+
+        Raises ``SandboxError`` when it does not get there; it must then be destroyed.
+        """
+        if self._running:
+            await self._send(protocol.command(Command.CANCEL, self._number))
+            await self._expect(EventType.RESULT, SETTLE_WITHIN, run=self._number)
+            self._running = False
+        await self._expect(EventType.READY, SETTLE_WITHIN, run=0)
+
+    async def destroy(self) -> None:
+        """End it, whatever state it is in."""
+        self.on_lost = None
+        if self._link is not None:
+            await self._link.destroy()
+        self.lost("destroyed")
+
+    # ---- the executor's side
+
+    async def run(self, execution: Execution) -> AsyncIterator[protocol.Event]:
+        """Run one execution; yield ``STDOUT``, ``STDERR`` and ``REPORT`` events as they come, and last the ``RESULT``.
+
+        Raises ``SandboxError`` when the sandbox broke. After the time limit plus ``MUTE_AFTER`` without a word, it is
+        taken for mute, which is a ``SandboxError`` as well, of kind `MuteSandboxError`.
+        """
+        self.runs += 1
+        self._running = True
+        wall_time = min(execution.timeout or self.limits.wall_time, self.limits.wall_time)
+        stdin = execution.stdin.encode("utf-8", "replace")
+        payload = {
+            "code": execution.code,
+            "args": execution.args,
+            "policy": execution.policy,
+            "check": execution.check_only,
+            "cpu": self.limits.cpu_time,
+        }
+        await self._send(
+            protocol.command(
+                Command.RUN,
+                self._number,
+                json.dumps(payload).encode(),
+                flags=protocol.STDIN_OPEN if stdin else 0,
+                wall_ms=int(wall_time * 1000),
+                cpu_ms=int(self.limits.cpu_time * 1000),
+                output_bytes=self.limits.output,
+            )
+        )
+        feeder = asyncio.create_task(self._feed_stdin(stdin)) if stdin else None
+        try:
+            async with asyncio.timeout(wall_time + MUTE_AFTER):
+                async for event in self._events_of_run():
+                    yield event
+        except TimeoutError:
+            raise MuteSandboxError(f"{self.name}: no word after {wall_time + MUTE_AFTER:g} s") from None
+        finally:
+            if feeder is not None:
+                feeder.cancel()  # between two frames: what was begun is queued whole
+                await asyncio.wait([feeder])
+
+    async def _events_of_run(self) -> AsyncIterator[protocol.Event]:
+        left = self.limits.output + _TRUSTED_OUTPUT + protocol.MAX_REPORT
+        while True:
+            event = await self._next()
+            if event.run != self._number or event.type in (EventType.READY, EventType.FATAL):
+                raise SandboxError(f"{self.name}: {self._describe(event)}")
+            if event.type is EventType.RESULT:
+                self._running = False
+                yield event
+                return
+            left -= len(event.body)
+            if left < 0:
+                raise SandboxError(f"{self.name}: it sends more than its output limit")
+            yield event
+
+    @property
+    def _number(self) -> int:
+        return self.runs & 0xFFFF
+
+    async def _send(self, data: bytes) -> None:
+        if self._link is None or self._why_lost:
+            raise SandboxError(f"{self.name}: {self._why_lost or 'not attached'}")
+        try:
+            await self._link.write(data)
+        except OSError as error:
+            raise SandboxError(f"{self.name}: {error or type(error).__name__}") from None
+
+    async def _feed_stdin(self, stdin: bytes) -> None:
+        for start in range(0, len(stdin), _STDIN_PIECE):
+            await self._send(protocol.command(Command.STDIN, self._number, stdin[start : start + _STDIN_PIECE]))
+        await self._send(protocol.command(Command.STDIN, self._number))
+
+    async def _next(self) -> protocol.Event:
+        event = await self._events.get()
+        if event is None:
+            self._events.put_nowait(None)  # whoever asks next learns it too
+            raise SandboxError(f"{self.name}: {self._why_lost}")
+        return event
+
+    async def _expect(self, kind: EventType, within: float, *, run: int) -> protocol.Event:
+        """Wait for an event of this kind, dropping what a cancelled run still wrote before it."""
+        try:
+            async with asyncio.timeout(within):
+                while True:
+                    event = await self._next()
+                    if event.type is kind and event.run == run:
+                        return event
+                    if event.type not in (EventType.STDOUT, EventType.STDERR, EventType.REPORT):
+                        raise SandboxError(f"{self.name}: {self._describe(event)}")
+        except TimeoutError:
+            raise SandboxError(f"{self.name}: no {kind.name} within {within:g} s") from None
+
+    def _describe(self, event: protocol.Event) -> str:
+        if event.type is EventType.FATAL:
+            return event.body[:500].decode(errors="replace")
+        return f"unexpected {event.type.name} of run {event.run}"
+
+
+class MuteSandboxError(SandboxError):
+    """The supervisor said nothing long after it should have ended the run."""
+
+
+def outcome_of(event: protocol.Event) -> Outcome:
+    """Read a ``RESULT``; raise ``SandboxError`` if it is malformed."""
+    try:
+        return Outcome.unpack(event.body)
+    except ProtocolError as error:
+        raise SandboxError(str(error)) from None

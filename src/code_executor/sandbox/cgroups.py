@@ -1,0 +1,151 @@
+"""Control groups for the native engine: memory, CPU and process limits, on cgroup v1 and v2, where they can be written.
+
+A *home* is where sandboxes' groups are made. On v1: below this process's own group of each controller. On v2: beside
+this process's own group, or below the root's, wherever memory and pids are handed down and a group can be made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from code_executor.models import Limits
+
+ROOT = Path("/sys/fs/cgroup")
+_CONTROLLERS = ("memory", "cpu", "pids")
+_PREFIX = "code-executor-"
+_GONE_WITHIN = 5.0
+_PERIOD_US = 100_000
+
+
+def settings(version: int, limits: Limits, processes: int) -> dict[str, dict[str, str]]:
+    """Return what to write: controller to file name to value. On v2 the controllers share one directory."""
+    quota = str(int(limits.cpus * _PERIOD_US))
+    if version == 1:
+        memory = str(limits.memory)
+        return {
+            "memory": {"memory.limit_in_bytes": memory, "memory.memsw.limit_in_bytes": memory},
+            "cpu": {"cpu.cfs_period_us": str(_PERIOD_US), "cpu.cfs_quota_us": quota},
+            "pids": {"pids.max": str(processes)},
+        }
+    return {
+        "memory": {"memory.max": str(limits.memory), "memory.swap.max": "0"},
+        "cpu": {"cpu.max": f"{quota} {_PERIOD_US}"},
+        "pids": {"pids.max": str(processes)},
+    }
+
+
+_OPTIONAL = frozenset({"memory.memsw.limit_in_bytes", "memory.swap.max"})  # absent without swap accounting
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where groups can be made: ``directories`` maps each controller that is there to its directory."""
+
+    version: int
+    directories: dict[str, Path]
+
+    def create(self, name: str, limits: Limits, processes: int) -> Group:
+        """Make the group of one sandbox; raise ``OSError``."""
+        group = Group(self.version, {c: d / (_PREFIX + name) for c, d in self.directories.items()})
+        try:
+            group.make(settings(self.version, limits, processes))
+        except BaseException:
+            group.rmdir()
+            raise
+        return group
+
+    def remove_strays(self) -> None:
+        """Remove the empty groups of servers that are gone; one with processes in it cannot be removed."""
+        for directory in set(self.directories.values()):
+            for stray in directory.glob(_PREFIX + "*"):
+                with contextlib.suppress(OSError):
+                    stray.rmdir()
+
+
+@dataclass(frozen=True)
+class Group:
+    version: int
+    directories: dict[str, Path]
+
+    def make(self, values: dict[str, dict[str, str]]) -> None:
+        for controller, directory in self.directories.items():
+            directory.mkdir(exist_ok=True)
+            for file, value in values[controller].items():
+                try:
+                    (directory / file).write_text(value)
+                except FileNotFoundError:
+                    if file not in _OPTIONAL:
+                        raise
+
+    def add(self, pid: int) -> None:
+        """Move a process into the group, and so all that it will start."""
+        for directory in set(self.directories.values()):
+            (directory / "cgroup.procs").write_text(str(pid))
+
+    def rmdir(self) -> bool:
+        """Remove the group; False while a process is left in it."""
+        for directory in set(self.directories.values()):
+            try:
+                directory.rmdir()
+            except FileNotFoundError:
+                continue
+            except OSError:
+                return False
+        return True
+
+    async def remove(self) -> bool:
+        """Wait until the group is empty and remove it; False where it did not empty in time."""
+        deadline = asyncio.get_running_loop().time() + _GONE_WITHIN
+        while not self.rmdir():
+            if asyncio.get_running_loop().time() > deadline:
+                return False
+            await asyncio.sleep(0.01)
+        return True
+
+    def binds(self) -> list[tuple[str, str]]:
+        """Return host path and path in the sandbox, for the supervisor to read its counters from."""
+        if self.version == 2:
+            return [(str(next(iter(self.directories.values()))), str(ROOT))]
+        return [(str(directory), str(ROOT / controller)) for controller, directory in self.directories.items()]
+
+
+def find_home(root: Path = ROOT, own: str | None = None) -> Home | None:
+    """Find out where groups can be made; None where they cannot. ``own``: the text of /proc/self/cgroup."""
+    own = Path("/proc/self/cgroup").read_text() if own is None else own
+    return _home_v2(root, own) if (root / "cgroup.controllers").exists() else _home_v1(root, own)
+
+
+def _home_v1(root: Path, own: str) -> Home | None:
+    directories = {}
+    for line in own.splitlines():
+        _, controllers, path = line.split(":", 2)
+        for controller in set(controllers.split(",")) & set(_CONTROLLERS):
+            for mounted in (root / controller, root / controllers):
+                if mounted.is_dir():
+                    directory = mounted / path.lstrip("/")
+                    directories[controller] = directory if directory.is_dir() else mounted
+                    break
+    usable = {c: d for c, d in directories.items() if os.access(d, os.W_OK)}
+    return Home(1, usable) if usable else None
+
+
+def _home_v2(root: Path, own: str) -> Home | None:
+    path = next((line[3:] for line in own.splitlines() if line.startswith("0::")), "/")
+    beside = (root / path.lstrip("/")).parent if path != "/" else root
+    for directory in dict.fromkeys((beside, root)):
+        if not os.access(directory, os.W_OK):
+            continue
+        with contextlib.suppress(OSError):
+            (directory / "cgroup.subtree_control").write_text(" ".join(f"+{c}" for c in _CONTROLLERS))
+        try:
+            handed_down = (directory / "cgroup.subtree_control").read_text().split()
+        except OSError:
+            continue
+        usable = {c: directory for c in _CONTROLLERS if c in handed_down}
+        if "memory" in usable and "pids" in usable:
+            return Home(2, usable)
+    return None

@@ -1,0 +1,274 @@
+"""The Docker engine: hardened containers through the Engine API, frames over the attach stream.
+
+Attach works with local, remote, rootless and Desktop engines and with gVisor, and needs nothing mounted. A container is
+made to vanish by itself: its stdin closes with the connection (``StdinOnce``), the supervisor ends at end-of-file, and
+``AutoRemove`` takes the rest. What a crash leaves behind all the same is found by its labels at the next start.
+
+Every call has a deadline: `docker kill` was seen to hang when nobody read the attached stream (moby#41827), so the
+stream is read until the container is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import Awaitable, Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiodocker
+import aiohttp
+import structlog
+
+from code_executor.errors import EngineError, SandboxError
+from code_executor.models import Limits
+from code_executor.sandbox import hardening
+from code_executor.sandbox.base import Sandbox
+
+log = structlog.get_logger()
+
+LABEL = "code-executor"
+OWNER = "code-executor.owner"
+
+_CALL_WITHIN = 30.0
+_DESTROY_WITHIN = 20.0
+_STDOUT = 1
+_MOST_DIAGNOSTICS = 4000
+
+T = TypeVar("T")
+
+
+def owner_identity() -> str:
+    """Name this process for the labels: host, pid, and the pid's start time, so that a reused pid is not taken for it."""
+    return f"{socket.gethostname()}/{os.getpid()}/{_started(os.getpid())}"
+
+
+def _started(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
+
+
+def owner_is_gone(identity: str) -> bool:
+    """Whether the process that ``identity`` names lived on this host and is dead."""
+    host, _, rest = identity.partition("/")
+    pid, _, started = rest.partition("/")
+    return host == socket.gethostname() and pid.isdigit() and _started(int(pid)) != started
+
+
+class DockerEngine:
+    """Sandboxes as containers of ``image``, of one Docker engine (the usual ``DOCKER_HOST`` applies).
+
+    ``runtime``: an OCI runtime the engine knows, such as ``runsc`` for gVisor; empty: its default.
+    """
+
+    name = "docker"
+
+    def __init__(
+        self,
+        image: str,
+        limits: Limits,
+        *,
+        runtime: str = "",
+        preload: tuple[str, ...] = (),
+        policy: Mapping[str, Any],
+    ) -> None:
+        self._image = image
+        self._limits = limits
+        self._runtime = runtime
+        self._preload = preload
+        self._policy = dict(policy)
+        self._uids = hardening.Uids()
+        self._identity = owner_identity()
+        self._docker: aiodocker.Docker | None = None
+
+    async def start(self) -> None:
+        try:
+            self._docker = aiodocker.Docker()
+        except (AssertionError, ValueError) as error:
+            raise EngineError(f"no Docker engine to talk to: {error}") from None
+        try:
+            await _call("image", self._docker.images.inspect(self._image))
+        except EngineError as error:
+            await self.close()
+            raise EngineError(f"{error} (`make image` builds {self._image})") from None
+        await self._remove_strays(self._docker)
+
+    async def close(self) -> None:
+        if self._docker is not None:
+            await self._docker.close()
+            self._docker = None
+
+    async def create(self) -> Sandbox:
+        if self._docker is None:
+            raise EngineError("the engine is not started")
+        uid = self._uids.take()
+        name = f"code-executor-{secrets.token_hex(6)}"
+        link: DockerLink | None = None
+        try:
+            container = await _call("create", self._docker.containers.create(self._container(uid), name=name))
+            sandbox = Sandbox(name, self._limits)
+            link = DockerLink(self._docker, container, sandbox, lambda: self._uids.give_back(uid))
+            sandbox.attach(link)
+            await link.open()
+            await sandbox.boot()
+        except BaseException as error:
+            if link is None:
+                self._uids.give_back(uid)
+            else:
+                await link.destroy()
+            if isinstance(error, SandboxError) and link is not None and link.diagnostics:
+                raise SandboxError(f"{error}: {link.diagnostics.strip()[-1000:]}") from None
+            raise
+        if missing := sandbox.introduction.get("not_preloaded"):
+            log.warning("not_preloaded", sandbox=name, modules=missing)
+        return sandbox
+
+    def _container(self, uid: int) -> dict[str, Any]:
+        """Return the body of the create call: the hardening of design §6 in Docker's words."""
+        limits = self._limits
+        config = hardening.agent_config(limits, uid, self._preload, self._policy)
+        if self._runtime.startswith("runsc"):
+            config = hardening.without_landlock(config)
+        tmpfs = {
+            fs.path: f"rw,nosuid,nodev,noexec,{hardening.tmpfs_options(fs, limits, uid)}" for fs in hardening.WRITABLE
+        }
+        host: dict[str, Any] = {
+            "NetworkMode": "none",
+            "ReadonlyRootfs": True,
+            "CapDrop": ["ALL"],
+            "CapAdd": list(hardening.SUPERVISOR_CAPABILITIES),
+            "SecurityOpt": ["no-new-privileges"],
+            "Privileged": False,
+            "Memory": limits.memory,
+            "MemorySwap": limits.memory,
+            "NanoCpus": int(limits.cpus * 1e9),
+            "PidsLimit": hardening.process_limit(limits),
+            "IpcMode": "private",
+            "Tmpfs": tmpfs,
+            "Ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}],
+            "LogConfig": {"Type": "none"},
+            "AutoRemove": True,
+        }
+        if self._runtime:
+            host["Runtime"] = self._runtime
+        return {
+            "Image": self._image,
+            "Entrypoint": [hardening.INTERPRETER, "-I", "-B", hardening.AGENT],
+            "Cmd": ["supervise", config.to_json()],
+            "Env": [f"{name}={value}" for name, value in hardening.ENVIRONMENT.items()],
+            "User": "0:0",
+            "WorkingDir": "/",
+            "Hostname": "sandbox",
+            "NetworkDisabled": True,
+            "OpenStdin": True,
+            "StdinOnce": True,
+            "AttachStdin": True,
+            "AttachStdout": True,
+            "AttachStderr": True,
+            "Tty": False,
+            "StopSignal": "SIGKILL",
+            "Labels": {LABEL: "sandbox", OWNER: self._identity},
+            "HostConfig": host,
+        }
+
+    async def _remove_strays(self, docker: aiodocker.Docker) -> None:
+        """Remove containers whose server is dead, or that never ran; another live server's are not touched."""
+        filters = {"label": [f"{LABEL}=sandbox"]}
+        for container in await _call("list", docker.containers.list(all=True, filters=filters)):
+            labels = container["Labels"]
+            if owner_is_gone(labels.get(OWNER, "")) or container["State"] in ("exited", "dead"):
+                log.info("stray_removed", container=container["Names"][0].lstrip("/"))
+                await _remove(container)
+
+
+class DockerLink:
+    """The attach stream of one container. ``when_gone`` is called once the container is proved removed."""
+
+    def __init__(self, docker: aiodocker.Docker, container: Any, sandbox: Sandbox, when_gone: Any) -> None:
+        # a client of its own: the shared one would let only so many streams live beside its calls
+        self._client = aiodocker.Docker(api_version=docker.api_version)
+        self._container = container
+        self._sandbox = sandbox
+        self._when_gone = when_gone
+        self._stream = self._client.containers.container(container.id).attach(
+            stdin=True, stdout=True, stderr=True, logs=False
+        )
+        self._pump: asyncio.Task[None] | None = None
+        self._destroyed: asyncio.Task[None] | None = None
+        self.diagnostics = ""
+
+    async def open(self) -> None:
+        """Attach first, then start: nothing that the container says is missed."""
+        await _call("attach", self._stream.__aenter__())
+        await _call("start", self._container.start())
+        self._pump = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        why = "the container ended"
+        try:
+            while (message := await self._stream.read_out()) is not None:
+                if message.stream == _STDOUT:
+                    self._sandbox.feed(message.data)
+                elif len(self.diagnostics) < _MOST_DIAGNOSTICS:
+                    self.diagnostics += message.data.decode(errors="replace")
+        except (aiohttp.ClientError, OSError, aiodocker.DockerError) as error:
+            why = f"the attach stream broke: {error or type(error).__name__}"
+        self._sandbox.lost(why)
+
+    async def write(self, data: bytes) -> None:
+        try:
+            await self._stream.write_in(data)
+        except (aiohttp.ClientError, RuntimeError, AssertionError) as error:
+            raise ConnectionError(f"the attach stream is closed ({type(error).__name__})") from None
+
+    async def destroy(self) -> None:
+        if self._destroyed is None:
+            self._destroyed = asyncio.create_task(self._destroy())
+        await asyncio.shield(self._destroyed)
+
+    async def _destroy(self) -> None:
+        try:
+            await _remove(self._container)
+            self._when_gone()
+        finally:
+            if self._pump is not None:
+                self._pump.cancel()
+                await asyncio.wait([self._pump])
+            await self._stream.close()
+            await self._client.close()
+
+
+async def _remove(container: Any) -> None:
+    """Remove a container and wait until it is gone; raise ``EngineError`` where it stays."""
+    try:
+        async with asyncio.timeout(_DESTROY_WITHIN):
+            while True:
+                try:
+                    await _call("remove", container.delete(force=True, v=True))
+                except EngineError as error:
+                    status = getattr(error.__cause__, "status", None)
+                    if status == HTTPStatus.NOT_FOUND:
+                        return
+                    if status != HTTPStatus.CONFLICT:  # else it is being removed already: ask until it is gone
+                        raise
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise EngineError(f"container {container.id[:12]} is still there {_DESTROY_WITHIN:g} s after its removal") from None
+
+
+async def _call(what: str, call: Awaitable[T], within: float = _CALL_WITHIN) -> T:
+    """Await a call of the engine's API; raise ``EngineError`` where it fails or takes longer than ``within`` seconds."""
+    try:
+        async with asyncio.timeout(within):
+            return await call
+    except TimeoutError as error:
+        raise EngineError(f"Docker did not answer ({what}) within {within:g} s") from error
+    except aiodocker.DockerError as error:
+        raise EngineError(f"Docker: {error.message}") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise EngineError(f"Docker is out of reach ({what}): {error}") from error

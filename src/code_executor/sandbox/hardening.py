@@ -1,0 +1,102 @@
+"""The hardening of a sandbox as data: what the engines hand to Docker or bubblewrap, and to the agent inside.
+
+`LAYERS` names every layer with what it is for; `doctor` and the docs list them from here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from code_executor.models import Limits
+from sandbox_agent.config import AgentConfig
+
+BOX = "/work"
+AGENT = "/opt/agent/sandbox_agent"
+INTERPRETER = "/opt/sandbox/bin/python"
+
+SUPERVISOR_CAPABILITIES = ("SETUID", "SETGID", "KILL")
+
+_SUPERVISOR_PROCESSES = 1
+_UIDS = range(52000, 59000)  # above people's accounts, below what Debian and systemd hand out (uid 0-65535 for remaps)
+
+
+@dataclass(frozen=True)
+class WritableFs:
+    """A tmpfs that programs may write: where, what share of the disk limit it has, and of the inode limit."""
+
+    path: str
+    share: float
+
+
+WRITABLE = (WritableFs(BOX, 0.5), WritableFs("/tmp", 0.25), WritableFs("/dev/shm", 0.25))  # noqa: S108
+
+ENVIRONMENT = {
+    "PATH": "/opt/sandbox/bin:/usr/local/bin:/usr/bin:/bin",
+    "HOME": BOX,
+    "USER": "coderunner",
+    "LOGNAME": "coderunner",
+    "LANG": "C.UTF-8",
+    "TMPDIR": "/tmp",  # noqa: S108
+    "MPLBACKEND": "agg",
+    "MPLCONFIGDIR": "/tmp/matplotlib",  # noqa: S108
+    # one thread: half a core runs no more, the process limit counts threads, and a forking supervisor must have one
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+}
+"""The whole environment of a program: nothing of the server's, nothing secret."""
+
+
+def tmpfs_options(fs: WritableFs, limits: Limits, uid: int | None) -> str:
+    """Return the mount options that size one writable file system and give it to the run's uid."""
+    owner = "" if uid is None else f",uid={uid},gid={uid}"
+    return f"size={int(limits.disk * fs.share)},nr_inodes={max(16, int(limits.files * fs.share))},mode=0700{owner}"
+
+
+def process_limit(limits: Limits) -> int:
+    """The cgroup's limit: the user's processes and threads, and the supervisor."""
+    return limits.processes + _SUPERVISOR_PROCESSES
+
+
+def agent_config(limits: Limits, uid: int | None, preload: tuple[str, ...], policy: dict[str, Any]) -> AgentConfig:
+    """What the supervisor is told. Memory stays a little below the cgroup's, so that MemoryError comes first."""
+    return AgentConfig(
+        uid=uid,
+        box=BOX,
+        writable=tuple(fs.path for fs in WRITABLE),
+        data_bytes=limits.memory - max(16 << 20, limits.memory // 8),
+        file_bytes=limits.disk,
+        processes=2 * limits.processes + 12,
+        cpu_seconds=int(limits.cpu_time) + 1,
+        preload=preload,
+        policy=policy,
+    )
+
+
+def without_landlock(config: AgentConfig) -> AgentConfig:
+    """For a kernel that is known to have none (gVisor's): uid, seccomp and gVisor itself carry it there."""
+    return dataclasses.replace(config, require_landlock=False)
+
+
+def policy_table(policy: Any) -> dict[str, Any]:
+    """Return a `sandbox_agent.policy.Policy` as the JSON-ready table that a supervisor takes."""
+    return dataclasses.asdict(policy)
+
+
+class Uids:
+    """Hands out uids that no other sandbox has: quotas of the kernel are per uid of the whole host."""
+
+    def __init__(self) -> None:
+        self._free = list(_UIDS)
+        random.shuffle(self._free)  # two servers on one host rarely meet
+
+    def take(self) -> int:
+        return self._free.pop(0)
+
+    def give_back(self, uid: int) -> None:
+        """Only once the sandbox is proved gone."""
+        self._free.append(uid)

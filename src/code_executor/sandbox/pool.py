@@ -1,0 +1,341 @@
+"""The pool: keeps sandboxes warm, lends each to one execution at a time, and takes it back clean or not at all.
+
+Decisions are plain code on plain state (`Book`), so that a test can step through them; the pool around it does the I/O
+that they ask for, in tasks of its own, never in a caller's way. A sandbox is lent first-in-first-out: the one that has
+rested longest has its CPU quota back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+
+from code_executor.errors import CodeExecutorError, PoolBusyError, PoolClosedError, SandboxError
+from code_executor.sandbox.base import Engine, Sandbox
+
+log = structlog.get_logger()
+
+IDLE_SECONDS = 60.0
+"""A sandbox beyond the least number is given up after this long without work."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+_CREATE_AT_ONCE = 2
+
+
+@dataclass(frozen=True)
+class PoolSize:
+    """``least`` sandboxes are always kept, never more than ``most``; ``waiting`` callers may queue for one.
+
+    ``patience``: seconds a caller waits. ``reuse``: runs per sandbox; 0 and 1 both mean a fresh one for every run.
+    ``lifetime``: seconds after which a sandbox is replaced.
+    """
+
+    least: int = 2
+    most: int = 4
+    waiting: int = 1000
+    patience: float = 30.0
+    reuse: int = 200
+    lifetime: float = 3600.0
+
+
+@dataclass
+class Book:
+    """Who is idle, busy, settling or being made; who waits; and what should be done about it. No I/O in here."""
+
+    size: PoolSize
+    idle: deque[Sandbox] = field(default_factory=deque)
+    busy: set[Sandbox] = field(default_factory=set)
+    settling: set[Sandbox] = field(default_factory=set)
+    making: int = 0
+    waiters: deque[asyncio.Future[Sandbox]] = field(default_factory=deque)
+    idle_since: dict[Sandbox, float] = field(default_factory=dict)
+    born: dict[Sandbox, float] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        """Sandboxes that are there or on their way."""
+        return len(self.idle) + len(self.busy) + len(self.settling) + self.making
+
+    def wanted(self) -> int:
+        """How many more should be made now: one beyond what is asked for, within the bounds."""
+        asked = len(self.busy) + len(self.waiters) + 1
+        return max(0, min(max(asked, self.size.least), self.size.most) - self.total)
+
+    def take(self) -> Sandbox | None:
+        """Lend the longest idle sandbox; None where there is none, or where others were here first."""
+        if not self.idle or self.waiters:
+            return None
+        return self._lend(self.idle.popleft())
+
+    def _lend(self, sandbox: Sandbox) -> Sandbox:
+        self.idle_since.pop(sandbox, None)
+        self.busy.add(sandbox)
+        return sandbox
+
+    def arrived(self, sandbox: Sandbox, now: float) -> None:
+        """A sandbox is clean and ready: it goes to whoever has waited longest, or to the idle."""
+        self.born.setdefault(sandbox, now)
+        self.settling.discard(sandbox)
+        while self.waiters:
+            waiter = self.waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(self._lend(sandbox))
+                return
+        self.idle.append(sandbox)
+        self.idle_since[sandbox] = now
+
+    def returned(self, sandbox: Sandbox, now: float) -> bool:
+        """A run is over. True if the sandbox may be used again once it has settled; False: destroy it."""
+        self.busy.discard(sandbox)
+        worn = sandbox.runs >= max(1, self.size.reuse) or now - self.born.get(sandbox, now) > self.size.lifetime
+        if worn or not sandbox.usable:
+            self.forget(sandbox)
+            return False
+        self.settling.add(sandbox)
+        return True
+
+    def forget(self, sandbox: Sandbox) -> None:
+        """It is gone, or going."""
+        with contextlib.suppress(ValueError):
+            self.idle.remove(sandbox)
+        self.busy.discard(sandbox)
+        self.settling.discard(sandbox)
+        self.idle_since.pop(sandbox, None)
+        self.born.pop(sandbox, None)
+
+    def superfluous(self, now: float) -> list[Sandbox]:
+        """Take out of the book what has been idle too long beyond the least, or lived too long, and return it."""
+        old = [s for s in self.idle if now - self.born[s] > self.size.lifetime]
+        keep = max(self.size.least, len(self.busy) + len(self.waiters) + 1)
+        spare = max(0, self.total - len(old) - keep)
+        bored = [s for s in self.idle if s not in old and now - self.idle_since[s] > IDLE_SECONDS][:spare]
+        for sandbox in (*old, *bored):
+            self.forget(sandbox)
+        return [*old, *bored]
+
+
+class Pool:
+    """Use it as an async context manager; `lease` a sandbox inside."""
+
+    def __init__(self, engine: Engine, size: PoolSize) -> None:
+        self.engine = engine
+        self.book = Book(size)
+        self.failure: str = ""
+        """Why the last attempt to make a sandbox failed; empty after one that did not."""
+        self.introduction: dict[str, Any] = {}
+        """What the newest sandbox said of itself."""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._destroying: set[asyncio.Task[None]] = set()
+        self._pause = _FIRST_PAUSE
+        self._paused = False
+        self._closing = False
+        self._making = asyncio.Semaphore(_CREATE_AT_ONCE)
+        self._changed = asyncio.Event()
+
+    def __repr__(self) -> str:
+        book = self.book
+        return f"<Pool {self.engine.name}: {len(book.idle)} idle, {len(book.busy)} busy, {len(book.waiters)} waiting>"
+
+    async def __aenter__(self) -> Self:
+        await self.engine.start()
+        self._refill()
+        self._spawn(self._tend())
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.close()
+
+    async def wait_ready(self, seconds: float) -> None:
+        """Wait until a first sandbox is there; raise the reason (``CodeExecutorError``) where none comes."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not self.ready and not self.failure:
+                    self._changed.clear()
+                    await self._changed.wait()
+        if not self.ready:
+            raise CodeExecutorError(self.failure or f"no sandbox was ready within {seconds:g} s")
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is any sandbox that serves, or will when its run is over."""
+        return not self._closing and bool(self.book.idle or self.book.busy or self.book.settling)
+
+    @contextlib.asynccontextmanager
+    async def lease(self) -> AsyncIterator[Sandbox]:
+        """Lend a sandbox for the length of the block.
+
+        Raises ``PoolBusyError`` when none was free within the size's patience, or too many wait already, and
+        ``PoolClosedError`` when the pool is closing.
+        """
+        sandbox = await self._take()
+        try:
+            yield sandbox
+        finally:
+            self._give_back(sandbox)
+
+    async def _take(self) -> Sandbox:
+        if self._closing:
+            raise PoolClosedError("the service is stopping")
+        sandbox = self.book.take()
+        if sandbox is None:
+            sandbox = await self._queue()
+        else:
+            self._refill()
+        return sandbox
+
+    async def _queue(self) -> Sandbox:
+        size = self.book.size
+        if len(self.book.waiters) >= size.waiting:
+            raise self._busy("too many executions are waiting")
+        waiter: asyncio.Future[Sandbox] = asyncio.get_running_loop().create_future()
+        self.book.waiters.append(waiter)
+        self._refill()
+        try:
+            async with asyncio.timeout(size.patience):
+                return await waiter
+        except TimeoutError:
+            raise self._busy(self.failure or f"every sandbox stayed busy for {size.patience:g} s") from None
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():  # it was lent in the same moment: pass it on unused
+                self._unlend(waiter.result())
+            raise
+        finally:
+            with contextlib.suppress(ValueError):
+                self.book.waiters.remove(waiter)
+
+    def _unlend(self, sandbox: Sandbox) -> None:
+        self.book.busy.discard(sandbox)
+        self.book.arrived(sandbox, time.monotonic())
+
+    def _busy(self, why: str) -> PoolBusyError:
+        return PoolBusyError(why, min(30, 1 + len(self.book.waiters) // self.book.size.most))
+
+    # ---- off the callers' path
+
+    def _give_back(self, sandbox: Sandbox) -> None:
+        if self.book.returned(sandbox, time.monotonic()) and not self._closing:
+            self._spawn(self._settle(sandbox))
+        else:
+            self.book.forget(sandbox)
+            self._discard(sandbox)
+            self._refill()
+
+    async def _settle(self, sandbox: Sandbox) -> None:
+        try:
+            await sandbox.settle()
+        except SandboxError as error:
+            log.warning("sandbox_destroyed", sandbox=sandbox.name, why=str(error))
+            self.book.forget(sandbox)
+            self._discard(sandbox)
+            self._refill()
+            return
+        if sandbox in self.book.settling:
+            self.book.arrived(sandbox, time.monotonic())
+            self._changed.set()
+
+    def _discard(self, sandbox: Sandbox) -> None:
+        self._spawn(self._destroy(sandbox), self._destroying)
+
+    async def _destroy(self, sandbox: Sandbox) -> None:
+        try:
+            await sandbox.destroy()
+        except CodeExecutorError as error:
+            log.error("sandbox_not_destroyed", sandbox=sandbox.name, why=str(error))
+
+    def _lost(self, sandbox: Sandbox) -> None:
+        """A sandbox died. An idle one is replaced; one with a run is its caller's to learn of."""
+        if sandbox in self.book.idle:
+            log.warning("sandbox_lost", sandbox=repr(sandbox))
+            self.book.forget(sandbox)
+            self._discard(sandbox)
+            self._refill()
+
+    def _refill(self) -> None:
+        if self._closing or self._paused:
+            return
+        for _ in range(self.book.wanted()):
+            self.book.making += 1
+            self._spawn(self._make())
+
+    async def _make(self) -> None:
+        try:
+            async with self._making:
+                sandbox = await self.engine.create()
+        except CodeExecutorError as error:
+            self.book.making -= 1
+            self._failed(str(error))
+            return
+        except BaseException:
+            self.book.making -= 1
+            raise
+        self.book.making -= 1
+        self.failure, self._pause = "", _FIRST_PAUSE
+        self.introduction = sandbox.introduction
+        sandbox.on_lost = self._lost
+        if self._closing or not sandbox.usable:
+            self._discard(sandbox)
+            self._refill()
+            return
+        self.book.arrived(sandbox, time.monotonic())
+        self._changed.set()
+
+    def _failed(self, why: str) -> None:
+        """Try again, later and later."""
+        log.error("sandbox_not_made", why=why, again_in=self._pause)
+        self.failure = why
+        self._changed.set()
+        if not self._paused and not self._closing:
+            self._paused = True
+            self._spawn(self._resume(self._pause))
+            self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+
+    async def _resume(self, pause: float) -> None:
+        await asyncio.sleep(pause)
+        self._paused = False
+        self._refill()
+
+    async def _tend(self) -> None:
+        """Now and then, give up what is not needed and replace what is old."""
+        while True:
+            await asyncio.sleep(IDLE_SECONDS / 6)
+            for sandbox in self.book.superfluous(time.monotonic()):
+                self._discard(sandbox)
+            self._refill()
+
+    def _spawn(self, work: Coroutine[Any, Any, None], owner: set[asyncio.Task[None]] | None = None) -> None:
+        """Start a task that the pool owns and that `close` cancels, or, of ``_destroying``, waits for."""
+        owner = self._tasks if owner is None else owner
+        task = asyncio.create_task(work)
+        owner.add(task)
+        task.add_done_callback(owner.discard)
+        task.add_done_callback(_log_failure)
+
+    async def close(self) -> None:
+        """Take no more work, let runs under way end (their callers wait for them), and destroy everything."""
+        self._closing = True
+        for waiter in self.book.waiters:
+            if not waiter.done():
+                waiter.set_exception(PoolClosedError("the service is stopping"))
+        while self.book.busy:
+            await asyncio.sleep(0.01)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for sandbox in (*self.book.idle, *self.book.settling):
+            self._discard(sandbox)
+        while self._destroying:
+            await asyncio.wait(self._destroying)
+        await self.engine.close()
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("pool_task_failed", exc_info=error)

@@ -1,0 +1,161 @@
+"""The settings: one frozen object, read once, by `bootstrap` and `cli` alone. Every one is an environment variable.
+
+A wrong value is a `ConfigurationError` at start that names the variable. `docs/settings.md` is written from this object.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from code_executor.errors import ConfigurationError
+from code_executor.models import Limits
+from code_executor.ratelimit import parse_rate
+from sandbox_agent.policy import OFF, STRICT, Policy
+
+PREFIX = "CODE_EXECUTOR_"
+
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+def parse_size(value: object) -> object:
+    """Read ``512m``, ``512 MB``, ``1g`` or a number of bytes."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*(\d+)\s*([kmg]?)(?:i?b)?\s*", value, re.IGNORECASE)
+    if match is None:
+        raise ValueError("not a size (as 512m, 1g, or bytes)")
+    return int(match[1]) * _UNITS[match[2].lower()]
+
+
+def parse_list(value: object) -> object:
+    """Read ``a, b,c`` as three names."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _checked_rate(value: str) -> str:
+    try:
+        parse_rate(value)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+    return value
+
+
+Size = Annotated[int, BeforeValidator(parse_size)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_list)]
+Rate = Annotated[str, AfterValidator(_checked_rate)]
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+class Settings(BaseSettings):
+    """See each field's description. Sizes take k, m and g; lists are separated by commas."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
+
+    engine: Literal["auto", "docker", "native"] = Field(
+        "auto", description="What makes sandboxes: `docker`, `native` (bubblewrap), or `auto`: Docker where an engine answers."
+    )
+    image: str = Field("code-executor:latest", min_length=1, description="The image of a sandbox (Docker).")
+    runtime: str = Field("", description="An OCI runtime that the Docker engine knows; `runsc` for gVisor.")
+    python: str = Field(
+        "", description="The interpreter that programs run on (native). Empty: `.sandbox/bin/python` here, else the server's."
+    )
+    preload: Names = Field(
+        ("numpy", "pandas"), description="Modules that are imported before a run, so that it does not wait for them."
+    )
+
+    host: str = Field("127.0.0.1", description="The address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="The port to listen on; the variable `PORT` is honoured as well.")
+    workers: int = Field(1, ge=1, le=64, description="Processes that answer HTTP; they share one pool and one rate limit.")
+    trusted_proxies: Names = Field(
+        (), description="Addresses or networks whose `X-Forwarded-For` is believed; `*` believes everyone."
+    )
+
+    rate_limit: Rate = Field("10/minute", description="Requests per client: `10/minute`, `100/hour`, or `off`.")
+    policy: str = Field("strict", description="The check of the source: `strict`, `off`, or the path of a TOML file.")
+
+    pool_size: int = Field(default_factory=lambda: 2 * _cores(), ge=1, le=10_000, description="Most sandboxes at once.")
+    pool_min: int = Field(default_factory=_cores, ge=0, description="Sandboxes that are kept warm at all times.")
+    queue_size: int = Field(1000, ge=0, description="Most executions that may wait for a sandbox.")
+    queue_timeout: float = Field(30.0, gt=0, description="Seconds that an execution may wait for one, before a 503.")
+    reuse: int = Field(200, ge=0, description="Runs per sandbox, each after a proved reset; `0`: a fresh one for every run.")
+    lifetime: float = Field(3600.0, gt=0, description="Seconds after which a sandbox is replaced.")
+
+    memory: Size = Field(512 << 20, ge=64 << 20, description="Memory of a sandbox.")
+    cpus: float = Field(0.5, gt=0, le=256, description="Processor cores of a sandbox.")
+    max_processes: int = Field(10, ge=1, le=1000, description="Processes and threads of a program.")
+    disk: Size = Field(64 << 20, ge=1 << 20, description="Disk (in memory) that a program may fill.")
+    max_files: int = Field(2048, ge=64, description="Files that a program may make.")
+    max_output: Size = Field(1 << 20, ge=1, le=1 << 30, description="Bytes of stdout and stderr together that are kept.")
+    max_timeout: float = Field(30.0, gt=0, le=3600, description="Seconds that a run may take, and takes if not told.")
+    max_cpu_time: float = Field(30.0, ge=1, le=3600, description="Seconds of processor time that a run may use.")
+    max_code: Size = Field(256 << 10, ge=1, le=64 << 20, description="Bytes of source.")
+    max_stdin: Size = Field(1 << 20, ge=0, le=64 << 20, description="Bytes of stdin.")
+
+    allow_missing: Names = Field(
+        (), description="Layers of protection that this host cannot give and that you accept to miss (see `doctor`)."
+    )
+    log_format: Literal["json", "console"] = Field("json", description="How log lines are written.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least serious line to log.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.pool_min > self.pool_size:
+            raise ValueError(f"{PREFIX}POOL_MIN ({self.pool_min}) is more than {PREFIX}POOL_SIZE ({self.pool_size})")
+        return self
+
+    @classmethod
+    def load(cls, **given: Any) -> Settings:
+        """Read the environment; ``given`` values (the command line's) win. Raises ``ConfigurationError``."""
+        values = {name: value for name, value in given.items() if value is not None}
+        if "port" not in values and os.environ.get("PORT") and not os.environ.get(f"{PREFIX}PORT"):
+            values["port"] = os.environ["PORT"]
+        if "pool_size" in values or os.environ.get(f"{PREFIX}POOL_SIZE"):
+            size = values.get("pool_size", os.environ.get(f"{PREFIX}POOL_SIZE"))
+            if "pool_min" not in values and not os.environ.get(f"{PREFIX}POOL_MIN") and str(size).isdigit():
+                values["pool_min"] = min(int(size), _cores())
+        unknown = {name for name in os.environ if name.startswith(PREFIX)} - {
+            PREFIX + name.upper() for name in cls.model_fields
+        }
+        if unknown:
+            raise ConfigurationError(f"unknown setting {min(unknown)} (see docs/settings.md)")
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise ConfigurationError("\n".join(_explain(problem) for problem in error.errors())) from None
+
+    def limits(self) -> Limits:
+        return Limits(
+            memory=self.memory,
+            cpus=self.cpus,
+            processes=self.max_processes,
+            disk=self.disk,
+            files=self.max_files,
+            output=self.max_output,
+            wall_time=self.max_timeout,
+            cpu_time=self.max_cpu_time,
+        )
+
+    def load_policy(self) -> Policy:
+        """Return the policy that is set; raise ``ConfigurationError`` for a file that is not one."""
+        if self.policy in ("strict", "off"):
+            return STRICT if self.policy == "strict" else OFF
+        try:
+            with open(self.policy, "rb") as file:
+                return Policy.from_table(tomllib.load(file))
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"{PREFIX}POLICY: {self.policy}: {error}") from None
+
+
+def _explain(problem: Any) -> str:
+    name = "".join(f"{PREFIX}{part.upper()}: " for part in problem["loc"][:1])
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{name}{message}" + (f" (it is {problem['input']!r})" if problem["loc"] else "")
