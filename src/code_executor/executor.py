@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -21,10 +22,10 @@ from typing import Protocol
 import structlog
 
 from code_executor.errors import SandboxError
-from code_executor.models import Event, Execution, Limits, Output, Problem, Reason, Result
+from code_executor.models import Event, Execution, Limits, Output, Problem, Reason, Result, Started
 from code_executor.sandbox.base import MuteSandboxError, Sandbox, outcome_of
 from code_executor.sandbox.pool import Pool
-from sandbox_agent import protocol, wording
+from sandbox_agent import protocol, verdict, wording
 from sandbox_agent.protocol import Cause, EventType, Outcome
 
 log = structlog.get_logger()
@@ -39,7 +40,7 @@ class Runner(Protocol):
     def limits(self) -> Limits: ...
 
     def stream(self, execution: Execution) -> AsyncGenerator[Event, None]:
-        """Run; yield `Output` as it is written and, last, the `Result`. Closing the generator stops the run."""
+        """Run; yield `Started`, `Output` as it is written and, last, the `Result`. Closing it stops the run."""
 
 
 async def run(runner: Runner, execution: Execution) -> Result:
@@ -66,14 +67,16 @@ class Executor:
         return await run(self, code if isinstance(code, Execution) else Execution(code, **options))  # type: ignore[arg-type]
 
     async def stream(self, execution: Execution) -> AsyncGenerator[Event, None]:
-        """Run; yield `Output` as it is written and, last, the `Result`. Closing the generator stops the run.
+        """Run; yield `Started`, `Output` as it is written and, last, the `Result`. Closing it stops the run.
 
         Raises ``PoolBusyError`` or ``PoolClosedError`` when no sandbox is to be had.
         """
         asked = time.monotonic()
         transcript = Transcript(execution, self.limits)
         async with self.pool.lease() as sandbox:
-            transcript.queued(time.monotonic() - asked)
+            queue_time = (time.monotonic() - asked) * 1000
+            transcript.begin(queue_time)
+            yield Started(execution.id, queue_time)
             async for output in self._relay(sandbox, execution, transcript):
                 yield output
         yield transcript.result()
@@ -110,8 +113,8 @@ class Transcript:
         self._queue_time = 0.0
         self._began = time.monotonic()
 
-    def queued(self, seconds: float) -> None:
-        self._queue_time = seconds * 1000
+    def begin(self, queue_time: float) -> None:
+        self._queue_time = queue_time
         self._began = time.monotonic()
 
     def take(self, event: protocol.Event) -> list[Output]:
@@ -152,6 +155,7 @@ class Transcript:
         sentence = "\n".join(_line(problem, reason) for problem in problems) or self._explain(reason)
         if sentence:
             error = f"{error}\n{sentence}" if error else sentence
+        line, column = (problems[0].line, problems[0].column) if problems else (_traceback_line(error, reason), None)
         exited = reason in _EXITED and not outcome.signal
         return Result(
             id=self._execution.id,
@@ -165,6 +169,8 @@ class Transcript:
             cpu_time=outcome.cpu_us / 1000,
             memory=outcome.memory,
             truncated=outcome.truncated,
+            line=line,
+            column=column,
             problems=problems,
         )
 
@@ -182,28 +188,16 @@ class Transcript:
 
     def _explain(self, reason: Reason) -> str:
         limits = self._limits
-        match reason:
-            case Reason.WALL_TIME:
-                return wording.wall_time(min(self._execution.timeout or limits.wall_time, limits.wall_time))
-            case Reason.CPU_TIME:
-                return f"Your program used more than the {wording.seconds(limits.cpu_time)} seconds of processor time it may use."
-            case Reason.MEMORY_LIMIT:
-                return f"Your program used more than the {wording.size(limits.memory)} of memory it may use."
-            case Reason.OUTPUT_LIMIT:
-                return f"Your program wrote more than the {wording.size(limits.output)} it may write; only the beginning is kept."
-            case Reason.PROCESS_LIMIT:
-                return f"Your program started more than the {limits.processes} processes and threads it may have."
-            case Reason.DISK_LIMIT:
-                return f"Your program wrote more files than the {wording.size(limits.disk)} of disk it may use."
-            case Reason.VIOLATION:
-                return "Your program was stopped because it did something that no program may do here."
-            case Reason.SIGNAL:
-                return wording.signal_death(self._outcome.signal)
-            case Reason.CANCELLED:
-                return "The run was cancelled."
-            case Reason.INTERNAL:
-                return "The service failed while it ran your program. It is not your fault, and it is safe to try again."
-        return ""
+        return verdict.explain(
+            Cause[reason.name] if reason.name in Cause.__members__ else Cause.REPORTED,
+            signal=self._outcome.signal,
+            wall_time=min(self._execution.timeout or limits.wall_time, limits.wall_time),
+            cpu_time=limits.cpu_time,
+            memory=limits.memory,
+            output=limits.output,
+            processes=limits.processes,
+            disk=limits.disk,
+        )
 
 
 _REPORTED = {"policy": Reason.POLICY, "syntax": Reason.SYNTAX, "": Reason.COMPLETED}
@@ -220,6 +214,17 @@ _EXITED = frozenset(
     }
 )
 """Reasons with which a program ends by itself, and so has an exit code (unless a signal came with them)."""
+
+
+_FRAME = re.compile(r'^ *(?:\| *)*File "main\.py", line (\d+)', re.MULTILINE)
+
+
+def _traceback_line(error: str, reason: Reason) -> int | None:
+    """Return the line of the program that a traceback ends in: a convenience, from what the program wrote."""
+    if reason not in (Reason.EXCEPTION, Reason.MEMORY_LIMIT, Reason.PROCESS_LIMIT, Reason.DISK_LIMIT):
+        return None
+    lines = _FRAME.findall(error)
+    return int(lines[-1]) if lines else None
 
 
 def _line(problem: Problem, reason: Reason) -> str:

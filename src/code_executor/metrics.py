@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
@@ -89,25 +90,28 @@ class ObservedRunner:
 
     async def stream(self, execution: Execution) -> AsyncGenerator[Event, None]:
         began = time.monotonic()
+        ended = False
         self._metrics.running.inc()
         try:
             async with aclosing(self._inner.stream(execution)) as events:
                 async for event in events:
                     if isinstance(event, Result):
-                        self._ended(event, time.monotonic() - began)
+                        ended = True
+                        self._ended(execution, event, time.monotonic() - began)
                     yield event
-        except GeneratorExit:
-            self._metrics.executions.labels("error", "cancelled").inc()
-            log.info("execution", id=execution.id, status="error", reason="cancelled")
+        except (GeneratorExit, asyncio.CancelledError):
+            if not ended:  # nobody waits for it any more
+                self._metrics.executions.labels("error", "cancelled").inc()
+                log.info("execution", id=execution.id, client=execution.client, status="error", reason="cancelled")
             raise
         except CodeExecutorError as error:
             self._metrics.refused.labels(type(error).__name__).inc()
-            log.warning("refused", id=execution.id, why=str(error))
+            log.warning("refused", id=execution.id, client=execution.client, why=str(error))
             raise
         finally:
             self._metrics.running.dec()
 
-    def _ended(self, result: Result, total: float) -> None:
+    def _ended(self, execution: Execution, result: Result, total: float) -> None:
         metrics = self._metrics
         metrics.executions.labels(result.status.value, result.reason.value).inc()
         metrics.execution_seconds.observe(result.execution_time / 1000)
@@ -117,6 +121,7 @@ class ObservedRunner:
         log.info(
             "execution",
             id=result.id,
+            client=execution.client,
             status=result.status.value,
             reason=result.reason.value,
             execution_ms=round(result.execution_time, 3),

@@ -62,7 +62,7 @@ class Execution:
     """One piece of code to run.
 
     ``timeout`` in seconds (wall clock; None: the most that the limits allow). ``policy`` False runs the code without
-    the check of its source; ``check_only`` True checks and compiles it without running it.
+    the check of its source; ``check_only`` True checks and compiles it without running it. ``client``: who asked, for the log.
     """
 
     code: str
@@ -71,6 +71,7 @@ class Execution:
     timeout: float | None = None
     policy: bool = True
     check_only: bool = False
+    client: str = ""
     id: str = field(default_factory=lambda: secrets.token_hex(8))
 
 
@@ -81,6 +82,14 @@ class Problem:
     line: int
     column: int
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Event, always the first: a sandbox has been found. ``queue_time`` in milliseconds."""
+
+    id: str
+    queue_time: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +108,7 @@ class Result:
     ``exit_code`` is None where it did not exit by itself, ``signal`` the name of what killed it. Times in milliseconds:
     ``execution_time`` of the run alone, ``queue_time`` of waiting for a sandbox before it, ``cpu_time`` of the
     processor. ``memory`` in bytes, at its peak. ``truncated``: it wrote more than is kept.
+    ``line`` and ``column`` (from 1): where it went wrong, where that is known.
     """
 
     id: str
@@ -112,6 +122,8 @@ class Result:
     cpu_time: float = 0.0
     memory: int = 0
     truncated: bool = False
+    line: int | None = None
+    column: int | None = None
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -119,4 +131,4 @@ class Result:
         return self.reason.status
 
 
-Event = Output | Result
+Event = Started | Output | Result

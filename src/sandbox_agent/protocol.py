@@ -44,6 +44,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
+VERSION = 1
+"""Of this contract. The first ``READY`` carries it as ``protocol``; the host refuses a sandbox of another."""
+
 COMMAND = struct.Struct(">BBHIIII")
 EVENT = struct.Struct(">BBHI")
 _OUTCOME = struct.Struct(">BBBBIQQQ")

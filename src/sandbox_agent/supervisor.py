@@ -39,6 +39,7 @@ from sandbox_agent.confinement import ConfinementError
 from sandbox_agent.policy import Policy
 from sandbox_agent.protocol import (
     STDIN_OPEN,
+    VERSION,
     Cause,
     Command,
     CommandHeader,
@@ -321,6 +322,7 @@ def describe(missing: list[str]) -> dict[str, Any]:
     with open("/proc/self/status") as file:
         status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
     return {
+        "protocol": VERSION,
         "python": platform.python_version(),
         "kernel": platform.release(),
         "machine": platform.machine(),

@@ -16,21 +16,12 @@ def uncompilable(error: BaseException) -> str:
     return f"The program could not be compiled: {error}"
 
 
-def seconds(value: float) -> str:
-    """``5`` for 5.0, ``0.25`` for 0.25."""
-    return f"{value:g}"
-
-
 def size(value: int) -> str:
     """``512 MB`` for 512 << 20."""
     for unit, factor in (("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10)):
         if value >= factor:
             return f"{value / factor:g} {unit}" if value % factor == 0 else f"{value / factor:.1f} {unit}"
     return f"{value} bytes"
-
-
-def wall_time(limit: float) -> str:
-    return f"Execution exceeded {seconds(limit)} second timeout"
 
 
 _SIGNALS: dict[int, str] = {

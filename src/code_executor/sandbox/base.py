@@ -114,6 +114,8 @@ class Sandbox:
             self.introduction = json.loads(event.body)
         except ValueError:
             raise SandboxError(f"{self.name}: it introduced itself with something else than JSON") from None
+        if self.introduction.get("protocol") != protocol.VERSION:
+            raise SandboxError(f"{self.name}: it is of another version than this server (`make image` renews the image)")
 
     async def settle(self) -> None:
         """Wait until the sandbox is clean and ready again, stopping its run if it still goes on.

@@ -1,0 +1,53 @@
+# `make serve` and `make test` do all set-up themselves. PYTHON: an interpreter >= 3.11 other than python3.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help serve test image sandbox lint types layers check format fuzz clean
+
+help:
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+.venv/.done: pyproject.toml uv.lock scripts/setup
+	PYTHON=$(PYTHON) scripts/setup venv
+
+.sandbox/.done: requirements.txt scripts/setup
+	PYTHON=$(PYTHON) scripts/setup sandbox
+
+image: ## build the sandbox image (code-executor:latest)
+	scripts/build-image
+
+sandbox: .sandbox/.done ## make the interpreter of the native engine
+
+serve: .venv/.done ## serve on port 8000: Docker if an engine answers, else the native engine
+	@if docker info >/dev/null 2>&1; then scripts/build-image >/dev/null; \
+	else echo "no Docker engine answers: serving with the native engine" >&2; $(MAKE) --no-print-directory .sandbox/.done; fi
+	exec $(BIN)/code-executor serve $(ARGS)
+
+test: .venv/.done .sandbox/.done ## run every test (ARGS: more for pytest)
+	@if docker info >/dev/null 2>&1; then scripts/build-image >/dev/null; \
+	elif [ "$${CI:-}" = true ]; then echo "CI=true, and no Docker engine answers" >&2; exit 1; fi
+	$(BIN)/pytest $(ARGS)
+
+lint: .venv/.done
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/.done
+	$(BIN)/mypy
+
+layers: .venv/.done
+	$(BIN)/lint-imports
+
+check: lint types layers test ## everything CI checks
+
+format: .venv/.done
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+fuzz: .venv/.done ## the property tests, for longer
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -m fuzz --timeout=3600 $(ARGS)
+
+clean:
+	rm -rf .venv .sandbox .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

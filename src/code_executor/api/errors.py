@@ -1,0 +1,78 @@
+"""Every error as ``application/problem+json`` (RFC 9457)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from code_executor.errors import CodeExecutorError, PoolBusyError, PoolClosedError
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Refusal(Exception):  # noqa: N818  # it is one
+    """The request is answered with this problem."""
+
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None, **more: Any) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.more = more
+
+    def response(self) -> Response:
+        body = {
+            "type": "about:blank",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            **self.more,
+        }
+        return Response(json.dumps(body), self.status, self.headers, MEDIA_TYPE)
+
+
+def from_validation(error: ValidationError) -> Refusal:
+    """Say everything that is wrong with a body at once: 400 where it is no JSON, 422 where it is the wrong one."""
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    if problems[0]["type"] == "json_invalid":
+        return Refusal(400, f"The body is not valid JSON: {problems[0]['msg'].removeprefix('Invalid JSON: ')}")
+    errors = [{"field": ".".join(map(str, p["loc"])), "message": p["msg"]} for p in problems]
+    detail = "; ".join(f"{e['field'] or 'body'}: {e['message']}" for e in errors)
+    return Refusal(422, detail, errors=errors)
+
+
+def from_failure(error: CodeExecutorError) -> Refusal:
+    """Translate a failure of ours."""
+    if isinstance(error, PoolBusyError):
+        return Refusal(503, f"No sandbox is free: {error}", {"Retry-After": str(error.retry_after)})
+    if isinstance(error, PoolClosedError):
+        return Refusal(503, str(error).capitalize() + ".", {"Retry-After": "5"})
+    return Refusal(500, "The service failed to run the program. It is safe to try again.")
+
+
+def install(app: FastAPI) -> None:
+    """Answer with problems wherever the app would have answered with something else."""
+
+    async def refused(_: Request, error: Exception) -> Response:
+        if isinstance(error, CodeExecutorError):
+            error = from_failure(error)
+        if isinstance(error, HTTPException):
+            error = Refusal(error.status_code, error.detail, error.headers)
+        if not isinstance(error, Refusal):
+            error = Refusal(500, "The service failed.")
+        return error.response()
+
+    async def nobody_waits(_: Request, __: Exception) -> Response:
+        return Response(status_code=499)  # nginx's number for it; it is only ever seen in a log
+
+    app.add_exception_handler(ClientDisconnect, nobody_waits)
+    for kind in (Refusal, CodeExecutorError, HTTPException, Exception):
+        app.add_exception_handler(kind, refused)

@@ -1,0 +1,94 @@
+"""Plain ASGI middleware: what every request under /api/ is held to before anything reads it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from code_executor.api.errors import Refusal, from_failure
+from code_executor.errors import CodeExecutorError
+from code_executor.ratelimit import Verdict, client_key
+from code_executor.service import Service
+
+_BODY_WITHIN = 30.0
+
+
+class BodyLimit:
+    """Refuses bodies over ``most`` bytes while they are read, and such as take longer than 30 s to arrive."""
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self._app = app
+        self._most = most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = dict(scope["headers"]).get(b"content-length", b"")
+        if declared.isdigit() and int(declared) > self._most:
+            await self._too_large().response()(scope, receive, send)
+            return
+        seen = 0
+        deadline = asyncio.get_running_loop().time() + _BODY_WITHIN
+        whole = False
+
+        async def bounded() -> Message:
+            nonlocal seen, whole
+            if whole:
+                return await receive()  # only a disconnect can come now, and it may take its time
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise Refusal(408, f"The body did not arrive within {_BODY_WITHIN:g} seconds.") from None
+            seen += len(message.get("body", b""))
+            if seen > self._most:
+                raise self._too_large()
+            whole = not message.get("more_body", False)
+            return message
+
+        await self._app(scope, bounded, send)
+
+    def _too_large(self) -> Refusal:
+        return Refusal(413, f"The body is larger than {self._most} bytes.", {"Connection": "close"})
+
+
+class RateLimit:
+    """Counts executions per client; every answer under /api/ says how the client stands."""
+
+    def __init__(self, app: ASGIApp, service: Service, counted: frozenset[tuple[str, str]]) -> None:
+        self._app = app
+        self._service = service
+        self._counted = counted
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith("/api/"):
+            await self._app(scope, receive, send)
+            return
+        client = client_key(scope["client"][0] if scope["client"] else "unknown")
+        counted = (scope["method"], scope["path"]) in self._counted
+        try:
+            verdict = await (self._service.hit if counted else self._service.peek)(client)
+        except CodeExecutorError as error:
+            await from_failure(error).response()(scope, receive, send)
+            return
+        if verdict is None:
+            await self._app(scope, receive, send)
+            return
+        if counted and not verdict.allowed:
+            detail = f"Rate limit exceeded: {verdict.limit} runs in {verdict.window} seconds. Try again in {max(1, verdict.reset)} s."
+            await Refusal(429, detail, verdict.headers()).response()(scope, receive, send)
+            return
+        await self._app(scope, receive, _adding(send, verdict))
+
+
+def _adding(send: Send, verdict: Verdict) -> Send:
+    headers = [(name.lower().encode(), value.encode()) for name, value in verdict.headers().items() if name != "Retry-After"]
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message["headers"], *headers]}
+        await send(message)
+
+    return sending

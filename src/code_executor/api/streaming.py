@@ -1,0 +1,89 @@
+"""Server-sent events, and noticing that a client has gone away."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import aclosing
+from typing import Any, TypeVar
+
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from code_executor.api.errors import from_failure
+from code_executor.api.schemas import result_to_wire
+from code_executor.errors import CodeExecutorError
+from code_executor.models import Event, Output, Result, Started
+
+T = TypeVar("T")
+
+
+async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """Await ``work``; cancel it and raise ``ClientDisconnect`` when the client goes away first."""
+    task = asyncio.create_task(work)
+    gone = asyncio.create_task(_disconnected(receive))
+    try:
+        await asyncio.wait([task, gone], return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnect
+        return task.result()
+    finally:
+        for each in (task, gone):
+            each.cancel()
+        await asyncio.wait([task, gone])
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def encode(event: Event) -> bytes:
+    """Return one server-sent event (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
+    match event:
+        case Started():
+            return _frame("started", {"id": event.id, "queueTime": round(event.queue_time, 3)})
+        case Output():
+            return _frame(event.stream, {"data": event.data})
+        case Result():
+            return _frame("result", result_to_wire(event))
+
+
+def _frame(name: str, data: dict[str, Any]) -> bytes:
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
+
+
+class EventStream(Response):
+    """Streams events as they come; the client going away stops the run."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, first: Event, events: AsyncGenerator[Event, None]) -> None:
+        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._first = first
+        self._events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await until_disconnect(receive, self._stream(send))
+        except ClientDisconnect:
+            pass
+
+    async def _stream(self, send: Send) -> None:
+        async with aclosing(self._events):
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            await self._send(send, encode(self._first))
+            try:
+                async for event in self._events:
+                    await self._send(send, encode(event))
+            except CodeExecutorError as error:  # too late for a status of its own
+                problem = from_failure(error).response().body
+                await self._send(send, b"event: problem\ndata: " + bytes(problem) + b"\n\n")
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    @staticmethod
+    async def _send(send: Send, body: bytes) -> None:
+        await send({"type": "http.response.body", "body": body, "more_body": True})

@@ -1,0 +1,209 @@
+"""One service for several HTTP processes: the pool stays in one process, and workers reach it over a Unix socket.
+
+A connection carries one call at a time and is kept for the next. Messages are JSON behind a length of four bytes; both
+ends are this package's own, in a directory that only this user can enter. A worker that closes its connection stops its
+run, as a client that goes away stops a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import os
+import struct
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import structlog
+
+from code_executor.errors import CodeExecutorError, PoolBusyError, PoolClosedError
+from code_executor.models import Event, Execution, Limits, Output, Problem, Reason, Result, Started
+from code_executor.ratelimit import Verdict
+from code_executor.service import Readiness, Service
+
+log = structlog.get_logger()
+
+_LENGTH = struct.Struct(">I")
+
+
+async def _send(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
+    body = json.dumps(message).encode()
+    writer.write(_LENGTH.pack(len(body)) + body)
+    await writer.drain()
+
+
+async def _receive(reader: asyncio.StreamReader) -> dict[str, Any]:
+    (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+    message: dict[str, Any] = json.loads(await reader.readexactly(length))
+    return message
+
+
+# ---- the process that has the pool
+
+
+@contextlib.asynccontextmanager
+async def serve(service: Service, path: str) -> AsyncIterator[None]:
+    """Answer workers on the Unix socket ``path`` for the length of the block."""
+    connections: set[asyncio.Task[None]] = set()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            connections.add(task)
+            task.add_done_callback(connections.discard)
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                await _answer(service, await _receive(reader), reader, writer)
+        writer.close()
+
+    server = await asyncio.start_unix_server(connected, path)
+    try:
+        yield
+    finally:
+        server.close()
+        for task in tuple(connections):
+            task.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
+
+
+async def _answer(
+    service: Service, call: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    match call["op"]:
+        case "run":
+            await _answer_run(service, call, reader, writer)
+        case "hit" | "peek" as op:
+            verdict = await (service.hit if op == "hit" else service.peek)(call["client"])
+            await _send(writer, {"verdict": dataclasses.asdict(verdict) if verdict else None})
+        case "metrics":
+            await _send(writer, {"metrics": (await service.metrics()).decode()})
+        case "readiness":
+            await _send(writer, dataclasses.asdict(await service.readiness()))
+
+
+async def _answer_run(
+    service: Service, call: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    fields = call["execution"]
+    execution = Execution(**{**fields, "args": tuple(fields["args"])})
+    work = asyncio.create_task(_relay(service, execution, writer))
+    gone = asyncio.create_task(reader.read(1))  # a worker says nothing during a run; the end of the stream is a word
+    try:
+        await asyncio.wait([work, gone], return_when=asyncio.FIRST_COMPLETED)
+        if gone.done():
+            raise ConnectionResetError("the worker went away")
+    finally:
+        for task in (work, gone):
+            task.cancel()
+        await asyncio.wait([work, gone])
+    await work
+
+
+async def _relay(service: Service, execution: Execution, writer: asyncio.StreamWriter) -> None:
+    try:
+        async with aclosing(service.stream(execution)) as events:
+            async for event in events:
+                await _send(writer, {"event": type(event).__name__, **dataclasses.asdict(event)})
+    except PoolBusyError as error:
+        await _send(writer, {"failure": "busy", "why": str(error), "retry_after": error.retry_after})
+    except PoolClosedError as error:
+        await _send(writer, {"failure": "closed", "why": str(error)})
+    except CodeExecutorError as error:
+        await _send(writer, {"failure": "other", "why": str(error)})
+
+
+# ---- a worker
+
+
+class RemoteService:
+    """The service of another process, reached over its Unix socket."""
+
+    def __init__(self, path: str, limits: Limits) -> None:
+        self._path = path
+        self._limits = limits
+        self._free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    @property
+    def limits(self) -> Limits:
+        return self._limits
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        """Lend a connection; it is kept only if the call on it came to its end."""
+        try:
+            connection = self._free.pop() if self._free else await asyncio.open_unix_connection(self._path)
+        except OSError as error:
+            raise PoolClosedError(f"the service is stopping ({error})") from None
+        try:
+            yield connection
+        except BaseException:
+            connection[1].close()
+            raise
+        self._free.append(connection)
+
+    async def _call(self, message: dict[str, Any]) -> dict[str, Any]:
+        async with self._connection() as (reader, writer):
+            try:
+                await _send(writer, message)
+                return await _receive(reader)
+            except (OSError, asyncio.IncompleteReadError):
+                raise PoolClosedError("the service is stopping") from None
+
+    async def stream(self, execution: Execution) -> AsyncGenerator[Event, None]:
+        async with self._connection() as (reader, writer):
+            try:
+                await _send(writer, {"op": "run", "execution": dataclasses.asdict(execution)})
+                while True:
+                    event = _event(await _receive(reader))
+                    if isinstance(event, Result):
+                        break
+                    yield event
+            except (OSError, asyncio.IncompleteReadError):
+                raise PoolClosedError("the service is stopping") from None
+        yield event
+
+    async def hit(self, client: str) -> Verdict | None:
+        verdict = (await self._call({"op": "hit", "client": client}))["verdict"]
+        return Verdict(**verdict) if verdict else None
+
+    async def peek(self, client: str) -> Verdict | None:
+        verdict = (await self._call({"op": "peek", "client": client}))["verdict"]
+        return Verdict(**verdict) if verdict else None
+
+    async def metrics(self) -> bytes:
+        text: str = (await self._call({"op": "metrics"}))["metrics"]
+        return text.encode()
+
+    async def readiness(self) -> Readiness:
+        return Readiness(**await self._call({"op": "readiness"}))
+
+    async def close(self) -> None:
+        for _, writer in self._free:
+            writer.close()
+        self._free.clear()
+
+
+def _event(message: dict[str, Any]) -> Event:
+    """Make the event again, or raise the failure, that the other process sent."""
+    match message:
+        case {"failure": "busy", "why": why, "retry_after": seconds}:
+            raise PoolBusyError(why, seconds)
+        case {"failure": "closed", "why": why}:
+            raise PoolClosedError(why)
+        case {"failure": _, "why": why}:
+            raise CodeExecutorError(why)
+    kind = message.pop("event")
+    if kind == "Started":
+        return Started(**message)
+    if kind == "Output":
+        return Output(**message)
+    problems = tuple(Problem(**problem) for problem in message["problems"])
+    return Result(**{**message, "reason": Reason(message["reason"]), "problems": problems})
+
+
+def socket_path(directory: str) -> str:
+    """Return where in a private directory the socket is."""
+    return os.path.join(directory, "broker.sock")

@@ -1,0 +1,74 @@
+"""What the HTTP layer is given: run, limit, measure, say whether all is well. In this process, or (`broker`) another."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Protocol
+
+from code_executor.executor import Runner
+from code_executor.metrics import Metrics
+from code_executor.models import Event, Execution, Limits
+from code_executor.ratelimit import RateLimiter, Verdict
+from code_executor.sandbox.pool import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """``why``: what is wrong; empty while the service is ready."""
+
+    ready: bool
+    engine: str
+    why: str = ""
+
+
+class Service(Protocol):
+    """One view of the pool, the rate limit and the metrics, for every process that answers HTTP."""
+
+    @property
+    def limits(self) -> Limits: ...
+
+    def stream(self, execution: Execution) -> AsyncGenerator[Event, None]:
+        """As ``Executor.stream``."""
+
+    async def hit(self, client: str) -> Verdict | None:
+        """Count a request against the client's limit."""
+
+    async def peek(self, client: str) -> Verdict | None:
+        """Say how a client stands, without counting."""
+
+    async def metrics(self) -> bytes:
+        """Return the Prometheus text."""
+
+    async def readiness(self) -> Readiness:
+        """Say whether runs can be served now."""
+
+
+class LocalService:
+    """The service whose pool is in this process."""
+
+    def __init__(self, runner: Runner, pool: Pool, limiter: RateLimiter, metrics: Metrics) -> None:
+        self._runner = runner
+        self._pool = pool
+        self._limiter = limiter
+        self._metrics = metrics
+
+    @property
+    def limits(self) -> Limits:
+        return self._runner.limits
+
+    def stream(self, execution: Execution) -> AsyncGenerator[Event, None]:
+        return self._runner.stream(execution)
+
+    async def hit(self, client: str) -> Verdict | None:
+        return await self._limiter.hit(client)
+
+    async def peek(self, client: str) -> Verdict | None:
+        return await self._limiter.peek(client)
+
+    async def metrics(self) -> bytes:
+        return self._metrics.render()
+
+    async def readiness(self) -> Readiness:
+        ready = self._pool.ready
+        return Readiness(ready, self._pool.engine.name, "" if ready else self._pool.failure or "no sandbox yet")

@@ -1,0 +1,195 @@
+"""Serving HTTP: one process that does it all, or one with the pool and several that answer.
+
+With one worker, everything is in this process. With more, this process keeps the pool, the rate limit and the metrics
+and starts the workers, which share one listening socket and reach it through `broker`. Either way SIGTERM and Ctrl-C
+stop accepting, let what is under way finish, and leave nothing behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from code_executor import __version__, broker
+from code_executor.api.app import create_app
+from code_executor.api.routes import RequestLimits
+from code_executor.bootstrap import configure_logging, open_executor
+from code_executor.errors import CodeExecutorError, ConfigurationError
+from code_executor.metrics import Metrics, ObservedRunner
+from code_executor.ratelimit import RateLimiter
+from code_executor.service import LocalService, Service
+from code_executor.settings import Settings
+
+log = structlog.get_logger()
+
+WORKER_SOCKET = "CODE_EXECUTOR_WORKER_SOCKET"
+"""Environment of a worker: "FD PATH", the listening socket and the broker's."""
+
+_RESTART_AFTER = 0.5
+_GRACE = 10.0
+
+
+def listen(settings: Settings) -> socket.socket:
+    """Bind the address; raise ``ConfigurationError`` where it is taken or is not this machine's."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from None
+    return listener
+
+
+def application(service: Service, settings: Settings) -> ASGIApp:
+    """Return the app, behind the middleware that reads ``X-Forwarded-For`` of trusted proxies."""
+    app = create_app(service, RequestLimits(settings.max_code, settings.max_stdin), __version__)
+    if settings.trusted_proxies:
+        return ProxyHeadersMiddleware(app, list(settings.trusted_proxies))  # type: ignore[arg-type, return-value]
+    return app
+
+
+def _server(app: ASGIApp, settings: Settings) -> uvicorn.Server:
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=int(settings.max_timeout + _GRACE),
+        timeout_keep_alive=75,
+        backlog=2048,
+    )
+    return uvicorn.Server(config)
+
+
+@contextlib.asynccontextmanager
+async def open_service(settings: Settings) -> AsyncIterator[LocalService]:
+    """Open the pool and put the observers around its executor."""
+    async with open_executor(settings) as opened:
+        metrics = Metrics()
+        metrics.watch(opened.pool)
+        limiter = RateLimiter(settings.rate_limit)
+        yield LocalService(ObservedRunner(opened.executor, metrics), opened.pool, limiter, metrics)
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; raise ``CodeExecutorError`` where it cannot begin."""
+    configure_logging(settings)
+    listener = listen(settings)
+    try:
+        async with open_service(settings) as service:
+            listener.listen(2048)
+            host, port = listener.getsockname()[:2]
+            log.info("serving", url=f"http://{f'[{host}]' if ':' in host else host}:{port}", workers=settings.workers)
+            if settings.workers == 1:
+                await _server(application(service, settings), settings).serve([listener])
+            else:
+                await _serve_by_workers(service, settings, listener)
+            log.info("stopping")
+    finally:
+        listener.close()
+
+
+async def _serve_by_workers(service: Service, settings: Settings, listener: socket.socket) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    with tempfile.TemporaryDirectory(prefix="code-executor-") as directory:
+        path = broker.socket_path(directory)
+        async with broker.serve(service, path), asyncio.TaskGroup() as workers:
+            for _ in range(settings.workers):
+                workers.create_task(_keep_worker(listener.fileno(), path, settings, stop))
+
+
+async def _keep_worker(fd: int, path: str, settings: Settings, stop: asyncio.Event) -> None:
+    """Run one worker until ``stop``, and start it again where it ends before."""
+    while not stop.is_set():
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "code_executor.serving",
+            env={**os.environ, WORKER_SOCKET: f"{fd} {path}", **_as_environment(settings)},
+            pass_fds=(fd,),
+            start_new_session=True,  # Ctrl-C reaches this process alone, which tells the workers
+        )
+        ended = asyncio.create_task(process.wait())
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait([ended, stopped], return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not ended.done():
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            try:
+                await asyncio.wait_for(asyncio.shield(ended), settings.max_timeout + 2 * _GRACE)
+            except TimeoutError:
+                process.kill()
+                await ended
+        else:
+            log.error("worker_ended", status=process.returncode)
+            await asyncio.sleep(_RESTART_AFTER)
+
+
+def _as_environment(settings: Settings) -> dict[str, str]:
+    """Return the settings a worker needs, as variables: the command line of this process may have changed them."""
+    values = {
+        "RATE_LIMIT": settings.rate_limit,
+        "MAX_TIMEOUT": settings.max_timeout,
+        "MAX_CODE": settings.max_code,
+        "MAX_STDIN": settings.max_stdin,
+        "TRUSTED_PROXIES": ",".join(settings.trusted_proxies),
+        "LOG_FORMAT": settings.log_format,
+        "LOG_LEVEL": settings.log_level,
+    }
+    return {f"CODE_EXECUTOR_{name}": str(value) for name, value in values.items()}
+
+
+async def _work(settings: Settings, fd: int, path: str) -> None:
+    configure_logging(settings)
+    service = broker.RemoteService(path, settings.limits())
+    with socket.socket(fileno=fd) as listener:
+        await _server(application(service, settings), settings).serve([listener])
+    await service.close()
+
+
+def run(settings: Settings) -> None:
+    """`serve`, on the fastest event loop there is."""
+    _run(serve(settings))
+
+
+def _run(main: object) -> None:
+    try:
+        import uvloop  # noqa: PLC0415  # not on every platform
+    except ImportError:
+        asyncio.run(main)  # type: ignore[arg-type]
+    else:
+        uvloop.run(main)  # type: ignore[arg-type]
+
+
+def _worker() -> int:
+    fd, _, path = os.environ.pop(WORKER_SOCKET).partition(" ")
+    try:
+        _run(_work(Settings.load(), int(fd), path))
+    except CodeExecutorError as error:
+        print(f"code-executor: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_worker())

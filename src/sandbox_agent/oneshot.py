@@ -1,0 +1,244 @@
+"""The image by itself: one JSON object in on stdin, one run, one JSON object out.
+
+    echo '{"code": "print(1)", "timeout": 5}' | docker run --rm -i code-executor:latest
+
+Where nobody can write to stdin (a job of a cloud, say), the variable CODE_EXECUTOR_REQUEST holds the request instead.
+
+A plain ``docker run`` gives no tmpfs to size, no memory limit and more capabilities than are needed. So the box is a
+directory of the container's /dev/shm (64 MB unless Docker is told otherwise), memory is held by an rlimit per process,
+processes by one per uid, the network by seccomp, and the rest (uid, Landlock, seccomp, clock, output) is as it always
+is. This process reads the request; the supervisor is a child of it and reads nothing, as always.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import dataclasses
+import json
+import os
+import random
+import select
+import signal
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from sandbox_agent import kernel, protocol, verdict
+from sandbox_agent.config import AgentConfig
+from sandbox_agent.policy import STRICT
+from sandbox_agent.protocol import STDIN_OPEN, Cause, Command, EventReader, EventType, Outcome, ProtocolError
+from sandbox_agent.supervisor import Supervisor
+
+REQUEST_VARIABLE = "CODE_EXECUTOR_REQUEST"
+
+MAX_TIMEOUT = 30.0
+MAX_OUTPUT = 1 << 20
+MAX_REQUEST = 8 << 20
+MEMORY = 512 << 20
+DISK = 64 << 20
+PROCESSES = 10
+
+_BOOT_WITHIN = 60.0
+_UIDS = range(52000, 59000)
+_SHARED_MEMORY = "/dev/shm"
+
+
+class RequestError(Exception):
+    """The request is not one."""
+
+
+def read_request(text: bytes) -> dict[str, Any]:
+    """Check a request and fill in what it leaves out; raise ``RequestError`` with a sentence."""
+    try:
+        request = json.loads(text)
+    except ValueError as error:
+        raise RequestError(f"The request is not valid JSON: {error}") from None
+    if not isinstance(request, dict):
+        raise RequestError("The request must be a JSON object.")
+    code, stdin, args = request.get("code"), request.get("stdin", ""), request.get("args", [])
+    timeout = request.get("timeout", MAX_TIMEOUT)
+    if not isinstance(code, str):
+        raise RequestError("The request needs `code`, a text.")
+    if request.get("language", "python") != "python":
+        raise RequestError("The only `language` is python.")
+    if not isinstance(stdin, str):
+        raise RequestError("`stdin` must be a text.")
+    if not isinstance(args, list) or not all(isinstance(arg, str) for arg in args):
+        raise RequestError("`args` must be a list of texts.")
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout <= MAX_TIMEOUT:
+        raise RequestError(f"`timeout` must be more than 0 and at most {MAX_TIMEOUT:g} seconds.")
+    return {"code": code, "stdin": stdin, "args": args, "timeout": timeout}
+
+
+def main() -> int:
+    """Answer the request on stdin; return 0 whatever came of the run, 1 where there was none."""
+    began = time.monotonic()
+    try:
+        text = os.environ.pop(REQUEST_VARIABLE, "").encode() or sys.stdin.buffer.read(MAX_REQUEST + 1)
+        if len(text) > MAX_REQUEST:
+            raise RequestError(f"The request is larger than {MAX_REQUEST} bytes.")
+        request = read_request(text)
+        if os.getuid() != 0:
+            raise RequestError("The container must start as root, which it gives up for the run (no --user).")
+    except RequestError as error:
+        _answer("error", "", str(error), began)
+        return 1
+    transcript = _run(request)
+    _answer(verdict.status(transcript.cause), transcript.text("stdout"), transcript.error(request["timeout"]), began, transcript)
+    return 0 if transcript.cause is not Cause.INTERNAL else 1
+
+
+def _answer(status: str, output: str, error: str, began: float, transcript: Transcript | None = None) -> None:
+    took = transcript.outcome.wall_us / 1000 if transcript else (time.monotonic() - began) * 1000
+    answer = {"status": status, "output": output, "error": error, "execution_time": round(took)}
+    print(json.dumps(answer))
+
+
+@dataclass
+class Transcript:
+    """What the supervisor said about the run."""
+
+    outcome: Outcome = field(default_factory=lambda: Outcome(Cause.INTERNAL))
+    streams: dict[str, bytearray] = field(default_factory=lambda: {"stdout": bytearray(), "stderr": bytearray()})
+    report: bytearray = field(default_factory=bytearray)
+    fatal: str = ""
+
+    @property
+    def cause(self) -> Cause:
+        return self.outcome.cause
+
+    def take(self, event: protocol.Event) -> bool:
+        """Note an event; True if it was the last of the run."""
+        if event.type is EventType.RESULT:
+            self.outcome = Outcome.unpack(event.body)
+        elif event.type is EventType.FATAL:
+            self.fatal = event.body.decode(errors="replace")
+        elif event.type is EventType.REPORT:
+            self.report += event.body
+        elif event.type in (EventType.STDOUT, EventType.STDERR):
+            self.streams[event.type.name.lower()] += event.body
+        return event.type in (EventType.RESULT, EventType.FATAL)
+
+    def text(self, name: str) -> str:
+        return codecs.decode(self.streams[name], "utf-8", "replace")
+
+    def error(self, timeout: float) -> str:
+        """Return stderr, and a sentence about why the run was stopped."""
+        if self.cause is Cause.REPORTED:
+            problems = json.loads(self.report)["problems"]
+            return "\n".join(
+                p["message"] if p["message"].startswith("  File") else f"Line {p['line']}, column {p['column']}: {p['message']}"
+                for p in problems
+            )
+        sentence = verdict.explain(
+            self.cause,
+            signal=self.outcome.signal,
+            wall_time=timeout,
+            cpu_time=MAX_TIMEOUT,
+            memory=MEMORY,
+            output=MAX_OUTPUT,
+            processes=PROCESSES,
+            disk=DISK,
+        )
+        if self.cause is Cause.INTERNAL and self.fatal:
+            sentence = f"{sentence} ({self.fatal})"
+        return "\n".join(part for part in (self.text("stderr").removesuffix("\n"), sentence) if part)
+
+
+def _run(request: dict[str, Any]) -> Transcript:
+    """Fork a supervisor, have it run the request, and end it."""
+    command_read, command_write = os.pipe()
+    event_read, event_write = os.pipe()
+    supervisor = os.fork()
+    if supervisor == 0:
+        os.close(command_write)
+        os.close(event_read)
+        _supervise(command_read, event_write)
+    os.close(command_read)
+    os.close(event_write)
+    transcript = Transcript()
+    try:
+        _converse(request, transcript, command_write, event_read)
+    except (ProtocolError, OSError, TimeoutError) as error:
+        transcript.fatal = transcript.fatal or str(error)
+    finally:
+        os.close(command_write)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(supervisor, signal.SIGKILL)
+        os.waitpid(supervisor, 0)
+    return transcript
+
+
+def _supervise(commands: int, events: int) -> NoReturn:
+    status = 1
+    try:
+        kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)  # orphans of the run come to it, as they would to PID 1
+        os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+        os.dup2(2, 1)
+        config = _config()
+        os.environ |= {"HOME": config.box, "TMPDIR": config.box, "MPLCONFIGDIR": f"{config.box}/matplotlib"}
+        status = Supervisor(config, commands, events).serve()
+    finally:
+        os._exit(status)
+
+
+def _config() -> AgentConfig:
+    uid = random.choice(_UIDS)
+    box = tempfile.mkdtemp(prefix="work-", dir=_SHARED_MEMORY)
+    os.chown(box, uid, uid)
+    return AgentConfig(
+        uid=uid,
+        box=box,
+        writable=(box,),
+        data_bytes=MEMORY - (64 << 20),
+        file_bytes=DISK,
+        processes=PROCESSES,
+        cpu_seconds=int(MAX_TIMEOUT) + 1,
+        policy=dataclasses.asdict(STRICT),
+    )
+
+
+def _converse(request: dict[str, Any], transcript: Transcript, commands: int, events: int) -> None:
+    """Send the run when the supervisor is ready, feed it stdin, and take what it says until the end."""
+    reader = EventReader()
+    outgoing = b""
+    deadline = time.monotonic() + _BOOT_WITHIN
+    started = False
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the supervisor is mute")
+        ready = select.select([events], [commands] if outgoing else [], [], left)
+        if ready[1]:
+            outgoing = outgoing[os.write(commands, outgoing[: select.PIPE_BUF]) :]
+        if not ready[0]:
+            continue
+        data = os.read(events, 1 << 16)
+        if not data:
+            raise ProtocolError("the supervisor ended")
+        for event in reader.feed(data):
+            if event.type is EventType.READY and not started:
+                started = True
+                deadline = time.monotonic() + request["timeout"] + 5
+                outgoing = _commands(request)
+            elif transcript.take(event):
+                return
+
+
+def _commands(request: dict[str, Any]) -> bytes:
+    payload = {"code": request["code"], "args": request["args"], "policy": True, "check": False, "cpu": None}
+    stdin = request["stdin"].encode("utf-8", "replace")
+    run = protocol.command(
+        Command.RUN,
+        1,
+        json.dumps(payload).encode(),
+        flags=STDIN_OPEN if stdin else 0,
+        wall_ms=int(request["timeout"] * 1000),
+        output_bytes=MAX_OUTPUT,
+    )
+    if not stdin:
+        return run
+    return run + protocol.command(Command.STDIN, 1, stdin) + protocol.command(Command.STDIN, 1)
