@@ -30,7 +30,9 @@ _LOCAL_PYTHON = ".sandbox/bin/python"
 def configure_logging(settings: Settings) -> None:
     """Log lines go to stderr: JSON for machines, or for people. Never a program's code or output."""
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if settings.log_format == "json" else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        structlog.processors.JSONRenderer()
+        if settings.log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     structlog.configure(
         processors=[

@@ -66,10 +66,18 @@ def _of_container(seen: Mapping[str, Any], limits: Limits) -> list[Finding]:
     interfaces = seen.get("interfaces", [])
     mask = 1 << 5 | 1 << 6 | 1 << 7
     return [
-        Finding("capabilities", capabilities & ~mask == 0, f"the supervisor has {capabilities:#x} (KILL, SETGID, SETUID: {mask:#x})"),
+        Finding(
+            "capabilities",
+            capabilities & ~mask == 0,
+            f"the supervisor has {capabilities:#x} (KILL, SETGID, SETUID: {mask:#x})",
+        ),
         Finding("no_new_privs", seen.get("no_new_privs") == "1", f"NoNewPrivs: {seen.get('no_new_privs')}"),
         Finding("network", set(interfaces) <= {"lo"}, f"interfaces: {', '.join(interfaces) or 'none'}"),
-        Finding("read_only_root", bool(seen.get("read_only_root")), "statvfs('/') says read-only" if seen.get("read_only_root") else "/ is writable"),
+        Finding(
+            "read_only_root",
+            bool(seen.get("read_only_root")),
+            "statvfs('/') says read-only" if seen.get("read_only_root") else "/ is writable",
+        ),
         _cgroup_limit("memory", cgroup.get("memory"), limits.memory, "bytes"),
         _cgroup_limit("cpu", cgroup.get("cpus"), limits.cpus, "cores"),
         _cgroup_limit("processes", cgroup.get("processes"), limits.processes + 2, "processes"),
@@ -86,17 +94,23 @@ def _of_child(probe: Mapping[str, Any], limits: Limits) -> list[Finding]:
     """What the probe could not do."""
     disk = probe["disk"]
     disk_held = 0 < disk["bytes"] <= limits.disk and 0 < disk["files"] <= limits.files and disk["flags_held"]
+    seccomp_held = probe["ptrace"] == "killed by SIGSYS" and probe["socket"] == "EACCES"
+    landlock_held = probe["listdir_root"] == "EACCES" and probe["open_proc"] == "EACCES"
+    foreign = probe["foreign_environment"]
+    landlock = f"listing /: {probe['listdir_root']}; opening /proc/self/status: {probe['open_proc']}"
+    room = f"{disk['bytes']} bytes and {disk['files']} files in all, nosuid,nodev,noexec: {disk['flags_held']}"
+    descriptors = f"{probe['descriptors']} open: stdin, stdout, stderr and the hint"
     return [
         Finding("uid", probe["uid"] != 0, f"runs as uid {probe['uid']}, its supervisor as uid 0 of the sandbox"),
-        Finding("seccomp", probe["ptrace"] == "killed by SIGSYS" and probe["socket"] == "EACCES", f"ptrace: {probe['ptrace']}; socket: {probe['socket']}"),
-        Finding("landlock", probe["listdir_root"] == "EACCES" and probe["open_proc"] == "EACCES", f"listing /: {probe['listdir_root']}; opening /proc/self/status: {probe['open_proc']}"),
+        Finding("seccomp", seccomp_held, f"ptrace: {probe['ptrace']}; socket: {probe['socket']}"),
+        Finding("landlock", landlock_held, landlock),
         Finding("no_exec", probe["exec"] in ("EPERM", "EACCES"), f"execve: {probe['exec']}"),
         Finding("pid_namespace", probe["ppid"] == 1, f"its parent is process {probe['ppid']}"),
-        Finding("disk", disk_held, f"{disk['bytes']} bytes and {disk['files']} files in all, nosuid,nodev,noexec: {disk['flags_held']}"),
+        Finding("disk", disk_held, room),
         Finding("no_core", probe["core"] == 0, f"RLIMIT_CORE: {probe['core']}"),
-        Finding("descriptors", probe["descriptors"] <= 4, f"{probe['descriptors']} open: stdin, stdout, stderr and the hint"),
-        Finding("environment", not probe["foreign_environment"], "nothing of the server's" if not probe["foreign_environment"] else f"has {probe['foreign_environment']}"),
-    ]  # fmt: skip
+        Finding("descriptors", probe["descriptors"] <= 4, descriptors),
+        Finding("environment", not foreign, f"has {foreign}" if foreign else "nothing of the server's"),
+    ]
 
 
 def _reset(second: Mapping[str, Any]) -> Finding:
@@ -105,8 +119,10 @@ def _reset(second: Mapping[str, Any]) -> Finding:
 
 
 def missing(findings: list[Finding], engine: str, accepted: Collection[str]) -> list[Finding]:
-    """Return the required layers that do not hold; raise ``ConfigurationError`` where an accepted one does not exist."""
+    """Return the required layers that do not hold; raise ``ConfigurationError`` for an accepted one that is none."""
     known = {finding.layer for finding in findings}
     if unknown := set(accepted) - known:
-        raise ConfigurationError(f"CODE_EXECUTOR_ALLOW_MISSING: no layer is called {min(unknown)!r} ({', '.join(sorted(known))})")
+        raise ConfigurationError(
+            f"CODE_EXECUTOR_ALLOW_MISSING: no layer is called {min(unknown)!r} ({', '.join(sorted(known))})"
+        )
     return [f for f in findings if not f.held and f.layer in REQUIRED[engine] and f.layer not in accepted]

@@ -77,8 +77,9 @@ class Executor:
             queue_time = (time.monotonic() - asked) * 1000
             transcript.begin(queue_time)
             yield Started(execution.id, queue_time)
-            async for output in self._relay(sandbox, execution, transcript):
-                yield output
+            async with aclosing(self._relay(sandbox, execution, transcript)) as outputs:
+                async for output in outputs:
+                    yield output
         yield transcript.result()
 
     async def _relay(
@@ -90,11 +91,11 @@ class Executor:
                     for output in transcript.take(event):
                         yield output
         except MuteSandboxError as error:
-            log.error("sandbox_mute", execution=execution.id, why=str(error))
+            log.warning("sandbox_mute", execution=execution.id, why=str(error))
             sandbox.lost(str(error))
             transcript.fail(Cause.WALL_TIME)  # true all the same: the run did not end within its time
         except SandboxError as error:
-            log.error("sandbox_broke", execution=execution.id, why=str(error))
+            log.warning("sandbox_broke", execution=execution.id, why=str(error))
             sandbox.lost(str(error))
             transcript.fail(Cause.INTERNAL)
 
@@ -135,7 +136,11 @@ class Transcript:
         self._outcome = Outcome(cause, wall_us=wall_us)
 
     def _flush(self) -> list[Output]:
-        return [output for name, decoder in self._decoders.items() for output in self._note(name, decoder.decode(b"", final=True))]
+        return [
+            output
+            for name, decoder in self._decoders.items()
+            for output in self._note(name, decoder.decode(b"", final=True))
+        ]
 
     def _note(self, name: str, text: str) -> list[Output]:
         if not text:
@@ -175,15 +180,13 @@ class Transcript:
         )
 
     def _read_report(self) -> tuple[Reason, tuple[Problem, ...]]:
-        """Read the child's report. It was written before the program's first instruction, but is bounded and checked."""
+        """Read the child's report: written before the program's first instruction, but bounded and checked."""
         try:
             report = json.loads(self._report)
-            problems = tuple(
-                Problem(int(p["line"]), int(p["column"]), str(p["message"])) for p in report["problems"]
-            )
+            problems = tuple(Problem(int(p["line"]), int(p["column"]), str(p["message"])) for p in report["problems"])
             return _REPORTED[report["reason"]], problems
         except (ValueError, KeyError, TypeError) as error:
-            log.error("report_malformed", execution=self._execution.id, why=str(error))
+            log.warning("report_malformed", execution=self._execution.id, why=str(error))
             return Reason.INTERNAL, ()
 
     def _explain(self, reason: Reason) -> str:

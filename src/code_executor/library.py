@@ -1,10 +1,10 @@
 """The library: an executor that opens itself, and its blocking twin.
 
-    async with Executor.open() as executor:
-        result = await executor.run("print(1)")
+async with Executor.open() as executor:
+    result = await executor.run("print(1)")
 
-    with BlockingExecutor() as executor:
-        result = executor.run("print(1)")
+with BlockingExecutor() as executor:
+    result = executor.run("print(1)")
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ class BlockingExecutor:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
             if self._opened is not None:
                 self._call(self._opened.__aexit__(None, None, None))

@@ -62,7 +62,8 @@ class Execution:
     """One piece of code to run.
 
     ``timeout`` in seconds (wall clock; None: the most that the limits allow). ``policy`` False runs the code without
-    the check of its source; ``check_only`` True checks and compiles it without running it. ``client``: who asked, for the log.
+    the check of its source; ``check_only`` True checks and compiles it without running it. ``client``: who asked, for
+    the log.
     """
 
     code: str

@@ -25,7 +25,7 @@ class Verdict:
     window: int
 
     def headers(self) -> dict[str, str]:
-        """Return the ``RateLimit-*`` headers (draft-ietf-httpapi-ratelimit-headers-07), and ``Retry-After`` if refused."""
+        """Return ``RateLimit-*`` headers (draft-ietf-httpapi-ratelimit-headers-07), and ``Retry-After`` if refused."""
         headers = {
             "RateLimit-Limit": str(self.limit),
             "RateLimit-Remaining": str(self.remaining),

@@ -1,4 +1,4 @@
-"""What the HTTP layer is given: run, limit, measure, say whether all is well. In this process, or (`broker`) another."""
+"""What the HTTP layer is given: run, limit, measure, say whether all is well; here or in another process."""
 
 from __future__ import annotations
 

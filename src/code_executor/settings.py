@@ -1,6 +1,6 @@
-"""The settings: one frozen object, read once, by `bootstrap` and `cli` alone. Every one is an environment variable.
+"""The settings: one frozen object, read once, by `bootstrap` and `cli`, from the environment.
 
-A wrong value is a `ConfigurationError` at start that names the variable. `docs/settings.md` is written from this object.
+A wrong value is a `ConfigurationError` at start that names the variable. `docs/settings.md` is written from it.
 """
 
 from __future__ import annotations
@@ -61,20 +61,26 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
 
     engine: Literal["auto", "docker", "native"] = Field(
-        "auto", description="What makes sandboxes: `docker`, `native` (bubblewrap), or `auto`: Docker where an engine answers."
+        "auto",
+        description="What makes sandboxes: `docker`, `native` (bubblewrap), or `auto`: Docker where an engine answers.",
     )
     image: str = Field("code-executor:latest", min_length=1, description="The image of a sandbox (Docker).")
     runtime: str = Field("", description="An OCI runtime that the Docker engine knows; `runsc` for gVisor.")
     python: str = Field(
-        "", description="The interpreter that programs run on (native). Empty: `.sandbox/bin/python` here, else the server's."
+        "",
+        description="The interpreter that programs run on (native); empty: `.sandbox/bin/python`, else the server's.",
     )
     preload: Names = Field(
         ("numpy", "pandas"), description="Modules that are imported before a run, so that it does not wait for them."
     )
 
     host: str = Field("127.0.0.1", description="The address to listen on.")
-    port: int = Field(8000, ge=0, le=65535, description="The port to listen on; the variable `PORT` is honoured as well.")
-    workers: int = Field(1, ge=1, le=64, description="Processes that answer HTTP; they share one pool and one rate limit.")
+    port: int = Field(
+        8000, ge=0, le=65535, description="The port to listen on; the variable `PORT` is honoured as well."
+    )
+    workers: int = Field(
+        1, ge=1, le=64, description="Processes that answer HTTP; they share one pool and one rate limit."
+    )
     trusted_proxies: Names = Field(
         (), description="Addresses or networks whose `X-Forwarded-For` is believed; `*` believes everyone."
     )
@@ -86,7 +92,9 @@ class Settings(BaseSettings):
     pool_min: int = Field(default_factory=_cores, ge=0, description="Sandboxes that are kept warm at all times.")
     queue_size: int = Field(1000, ge=0, description="Most executions that may wait for a sandbox.")
     queue_timeout: float = Field(30.0, gt=0, description="Seconds that an execution may wait for one, before a 503.")
-    reuse: int = Field(200, ge=0, description="Runs per sandbox, each after a proved reset; `0`: a fresh one for every run.")
+    reuse: int = Field(
+        200, ge=0, description="Runs per sandbox, each after a proved reset; `0`: a fresh one for every run."
+    )
     lifetime: float = Field(3600.0, gt=0, description="Seconds after which a sandbox is replaced.")
 
     memory: Size = Field(512 << 20, ge=64 << 20, description="Memory of a sandbox.")
@@ -94,7 +102,9 @@ class Settings(BaseSettings):
     max_processes: int = Field(10, ge=1, le=1000, description="Processes and threads of a program.")
     disk: Size = Field(64 << 20, ge=1 << 20, description="Disk (in memory) that a program may fill.")
     max_files: int = Field(2048, ge=64, description="Files that a program may make.")
-    max_output: Size = Field(1 << 20, ge=1, le=1 << 30, description="Bytes of stdout and stderr together that are kept.")
+    max_output: Size = Field(
+        1 << 20, ge=1, le=1 << 30, description="Bytes of stdout and stderr together that are kept."
+    )
     max_timeout: float = Field(30.0, gt=0, le=3600, description="Seconds that a run may take, and takes if not told.")
     max_cpu_time: float = Field(30.0, ge=1, le=3600, description="Seconds of processor time that a run may use.")
     max_code: Size = Field(256 << 10, ge=1, le=64 << 20, description="Bytes of source.")
@@ -104,7 +114,9 @@ class Settings(BaseSettings):
         (), description="Layers of protection that this host cannot give and that you accept to miss (see `doctor`)."
     )
     log_format: Literal["json", "console"] = Field("json", description="How log lines are written.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least serious line to log.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least serious line to log."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -118,10 +130,9 @@ class Settings(BaseSettings):
         values = {name: value for name, value in given.items() if value is not None}
         if "port" not in values and os.environ.get("PORT") and not os.environ.get(f"{PREFIX}PORT"):
             values["port"] = os.environ["PORT"]
-        if "pool_size" in values or os.environ.get(f"{PREFIX}POOL_SIZE"):
-            size = values.get("pool_size", os.environ.get(f"{PREFIX}POOL_SIZE"))
-            if "pool_min" not in values and not os.environ.get(f"{PREFIX}POOL_MIN") and str(size).isdigit():
-                values["pool_min"] = min(int(size), _cores())
+        size = str(values.get("pool_size") or os.environ.get(f"{PREFIX}POOL_SIZE"))
+        if size.isdigit() and "pool_min" not in values and not os.environ.get(f"{PREFIX}POOL_MIN"):
+            values["pool_min"] = min(int(size), _cores())  # a small pool needs no second variable
         unknown = {name for name in os.environ if name.startswith(PREFIX)} - {
             PREFIX + name.upper() for name in cls.model_fields
         }

@@ -1,4 +1,4 @@
-"""``python -I /opt/agent/sandbox_agent supervise CONFIG`` or ``… oneshot``: run as a directory, so it finds itself first."""
+"""``python -I /opt/agent/sandbox_agent supervise CONFIG``, or ``oneshot``; run as a directory, it finds itself."""
 
 import os
 import sys

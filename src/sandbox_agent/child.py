@@ -30,15 +30,23 @@ STDIN, STDOUT, STDERR, PAYLOAD, READY, REPORT, HINT = range(7)
 FILENAME = "main.py"
 
 HINT_EXCEPTION, HINT_MEMORY, HINT_DISK, HINT_PROCESSES = 1, 2, 3, 4
-"""How many bytes a child leaves in its hint pipe. The supervisor counts them and never reads them; a program that forges
-them can only change which kind of ``error`` its own failure is called."""
+"""How many bytes a child leaves in its hint pipe. The supervisor counts them and never reads them; a program that
+forges them can only change which kind of ``error`` its own failure is called."""
 
 CONFINEMENT_FAILED = 70
 
 _leader = 0
 """The pid of the run's first process, known to what it forks as well."""
 
-_WARM_UP = "import sys\ndef f(x, *a, **k):\n    return [f'{y!r}' for y in a if x]\ntry:\n    print(f(1), end='')\nexcept ValueError as e:\n    raise\n"
+_WARM_UP = """
+import sys
+def f(x, *a, **k):
+    return [f'{y!r}' for y in a if x]
+try:
+    print(f(1), end='')
+except ValueError as e:
+    raise
+"""
 
 
 def main(state: Confinement, descriptors: list[int], policy: Policy, supervisor: int) -> NoReturn:
@@ -62,12 +70,12 @@ def _warm_up(policy: Policy) -> None:
     """Touch what every run touches, so that its copy-on-write faults are paid before there is a request."""
     tree = ast.parse(_WARM_UP, FILENAME)
     check(tree, policy)
-    exec(compile(tree, "warm-up", "exec", dont_inherit=True), {"print": lambda *a, **k: None})
+    exec(compile(tree, "warm-up", "exec", dont_inherit=True), {"print": lambda *_a, **_k: None})
     json.loads('{"code": "", "args": [], "policy": true}')
 
 
 def _serve(policy: Policy) -> NoReturn:
-    global _leader
+    global _leader  # noqa: PLW0603  # one per process, and this is a process of one purpose
     _leader = os.getpid()
     request = json.loads(_read_all(PAYLOAD))
     os.close(PAYLOAD)
@@ -107,7 +115,7 @@ def _prepare(request: dict[str, Any], policy: Policy) -> types.CodeType:
         _report("syntax", [Problem(1, 1, wording.uncompilable(error))])
     if request["check"]:
         _report("", [])
-    return code  # type: ignore[no-any-return]
+    return code
 
 
 def _syntax_text(error: SyntaxError) -> str:
@@ -140,12 +148,12 @@ def _main_module(source: str, arguments: list[str]) -> types.ModuleType:
 
 def _open_streams() -> None:
     """Fresh text streams. Written through, so that what was printed before a kill is never lost."""
-    sys.stdin = sys.__stdin__ = open(STDIN, encoding="utf-8", errors="replace")  # type: ignore[misc]  # Final in typeshed
-    out = open(STDOUT, "wb", buffering=0)
-    err = open(STDERR, "wb", buffering=0)
+    sys.stdin = sys.__stdin__ = open(STDIN, encoding="utf-8", errors="replace")  # type: ignore[misc]  # noqa: SIM115
+    out = open(STDOUT, "wb", buffering=0)  # noqa: SIM115  # they stay open as long as the program runs
+    err = open(STDERR, "wb", buffering=0)  # noqa: SIM115
     # open() refuses unbuffered text; TextIOWrapper over the raw file with write_through is what `python -u` makes
-    sys.stdout = sys.__stdout__ = io.TextIOWrapper(out, "utf-8", "surrogateescape", write_through=True)  # type: ignore
-    sys.stderr = sys.__stderr__ = io.TextIOWrapper(err, "utf-8", "backslashreplace", write_through=True)  # type: ignore
+    sys.stdout = sys.__stdout__ = io.TextIOWrapper(out, "utf-8", "surrogateescape", write_through=True)  # type: ignore[misc]
+    sys.stderr = sys.__stderr__ = io.TextIOWrapper(err, "utf-8", "backslashreplace", write_through=True)  # type: ignore[misc]
 
 
 def _run(code: types.CodeType, module: types.ModuleType) -> int:
@@ -201,9 +209,9 @@ def _hint(error: BaseException) -> None:
         kind = HINT_MEMORY
     elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         kind = HINT_DISK
-    elif isinstance(error, BlockingIOError) and error.errno == errno.EAGAIN:
-        kind = HINT_PROCESSES
-    elif isinstance(error, RuntimeError) and "can't start new thread" in str(error):
+    elif (isinstance(error, BlockingIOError) and error.errno == errno.EAGAIN) or (
+        isinstance(error, RuntimeError) and "can't start new thread" in str(error)
+    ):
         kind = HINT_PROCESSES
     else:
         kind = HINT_EXCEPTION
@@ -216,7 +224,7 @@ def _hint(error: BaseException) -> None:
 
 def _finish(status: int) -> int:
     """What the interpreter does at the end: wait for threads, run atexit callbacks, flush."""
-    for step in (threading._shutdown, atexit._run_exitfuncs):  # type: ignore[attr-defined]  # as Py_FinalizeEx calls them
+    for step in (threading._shutdown, atexit._run_exitfuncs):  # type: ignore[attr-defined]  # noqa: SLF001  # as Py_FinalizeEx does
         try:
             step()
         except SystemExit as stop:

@@ -41,7 +41,7 @@ class ConfinementError(Exception):
 
 @dataclass(frozen=True)
 class Confinement:
-    """What `prepare` made: see the module's text. ``landlock_fd`` None: the kernel has none and the operator accepts it."""
+    """What `prepare` made (see the module's text). ``landlock_fd`` None: the kernel has none and that is accepted."""
 
     config: AgentConfig
     landlock_fd: int | None
@@ -101,7 +101,9 @@ def confine(confinement: Confinement, landlock_fd: int | None, supervisor: int) 
 def arrange(descriptors: list[int], landlock_fd: int | None) -> int | None:
     """Move the descriptors to 0, 1, 2, … and close every other; return where the ruleset's is now."""
     wanted = [*descriptors, landlock_fd] if landlock_fd is not None else descriptors
-    aside = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64) for fd in wanted]  # first out of the way of the numbers they are going to
+    aside = [
+        fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64) for fd in wanted
+    ]  # first out of the way of the numbers they are going to
     for target, fd in enumerate(aside):
         os.dup2(fd, target, inheritable=True)
     kernel.close_from(len(aside))

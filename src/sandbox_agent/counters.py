@@ -50,7 +50,7 @@ def refused_forks(root: Path = ROOT) -> Counter:
 
 
 def limits(root: Path = ROOT) -> dict[str, int | float | None]:
-    """Return ``{"memory": bytes, "cpus": cores, "processes": n}`` as the cgroup has them; None: no limit, or unknown."""
+    """Return ``{"memory": bytes, "cpus": cores, "processes": n}`` as the cgroup has it; None: no limit, or unknown."""
     memory = _number(root / "memory.max", root / "memory/memory.limit_in_bytes")
     if memory is not None and memory >= 1 << 60:  # v1's way to say "no limit"
         memory = None

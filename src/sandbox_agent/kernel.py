@@ -39,7 +39,7 @@ _libc.syscall.restype = ctypes.c_long
 
 
 def prctl(option: int, argument: int = 0, third: int = 0) -> None:
-    """Call prctl(2); raises ``OSError``."""
+    """Set an attribute of this process; raises ``OSError``."""
     longs = (ctypes.c_ulong(argument), ctypes.c_ulong(third), ctypes.c_ulong(0), ctypes.c_ulong(0))
     if _libc.prctl(ctypes.c_int(option), *longs) < 0:
         code = ctypes.get_errno()

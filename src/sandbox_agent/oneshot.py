@@ -52,6 +52,10 @@ class RequestError(Exception):
 
 def read_request(text: bytes) -> dict[str, Any]:
     """Check a request and fill in what it leaves out; raise ``RequestError`` with a sentence."""
+    if os.getuid() != 0:
+        raise RequestError("The container must start as root, which it gives up for the run (no --user).")
+    if len(text) > MAX_REQUEST:
+        raise RequestError(f"The request is larger than {MAX_REQUEST} bytes.")
     try:
         request = json.loads(text)
     except ValueError as error:
@@ -77,17 +81,18 @@ def main() -> int:
     """Answer the request on stdin; return 0 whatever came of the run, 1 where there was none."""
     began = time.monotonic()
     try:
-        text = os.environ.pop(REQUEST_VARIABLE, "").encode() or sys.stdin.buffer.read(MAX_REQUEST + 1)
-        if len(text) > MAX_REQUEST:
-            raise RequestError(f"The request is larger than {MAX_REQUEST} bytes.")
-        request = read_request(text)
-        if os.getuid() != 0:
-            raise RequestError("The container must start as root, which it gives up for the run (no --user).")
+        request = read_request(os.environ.pop(REQUEST_VARIABLE, "").encode() or sys.stdin.buffer.read(MAX_REQUEST + 1))
     except RequestError as error:
         _answer("error", "", str(error), began)
         return 1
     transcript = _run(request)
-    _answer(verdict.status(transcript.cause), transcript.text("stdout"), transcript.error(request["timeout"]), began, transcript)
+    _answer(
+        verdict.status(transcript.cause),
+        transcript.text("stdout"),
+        transcript.error(request["timeout"]),
+        began,
+        transcript,
+    )
     return 0 if transcript.cause is not Cause.INTERNAL else 1
 
 
@@ -130,7 +135,9 @@ class Transcript:
         if self.cause is Cause.REPORTED:
             problems = json.loads(self.report)["problems"]
             return "\n".join(
-                p["message"] if p["message"].startswith("  File") else f"Line {p['line']}, column {p['column']}: {p['message']}"
+                p["message"]
+                if p["message"].startswith("  File")
+                else f"Line {p['line']}, column {p['column']}: {p['message']}"
                 for p in problems
             )
         sentence = verdict.explain(
@@ -186,7 +193,7 @@ def _supervise(commands: int, events: int) -> NoReturn:
 
 
 def _config() -> AgentConfig:
-    uid = random.choice(_UIDS)
+    uid = random.choice(_UIDS)  # noqa: S311  # not a secret: kernel quotas are per uid, and two rarely meet
     box = tempfile.mkdtemp(prefix="work-", dir=_SHARED_MEMORY)
     os.chown(box, uid, uid)
     return AgentConfig(

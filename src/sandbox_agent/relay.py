@@ -33,7 +33,7 @@ def close(fd: int | None) -> None:
             os.close(fd)
 
 
-class HostGone(Exception):
+class HostGoneError(Exception):
     """The host closed its side: nobody waits for anything any more."""
 
 
@@ -61,10 +61,10 @@ class Inbound:
         return self._source, select.POLLIN
 
     def read_header(self) -> CommandHeader | None:
-        """Read what is there of the next header; None until it is whole. Raises ``HostGone`` at end-of-file."""
+        """Read what is there of the next header; None until it is whole. Raises ``HostGoneError`` at end-of-file."""
         piece = os.read(self._source, COMMAND.size - len(self._header))
         if not piece:
-            raise HostGone
+            raise HostGoneError
         self._header += piece
         if len(self._header) < COMMAND.size:
             return None
@@ -79,7 +79,7 @@ class Inbound:
             self._done()
 
     def pump(self) -> None:
-        """Move what can be moved now. Raises ``HostGone`` when the host closes in the middle of a body."""
+        """Move what can be moved now. Raises ``HostGoneError`` when the host closes in the middle of a body."""
         while self._remaining:
             sink = self._null if self._sink is None else self._sink
             try:
@@ -91,7 +91,7 @@ class Inbound:
                 self.discard()
                 continue
             if moved == 0:
-                raise HostGone
+                raise HostGoneError
             self._remaining -= moved
         self._done()
 

@@ -63,7 +63,7 @@ def program(machine: str | None = None) -> bytes:
     _, audit_arch = _MACHINES[machine]
     table = actions(machine)
     runs: list[tuple[int, Action]] = []
-    for number in range(max(max(table), _FIRST_NEW) + 2):
+    for number in range(max(*table, _FIRST_NEW) + 2):
         default = RET_ERRNO | (syscalls.EPERM if number < _FIRST_NEW else syscalls.ENOSYS)
         action = table.get(number, default)
         if not runs or runs[-1][1] != action:
@@ -97,7 +97,7 @@ def _leaf(action: Action) -> list[Instruction]:
     if isinstance(action, int):
         return [Instruction(_RET, 0, 0, action)]
     allow, deny = Instruction(_RET, 0, 0, ALLOW), Instruction(_RET, 0, 0, RET_ERRNO | syscalls.EPERM)
-    load = Instruction(_LD_ABS, 0, 0, _ARGS + 8 * action.index)  # the low half: both architectures are little-endian
+    load = Instruction(_LD_ABS, 0, 0, _ARGS + 8 * action.position)  # the low half: both architectures are little-endian
     if action.test == "clear":
         return [load, Instruction(_JSET, 0, 1, action.values[0]), deny, allow]
     count = len(action.values)

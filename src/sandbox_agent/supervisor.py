@@ -47,7 +47,7 @@ from sandbox_agent.protocol import (
     Outcome,
     event,
 )
-from sandbox_agent.relay import HostGone, Inbound, Outbound, Source, available, close
+from sandbox_agent.relay import HostGoneError, Inbound, Outbound, Source, available, close
 from sandbox_agent.reset import Box, Exit, ResetError
 
 CONFINED_WITHIN = 20.0
@@ -96,7 +96,7 @@ class Supervisor:
                 self._outbound.send(event(EventType.READY, 0, self._take_introduction()))
                 self._serve_one(waiting)
                 self._box.wipe()
-        except HostGone:
+        except HostGoneError:
             return 0
         except (ConfinementError, ResetError, OSError) as error:
             self._outbound.send(event(EventType.FATAL, 0, f"{type(error).__name__}: {error}".encode()))
@@ -310,7 +310,7 @@ def _signal_cause(number: int, cpu_us: int, cpu_ms: int) -> Cause:
 
 
 def _cpu_us(pid: int) -> int:
-    """CPU time of a process so far, in microseconds: its CPU clock's id is made from its pid (clock_getcpuclockid(3))."""
+    """CPU time of a process so far, in microseconds; its clock's id is made from its pid (clock_getcpuclockid(3))."""
     try:
         return time.clock_gettime_ns((~pid << 3) | 2) // 1000
     except OSError:

@@ -18,11 +18,11 @@ class Group(NamedTuple):
 ALLOWED = (
     Group(
         "files; where they may be is Landlock's business",
-        "read write open openat creat close stat fstat lstat newfstatat statx lseek readv writev preadv pwritev pread64 "
-        "pwrite64 access faccessat faccessat2 pipe pipe2 dup dup2 dup3 fsync fdatasync truncate ftruncate fallocate "
-        "fadvise64 getdents64 getcwd chdir fchdir rename renameat renameat2 mkdir mkdirat rmdir link linkat unlink unlinkat "
-        "symlink symlinkat readlink readlinkat chmod fchmod fchmodat fchmodat2 umask utime utimes utimensat statfs "
-        "fstatfs sendfile copy_file_range close_range flock",
+        "read write open openat creat close stat fstat lstat newfstatat statx lseek readv writev preadv pwritev "
+        "pread64 pwrite64 access faccessat faccessat2 pipe pipe2 dup dup2 dup3 fsync fdatasync truncate ftruncate "
+        "fallocate fadvise64 getdents64 getcwd chdir fchdir rename renameat renameat2 mkdir mkdirat rmdir link "
+        "linkat unlink unlinkat symlink symlinkat readlink readlinkat chmod fchmod fchmodat fchmodat2 umask utime "
+        "utimes utimensat statfs fstatfs sendfile copy_file_range close_range flock",
     ),
     Group(
         "memory and threads of one's own",
@@ -81,7 +81,7 @@ _AF_UNIX = 1
 class Argument(NamedTuple):
     """A test of the low 32 bits of one argument, which is all the kernel looks at in these calls."""
 
-    index: int
+    position: int
     test: str  # "in": allowed if equal to one of the values; "not in"; "clear": allowed if (argument & value) == 0
     values: tuple[int, ...]
     why: str
@@ -102,7 +102,7 @@ BY_ARGUMENT = {
         1,
         "in",
         (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032),
-        "DUPFD GETFD SETFD GETFL SETFL, record locks, DUPFD_CLOEXEC GETPIPE_SZ; no owner or lease signals, no pipe sizes",
+        "DUPFD GETFD SETFD GETFL SETFL, record locks, DUPFD_CLOEXEC GETPIPE_SZ; no owners, leases or pipe sizes",
     ),
 }
 

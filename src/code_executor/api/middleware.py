@@ -77,14 +77,17 @@ class RateLimit:
             await self._app(scope, receive, send)
             return
         if counted and not verdict.allowed:
-            detail = f"Rate limit exceeded: {verdict.limit} runs in {verdict.window} seconds. Try again in {max(1, verdict.reset)} s."
+            allowance = f"{verdict.limit} runs in {verdict.window} seconds"
+            detail = f"Rate limit exceeded: {allowance}. Try again in {max(1, verdict.reset)} s."
             await Refusal(429, detail, verdict.headers()).response()(scope, receive, send)
             return
         await self._app(scope, receive, _adding(send, verdict))
 
 
 def _adding(send: Send, verdict: Verdict) -> Send:
-    headers = [(name.lower().encode(), value.encode()) for name, value in verdict.headers().items() if name != "Retry-After"]
+    headers = [
+        (name.lower().encode(), value.encode()) for name, value in verdict.headers().items() if name != "Retry-After"
+    ]
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -35,7 +35,7 @@ class RequestLimits:
 
     @property
     def body(self) -> int:
-        """Bytes of a body: JSON may spell one byte with six (``\\u0000``), and there are the arguments and the rest."""
+        """Bytes of a body: JSON may spell one byte with six (an escape), and there are the arguments and the rest."""
         return 6 * (self.code + self.stdin) + (1 << 20)
 
 
@@ -121,7 +121,10 @@ def make_router(service: Service, most: RequestLimits) -> APIRouter:
         return {"status": "ok"}
 
     @router.get(
-        "/readyz", summary="Can it run programs?", tags=["operations"], responses={503: _problem("Not now; see detail.")}
+        "/readyz",
+        summary="Can it run programs?",
+        tags=["operations"],
+        responses={503: _problem("Not now; see detail.")},
     )
     async def readyz() -> dict[str, str]:
         readiness = await service.readiness()

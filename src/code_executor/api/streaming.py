@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
@@ -66,11 +67,9 @@ class EventStream(Response):
         self._first = first
         self._events = events
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI's signature
+        with contextlib.suppress(ClientDisconnect):
             await until_disconnect(receive, self._stream(send))
-        except ClientDisconnect:
-            pass
 
     async def _stream(self, send: Send) -> None:
         async with aclosing(self._events):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, Protocol
 
 from code_executor.errors import SandboxError
@@ -34,7 +34,7 @@ class Link(Protocol):
     """The byte stream to one supervisor, and the power to end it."""
 
     async def write(self, data: bytes) -> None:
-        """Queue ``data`` whole for the supervisor, then wait until it is worth queueing more; cancelling loses nothing."""
+        """Queue ``data`` whole for the supervisor, then wait until there is room for more; cancelling loses nothing."""
 
     async def destroy(self) -> None:
         """End the sandbox and everything in it; idempotent, and bounded in time."""
@@ -115,7 +115,9 @@ class Sandbox:
         except ValueError:
             raise SandboxError(f"{self.name}: it introduced itself with something else than JSON") from None
         if self.introduction.get("protocol") != protocol.VERSION:
-            raise SandboxError(f"{self.name}: it is of another version than this server (`make image` renews the image)")
+            raise SandboxError(
+                f"{self.name}: it is of another version than this server (`make image` renews the image)"
+            )
 
     async def settle(self) -> None:
         """Wait until the sandbox is clean and ready again, stopping its run if it still goes on.
@@ -137,7 +139,7 @@ class Sandbox:
 
     # ---- the executor's side
 
-    async def run(self, execution: Execution) -> AsyncIterator[protocol.Event]:
+    async def run(self, execution: Execution) -> AsyncGenerator[protocol.Event, None]:
         """Run one execution; yield ``STDOUT``, ``STDERR`` and ``REPORT`` events as they come, and last the ``RESULT``.
 
         Raises ``SandboxError`` when the sandbox broke. After the time limit plus ``MUTE_AFTER`` without a word, it is
@@ -177,7 +179,7 @@ class Sandbox:
                 feeder.cancel()  # between two frames: what was begun is queued whole
                 await asyncio.wait([feeder])
 
-    async def _events_of_run(self) -> AsyncIterator[protocol.Event]:
+    async def _events_of_run(self) -> AsyncGenerator[protocol.Event, None]:
         left = self.limits.output + _TRUSTED_OUTPUT + protocol.MAX_REPORT
         while True:
             event = await self._next()

@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 
 def owner_identity() -> str:
-    """Name this process for the labels: host, pid, and the pid's start time, so that a reused pid is not taken for it."""
+    """Name this process for the labels: host, pid, and its start time, so that a reused pid is not taken for it."""
     return f"{socket.gethostname()}/{os.getpid()}/{_started(os.getpid())}"
 
 
@@ -258,11 +258,13 @@ async def _remove(container: Any) -> None:
                         raise
                 await asyncio.sleep(0.02)
     except TimeoutError:
-        raise EngineError(f"container {container.id[:12]} is still there {_DESTROY_WITHIN:g} s after its removal") from None
+        raise EngineError(
+            f"container {container.id[:12]} is still there {_DESTROY_WITHIN:g} s after its removal"
+        ) from None
 
 
 async def _call(what: str, call: Awaitable[T], within: float = _CALL_WITHIN) -> T:
-    """Await a call of the engine's API; raise ``EngineError`` where it fails or takes longer than ``within`` seconds."""
+    """Await a call of the engine's API; raise ``EngineError`` where it fails or takes more than ``within`` seconds."""
     try:
         async with asyncio.timeout(within):
             return await call

@@ -63,7 +63,9 @@ class Interpreter:
     @classmethod
     async def inspect(cls, python: str) -> Interpreter:
         """Ask ``python`` where it lives; raise ``EngineError`` if it cannot be asked."""
-        question = "import json, os, sys; print(json.dumps([sys.prefix, sys.base_prefix, os.path.realpath(sys.executable)]))"
+        question = (
+            "import json, os, sys; print(json.dumps([sys.prefix, sys.base_prefix, os.path.realpath(sys.executable)]))"
+        )
         try:
             process = await asyncio.create_subprocess_exec(
                 python, "-I", "-c", question, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
@@ -169,20 +171,22 @@ class NativeEngine:
         arguments += ["--cap-drop", "ALL"]
         for capability in _CAPABILITIES:
             arguments += ["--cap-add", f"CAP_{capability}"]
-        arguments += ["--ro-bind", "/usr", "/usr"]
+        binds = [("/usr", "/usr")]
         for path in ("/bin", "/sbin", "/lib", "/lib64"):
             if os.path.islink(path):
                 arguments += ["--symlink", str(Path(path).readlink()), path]
             elif os.path.isdir(path):
-                arguments += ["--ro-bind", path, path]
-        for path in READABLE:
-            if path.startswith("/etc/"):
-                arguments += ["--ro-bind-try", path, path]
+                binds.append((path, path))
+        binds += [(path, path) for path in READABLE if path.startswith("/etc/") and os.path.exists(path)]
+        binds += python.binds
+        binds.append((os.path.dirname(os.path.abspath(sandbox_agent.__file__)), hardening.AGENT))
         arguments += ["--proc", "/proc", "--dev", "/dev"]
-        for source, target in python.binds:
-            arguments += ["--ro-bind", source, target]
-        arguments += ["--ro-bind", os.path.dirname(os.path.abspath(sandbox_agent.__file__)), hardening.AGENT]
-        for source, target in group.binds() if group is not None else ():
+        # bubblewrap makes what lies above a mount for root alone; a program under another uid has to pass through it
+        for directory in sorted({str(parent) for _, target in binds for parent in Path(target).parents} - {"/"}):
+            arguments += ["--perms", "0755", "--dir", directory]
+        if group is not None:
+            binds += group.binds()
+        for source, target in binds:
             arguments += ["--ro-bind", source, target]
         for fs in hardening.WRITABLE:
             arguments += ["--dir", fs.path]

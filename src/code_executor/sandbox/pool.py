@@ -150,7 +150,9 @@ class Pool:
         self._spawn(self._tend())
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         await self.close()
 
     async def wait_ready(self, seconds: float) -> None:
@@ -227,6 +229,7 @@ class Pool:
             self.book.forget(sandbox)
             self._discard(sandbox)
             self._refill()
+        self._changed.set()
 
     async def _settle(self, sandbox: Sandbox) -> None:
         try:
@@ -248,7 +251,7 @@ class Pool:
         try:
             await sandbox.destroy()
         except CodeExecutorError as error:
-            log.error("sandbox_not_destroyed", sandbox=sandbox.name, why=str(error))
+            log.warning("sandbox_not_destroyed", sandbox=sandbox.name, why=str(error))
 
     def _lost(self, sandbox: Sandbox) -> None:
         """A sandbox died. An idle one is replaced; one with a run is its caller's to learn of."""
@@ -325,7 +328,8 @@ class Pool:
             if not waiter.done():
                 waiter.set_exception(PoolClosedError("the service is stopping"))
         while self.book.busy:
-            await asyncio.sleep(0.01)
+            self._changed.clear()
+            await self._changed.wait()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import socket
+from collections.abc import Callable
 
 MARKER = "left-by-the-probe"
 PATHS = ("/work", "/tmp", "/dev/shm")  # noqa: S108
@@ -16,16 +17,16 @@ KNOWN = {
 }  # fmt: skip
 
 
-def attempt(action, *arguments):
+def attempt(action: Callable[..., object], *arguments: object) -> str:
     """Return "done", or the name of the error."""
     try:
         action(*arguments)
     except OSError as error:
-        return errno.errorcode.get(error.errno, str(error))
+        return errno.errorcode.get(error.errno or 0, str(error))
     return "done"
 
 
-def fatal(action):
+def fatal(action: Callable[[], object]) -> str:
     """Try something in a child; return how that child ended."""
     pid = os.fork()
     if pid == 0:
@@ -37,7 +38,7 @@ def fatal(action):
     return "done"
 
 
-def is_open(descriptor):
+def is_open(descriptor: int) -> bool:
     """Whether a descriptor is open."""
     try:
         os.fstat(descriptor)
@@ -46,7 +47,7 @@ def is_open(descriptor):
     return True
 
 
-def disk():
+def disk() -> dict[str, int]:
     """Sum up the writable file systems."""
     found = [os.statvfs(path) for path in PATHS]
     flags = os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC

@@ -80,9 +80,11 @@ def _judge(node: ast.AST, policy: Policy, modules: dict[str, str]) -> Iterator[P
         case ast.Call():
             yield from _call(node, policy)
         case ast.Subscript(slice=ast.Constant(value=str(key))):
-            if key in policy.attributes or key.startswith("__") and key in policy.names:
-                yield _problem(node, f"`[{key!r}]` is not allowed here: {_why(key, policy)}.")
-            elif _is_namespace(node.value) and (key in policy.names or key in policy.modules):
+            if (
+                key in policy.attributes
+                or (key.startswith("__") and key in policy.names)
+                or (_is_namespace(node.value) and (key in policy.names or key in policy.modules))
+            ):
                 yield _problem(node, f"`[{key!r}]` is not allowed here: {_why(key, policy)}.")
         case ast.Constant(value=str(text)) if "{" in text:
             for name in _FORMAT_FIELD.findall(text):
@@ -121,10 +123,10 @@ def _import_from(node: ast.ImportFrom, policy: Policy) -> Iterator[Problem]:
     for alias in node.names:
         name = alias.name
         of_module = policy.module_attributes.get(module, {})
-        reason = of_module.get(name) or policy.attributes.get(name) or _door(name, policy)
-        reason = reason or policy.modules.get(f"{module}.{name}")
-        if reason:
-            yield _problem(alias, f"`from {module} import {name}` is not allowed here: {reason}.")
+        why = of_module.get(name) or policy.attributes.get(name) or _door(name, policy)
+        why = why or policy.modules.get(f"{module}.{name}")
+        if why:
+            yield _problem(alias, f"`from {module} import {name}` is not allowed here: {why}.")
         elif name == "*" and of_module:
             yield _problem(alias, f"`from {module} import *` is not allowed here: name what you need.")
 
@@ -160,8 +162,12 @@ def _dotted(node: ast.expr) -> str:
 def _call(node: ast.Call, policy: Policy) -> Iterator[Problem]:
     """Names that a call gives as text: ``getattr(x, "__globals__")``, ``attrgetter("__class__.__mro__")``."""
     function = node.func
-    called = function.id if isinstance(function, ast.Name) else function.attr if isinstance(function, ast.Attribute) else ""
-    if called in _BY_NAME or (called in ("get", "pop", "__getitem__") and _is_namespace(getattr(function, "value", None))):
+    called = (
+        function.id if isinstance(function, ast.Name) else function.attr if isinstance(function, ast.Attribute) else ""
+    )
+    if called in _BY_NAME or (
+        called in ("get", "pop", "__getitem__") and _is_namespace(getattr(function, "value", None))
+    ):
         for argument in node.args:
             if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
                 for part in argument.value.split("."):

@@ -39,12 +39,10 @@ NAMES = _rules(
 """Built-in names that may not be mentioned."""
 
 ATTRIBUTES = _rules(
-    (
-        _INTERNALS,
-        "__subclasses__ __globals__ __builtins__ __bases__ __base__ __mro__ mro __code__ __closure__ __getattribute__ "
-        "__loader__ __spec__ __reduce__ __reduce_ex__ __self__ __wrapped__ func_globals f_globals f_locals f_builtins "
-        "f_back f_code tb_frame gi_frame gi_code cr_frame cr_code ag_frame ag_code co_code _getframe __import__",
-    ),
+    (_INTERNALS, "__subclasses__ __globals__ __builtins__ __bases__ __base__ __mro__ mro __code__ __closure__"),
+    (_INTERNALS, "__getattribute__ __loader__ __spec__ __reduce__ __reduce_ex__ __self__ __wrapped__ __import__"),
+    (_INTERNALS, "func_globals f_globals f_locals f_builtins f_back f_code tb_frame gi_frame gi_code cr_frame"),
+    (_INTERNALS, "cr_code ag_frame ag_code co_code _getframe"),
     (_PROCESSES, "create_subprocess_exec create_subprocess_shell subprocess_exec subprocess_shell"),
 )
 """Attributes that may not be read, on anything."""
