@@ -1,0 +1,148 @@
+"""What all tests share: engines that are really there, executors on them, and servers in processes of their own.
+
+A test that takes ``engine`` (or anything made of it) runs once per engine. Where no Docker engine answers, its half is
+skipped, and the summary says so; with CI=true that is a failure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+
+import httpx
+import pytest
+
+from code_executor import Executor
+
+STARTED_WITHIN = 90.0
+STOPPED_WITHIN = 60.0
+
+
+@cache
+def docker_answers() -> bool:
+    """Whether there is a Docker engine, with our image."""
+    question = ["docker", "image", "inspect", "code-executor:latest"]
+    return subprocess.run(question, capture_output=True, timeout=60, check=False).returncode == 0
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not docker_answers():
+        terminalreporter.section("NOT TESTED: the Docker engine", sep="!", red=True)
+        terminalreporter.line(
+            "No Docker engine answers, or it has no image code-executor:latest: its tests were left out."
+        )
+
+
+@pytest.fixture(scope="session")
+def docker() -> None:
+    """Ask for a Docker engine."""
+    if not docker_answers():
+        if os.environ.get("CI") == "true":
+            pytest.fail("CI=true, and no Docker engine answers with the image code-executor:latest")
+        pytest.skip("no Docker engine answers")
+
+
+@pytest.fixture(scope="session", params=["docker", "native"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """The name of an engine that is there; tests run once for each."""
+    if request.param == "docker":
+        request.getfixturevalue("docker")
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+async def executor(engine: str) -> AsyncIterator[Executor]:
+    """An executor with two sandboxes and no policy: what reaches the sandbox is what the test wrote."""
+    async with Executor.open(engine=engine, policy="off", pool_size=2, pool_min=1, preload=()) as opened:
+        yield opened
+
+
+@dataclass
+class Server:
+    """A running ``code-executor serve``, its address, and what it logged so far."""
+
+    process: subprocess.Popen[str]
+    url: str = ""
+    log: list[dict[str, object]] = field(default_factory=list)
+    up: threading.Event = field(default_factory=threading.Event)
+
+    def follow(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                entry = {"event": line.rstrip("\n")}
+            self.log.append(entry)
+            if entry["event"] == "serving":
+                self.url = str(entry["url"])
+                self.up.set()
+        self.up.set()
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Ask it to end; return its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(STOPPED_WITHIN)
+
+
+Serve = Callable[..., contextlib.AbstractContextManager[Server]]
+
+
+@contextlib.contextmanager
+def _serve(engine: str, *arguments: str, **settings: object) -> Iterator[Server]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CODE_EXECUTOR_")}
+    environment |= {f"CODE_EXECUTOR_{name.upper()}": str(value) for name, value in settings.items()}
+    command = [sys.executable, "-m", "code_executor.cli", "serve", "--engine", engine, "--port", "0", *arguments]
+    process = subprocess.Popen(
+        command, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    server = Server(process)
+    reader = threading.Thread(target=server.follow, daemon=True)
+    reader.start()
+    try:
+        assert server.up.wait(STARTED_WITHIN), f"no server within {STARTED_WITHIN} s: {server.log}"
+        assert server.url, f"the server did not come up: {server.log}"
+        yield server
+        server.stop()
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        reader.join()
+        assert process.stderr is not None
+        process.stderr.close()
+
+
+@pytest.fixture(scope="session")
+def serve() -> Serve:
+    """Start servers: ``with serve("native", rate_limit="off") as server``; keywords are settings."""
+    return _serve
+
+
+@pytest.fixture(scope="session")
+def server(engine: str) -> Iterator[Server]:
+    """A server with the default policy and no rate limit, per engine."""
+    with _serve(engine, rate_limit="off", pool_size=2, preload="") as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[httpx.Client]:
+    """An HTTP client of ``server``."""
+    with httpx.Client(base_url=server.url, timeout=60) as http:
+        yield http
