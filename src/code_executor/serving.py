@@ -15,6 +15,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator
+from types import FrameType
 
 import structlog
 import uvicorn
@@ -61,6 +62,14 @@ def application(service: Service, settings: Settings) -> ASGIApp:
     return app
 
 
+class _Server(uvicorn.Server):
+    """uvicorn's, except that it does not raise the signal that ended it again: the pool has still to be closed."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  # uvicorn's signature
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
+
+
 def _server(app: ASGIApp, settings: Settings) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
@@ -74,7 +83,7 @@ def _server(app: ASGIApp, settings: Settings) -> uvicorn.Server:
         timeout_keep_alive=75,
         backlog=2048,
     )
-    return uvicorn.Server(config)
+    return _Server(config)
 
 
 @contextlib.asynccontextmanager
