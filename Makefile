@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help serve test image sandbox lint types layers check format fuzz clean
+.PHONY: help serve test image sandbox lint types layers check format fuzz bench clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -48,6 +48,9 @@ format: .venv/.done
 
 fuzz: .venv/.done ## the property tests, for longer
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -m fuzz --timeout=3600 $(ARGS)
+
+bench: .venv/.done .sandbox/.done ## measure; table and plots in bench/README.md (ARGS=--quick: 2 minutes, not 15)
+	bench/run $(ARGS)
 
 clean:
 	rm -rf .venv .sandbox .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,100 @@
+"""Reads what ``strace -f -o FILE --absolute-timestamps=format:unix,precision:ns --syscall-times=ns`` writes.
+
+Also starts it: `follow` attaches to processes, and to all that they fork, for the length of a block.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_ATTACHED_WITHIN = 10.0
+
+_LINE = re.compile(r"^(?P<pid>\d+) +(?P<at>\d+\.\d+) (?P<rest>.*)$")
+_WHOLE = re.compile(r"^(?P<name>\w+)\((?P<args>.*)\) += (?P<result>-?\w+)(?P<note>.*?)(?: <(?P<took>[\d.]+)>)?$")
+_RESUMED = re.compile(r"^<\.\.\. (?P<name>\w+) resumed>(?P<tail>.*)$")
+_UNFINISHED = " <unfinished ...>"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One system call. ``start`` and ``end`` in seconds of the wall clock; ``result`` None where it never returned."""
+
+    pid: int
+    name: str
+    arguments: str
+    result: int | None
+    error: str
+    start: float
+    end: float
+
+    @property
+    def descriptor(self) -> int | None:
+        """Its first argument, where that is a number."""
+        first = self.arguments.partition(",")[0]
+        return int(first) if first.isdigit() else None
+
+
+def parse(lines: Iterable[str]) -> list[Call]:
+    """Return the calls in the order in which they began. Lines about signals and exits are left out."""
+    calls: list[Call] = []
+    begun: dict[int, tuple[str, float]] = {}
+    for line in lines:
+        if not (match := _LINE.match(line.rstrip("\n"))):
+            continue
+        pid, at, rest = int(match["pid"]), float(match["at"]), match["rest"]
+        if rest.endswith(_UNFINISHED):
+            begun[pid] = rest.removesuffix(_UNFINISHED), at
+            continue
+        start = at
+        if resumed := _RESUMED.match(rest):
+            if pid not in begun:
+                continue
+            head, start = begun.pop(pid)
+            rest = head + resumed["tail"]
+        if call := _call(pid, rest, start):
+            calls.append(call)
+    calls += [call for pid, (head, start) in begun.items() if (call := _call(pid, head + ") = ?", start))]
+    return sorted(calls, key=lambda call: call.start)
+
+
+def _call(pid: int, text: str, start: float) -> Call | None:
+    match = _WHOLE.match(text)
+    if match is None:
+        return None
+    result = int(match["result"], 0) if match["result"] != "?" and match["result"].lstrip("-")[0].isdigit() else None
+    error = match["note"].split()[0] if result == -1 and match["note"].split() else ""
+    return Call(pid, match["name"], match["args"], result, error, start, start + float(match["took"] or 0))
+
+
+def present() -> bool:
+    return shutil.which("strace") is not None
+
+
+@contextlib.contextmanager
+def follow(pids: Sequence[int], log: Path, *, strings: int = 96) -> Iterator[None]:
+    """Trace ``pids``, and what they fork from here on, into ``log`` while the block runs.
+
+    Raises ``RuntimeError`` with strace's words where it cannot attach (it takes root, or the same user and no Yama).
+    """
+    command = ["strace", "-f", "-o", str(log), "-s", str(strings)]
+    command += ["--absolute-timestamps=format:unix,precision:ns", "--syscall-times=ns"]
+    for pid in pids:
+        command += ["-p", str(pid)]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        for _ in pids:
+            line = process.stderr.readline()  # "strace: Process PID attached"
+            if "attached" not in line:
+                raise RuntimeError(line.strip() or "strace ended")
+        yield
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=_ATTACHED_WITHIN)
