@@ -71,7 +71,8 @@ class Settings(BaseSettings):
         description="The interpreter that programs run on (native); empty: `.sandbox/bin/python`, else the server's.",
     )
     preload: Names = Field(
-        ("numpy", "pandas"), description="Modules that are imported before a run, so that it does not wait for them."
+        ("numpy", "pandas"),
+        description="Modules that are imported before a run, so that it does not wait for them; empty: none.",
     )
 
     host: str = Field("127.0.0.1", description="The address to listen on.")
@@ -133,6 +134,8 @@ class Settings(BaseSettings):
         size = str(values.get("pool_size") or os.environ.get(f"{PREFIX}POOL_SIZE"))
         if size.isdigit() and "pool_min" not in values and not os.environ.get(f"{PREFIX}POOL_MIN"):
             values["pool_min"] = min(int(size), _cores())  # a small pool needs no second variable
+        if os.environ.get(f"{PREFIX}PRELOAD") == "":  # an empty variable counts as not set, but here it says something
+            values.setdefault("preload", ())
         unknown = {name for name in os.environ if name.startswith(PREFIX)} - {
             PREFIX + name.upper() for name in cls.model_fields
         }
