@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import atexit
+import contextlib
 import errno
 import io
 import json
@@ -20,7 +21,7 @@ import traceback
 import types
 from typing import Any, NoReturn
 
-from sandbox_agent import confinement, wording
+from sandbox_agent import confinement, kernel, wording
 from sandbox_agent.confinement import Confinement
 from sandbox_agent.policy import Policy, Problem, check
 
@@ -55,7 +56,9 @@ def main(state: Confinement, descriptors: list[int], policy: Policy, supervisor:
         landlock_fd = confinement.arrange(descriptors, state.landlock_fd)
         try:
             confinement.confine(state, landlock_fd, supervisor)
-            _warm_up(policy)
+            with contextlib.suppress(OSError):  # it makes results faster, nothing else
+                kernel.hold_memory()
+            _make_ready(policy)
         except BaseException as error:
             os.write(READY, f"{type(error).__name__}: {error}".encode())
             raise
@@ -66,8 +69,15 @@ def main(state: Confinement, descriptors: list[int], policy: Policy, supervisor:
     _serve(policy)
 
 
-def _warm_up(policy: Policy) -> None:
-    """Touch what every run touches, so that its copy-on-write faults are paid before there is a request."""
+def _make_ready(policy: Policy) -> None:
+    """Do what needs no payload, and touch what every run touches, so that its page faults are paid before a request."""
+    global _leader  # noqa: PLW0603  # one per process, and this is a process of one purpose
+    _leader = os.getpid()
+    sys.path[0] = os.getcwd()
+    _open_streams()
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed()  # the standard library's generator reseeds itself after a fork
     tree = ast.parse(_WARM_UP, FILENAME)
     check(tree, policy)
     exec(compile(tree, "warm-up", "exec", dont_inherit=True), {"print": lambda *_a, **_k: None})
@@ -75,8 +85,6 @@ def _warm_up(policy: Policy) -> None:
 
 
 def _serve(policy: Policy) -> NoReturn:
-    global _leader  # noqa: PLW0603  # one per process, and this is a process of one purpose
-    _leader = os.getpid()
     request = json.loads(_read_all(PAYLOAD))
     os.close(PAYLOAD)
     code = _prepare(request, policy)
@@ -87,9 +95,7 @@ def _serve(policy: Policy) -> NoReturn:
     module = _main_module(request["code"], request["args"])
     del request
     os.close(REPORT)  # before the first instruction of the program, which could forge a report
-    _open_streams()
-    status = _run(code, module)
-    os._exit(_finish(status))
+    os._exit(_finish(_run(code, module)))
 
 
 def _read_all(fd: int) -> bytes:
@@ -137,12 +143,8 @@ def _main_module(source: str, arguments: list[str]) -> types.ModuleType:
     module.__dict__["__builtins__"] = sys.modules["builtins"]
     sys.modules["__main__"] = module
     sys.argv = [FILENAME, *arguments]
-    sys.path[0] = os.getcwd()
     lines = [line + "\n" for line in source.splitlines()]
     linecache.cache[FILENAME] = (len(source), None, lines, FILENAME)  # tracebacks quote it
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        numpy.random.seed()  # the standard library's generator reseeds itself after a fork
     return module
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import signal
 from typing import Any
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -17,6 +18,10 @@ PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
+
+_CLONE_VM, _CLONE_FS, _CLONE_FILES, _CLONE_PARENT = 0x100, 0x200, 0x400, 0x8000
+_HOLDER_STACK = 16 << 10
+_holder_stacks: list[Any] = []  # in use for as long as their processes live
 
 _CLOSE_RANGE = 436  # the same number on every architecture
 _SECCOMP = {"x86_64": 317, "aarch64": 277}[os.uname().machine]
@@ -59,6 +64,22 @@ def close_from(first: int) -> None:
 def load_seccomp(program: Any) -> None:
     """Install a filter (SECCOMP_SET_MODE_FILTER) on this thread; it can never be taken off again."""
     syscall(_SECCOMP, 1, 0, ctypes.byref(program))
+
+
+def hold_memory() -> None:
+    """Start a process that shares this one's memory and descriptors, and waits for a signal for ever.
+
+    Memory is torn down by whoever is the last to use it, which takes 0.5 to 4 ms. With this holder, the exit of the
+    calling process is told to its parent before that, not after. It is a sibling (CLONE_PARENT), so that the caller
+    never finds a child it did not make, and inherits everything that confines the caller.
+    """
+    stack = ctypes.create_string_buffer(_HOLDER_STACK)
+    _holder_stacks.append(stack)
+    top = ctypes.addressof(stack) + _HOLDER_STACK & ~15
+    flags = _CLONE_VM | _CLONE_FS | _CLONE_FILES | _CLONE_PARENT | signal.SIGCHLD
+    if _libc.clone(_libc.pause, ctypes.c_void_p(top), ctypes.c_int(flags), None) < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
 
 
 def mount_tmpfs(target: str, options: str) -> None:

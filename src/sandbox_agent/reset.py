@@ -59,6 +59,12 @@ def reap(leader: int, most: int = 64) -> tuple[Exit | None, bool, bool]:
     return found, True, True
 
 
+def kill() -> None:
+    """Kill every process but this one. Nothing is proved by it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(-1, signal.SIGKILL)
+
+
 def kill_all(leader: int, wake: int) -> Exit | None:
     """Kill every process but this one and collect them; return the leader's exit if it had not been collected yet.
 
@@ -67,8 +73,7 @@ def kill_all(leader: int, wake: int) -> Exit | None:
     found: Exit | None = None
     deadline = time.monotonic() + EMPTY_WITHIN
     while True:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(-1, signal.SIGKILL)
+        kill()
         exit_, left, more = reap(leader)
         found = found or exit_
         if not left:

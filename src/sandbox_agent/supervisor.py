@@ -4,8 +4,8 @@
     repeat   fork a child, which confines itself and waits             (off anybody's path)
              say READY
              take a RUN: give the child its payload, pass on what it writes, watch the clock
-             kill, prove empty, send the RESULT
-             wipe, prove clean                                         (off anybody's path)
+             kill, send the RESULT
+             prove empty, wipe, prove clean                            (off anybody's path)
 
 Every child is a copy of this process, so one rule stands above all others: **nothing of a run may ever enter this
 process's memory**. It reads frame headers and counts bytes; payload, stdin and output pass by inside the kernel
@@ -183,12 +183,16 @@ class Supervisor:
         self._inbound.forward(run.length, waiting.payload, last=True)
         stopped, exit_ = self._relay(waiting, run, started + run.wall_ms * 1_000_000)
         wall_us = (time.monotonic_ns() - started) // 1000
-        exit_ = reset.kill_all(waiting.pid, self._wake) or exit_
+        if exit_ is None:
+            exit_ = reset.kill_all(waiting.pid, self._wake)
+        else:
+            reset.kill()  # nobody writes any more; that nobody is left is proved when the caller has the result
         self._inbound.discard()
         self._outbound.drain()
         outcome = dataclasses.replace(self._judge(waiting, run, stopped, exit_, before), wall_us=wall_us)
         close(waiting.hint)
         self._outbound.send(event(EventType.RESULT, run.run, outcome.pack()))
+        reset.kill_all(waiting.pid, self._wake)
         if outcome.signal:
             raise ResetError(f"a run died of signal {outcome.signal}")
 

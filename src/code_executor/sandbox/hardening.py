@@ -19,7 +19,7 @@ INTERPRETER = "/opt/sandbox/bin/python"
 
 SUPERVISOR_CAPABILITIES = ("SETUID", "SETGID", "KILL")
 
-_SUPERVISOR_PROCESSES = 1
+_OUR_PROCESSES = 2  # the supervisor, and the holder of a child's memory (`sandbox_agent.kernel.hold_memory`)
 _UIDS = range(52000, 59000)  # above people's accounts, below what Debian and systemd hand out (uid 0-65535 for remaps)
 
 
@@ -58,8 +58,8 @@ def tmpfs_options(fs: WritableFs, limits: Limits, uid: int | None) -> str:
 
 
 def process_limit(limits: Limits) -> int:
-    """The cgroup's limit: the user's processes and threads, and the supervisor."""
-    return limits.processes + _SUPERVISOR_PROCESSES
+    """The cgroup's limit: the user's processes and threads, and ours."""
+    return limits.processes + _OUR_PROCESSES
 
 
 def agent_config(limits: Limits, uid: int | None, preload: tuple[str, ...], policy: dict[str, Any]) -> AgentConfig:
