@@ -6,10 +6,12 @@ waits for its payload. From the first byte of the payload on, everything in this
 
 from __future__ import annotations
 
+import _thread
 import ast
 import atexit
 import contextlib
 import errno
+import gc
 import io
 import json
 import linecache
@@ -35,6 +37,8 @@ HINT_EXCEPTION, HINT_MEMORY, HINT_DISK, HINT_PROCESSES = 1, 2, 3, 4
 forges them can only change which kind of ``error`` its own failure is called."""
 
 CONFINEMENT_FAILED = 70
+
+_INTERPRETERS_HOOK = sys.__excepthook__
 
 _leader = 0
 """The pid of the run's first process, known to what it forks as well."""
@@ -92,10 +96,14 @@ def _serve(policy: Policy) -> NoReturn:
         seconds = max(1, int(request["cpu"]))
         hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
         resource.setrlimit(resource.RLIMIT_CPU, (min(seconds, hard), min(seconds + 1, hard)))
-    module = _main_module(request["code"], request["args"])
+    arguments = request["args"]
     del request
     os.close(REPORT)  # before the first instruction of the program, which could forge a report
-    os._exit(_finish(_run(code, module)))
+    status = 1
+    try:
+        status = _finish(_run(code, _main_module(arguments)))
+    finally:
+        os._exit(status)
 
 
 def _read_all(fd: int) -> bytes:
@@ -107,7 +115,8 @@ def _read_all(fd: int) -> bytes:
 
 def _prepare(request: dict[str, Any], policy: Policy) -> types.CodeType:
     """Check and compile the source; on a problem, or when only a check was asked for, report and exit."""
-    source = request["code"]
+    source = request["code"].removeprefix("\ufeff")  # a byte order mark, as Python reads a file
+    _quote(source)
     try:
         # a str, never bytes: an encoding cookie must not make the compiler read another text than the checker
         tree = ast.parse(source, FILENAME)
@@ -136,38 +145,51 @@ def _report(reason: str, problems: list[Problem]) -> NoReturn:
     os._exit(1 if reason else 0)
 
 
-def _main_module(source: str, arguments: list[str]) -> types.ModuleType:
+def _quote(source: str) -> None:
+    """Have tracebacks and warnings quote the program, whose file is nowhere."""
+    lines = io.StringIO(
+        source, newline=None
+    ).readlines()  # str.splitlines knows more line ends than Python's source has
+    if lines:
+        lines[-1] = lines[-1].removesuffix("\n") + "\n"
+    linecache.cache[FILENAME] = (len(source), None, lines, FILENAME)
+
+
+def _main_module(arguments: list[str]) -> types.ModuleType:
     """Make ``__main__`` and the world around it look as ``python main.py ARGS`` in the box would."""
     module = types.ModuleType("__main__")
-    module.__file__ = FILENAME
-    module.__dict__["__builtins__"] = sys.modules["builtins"]
+    builtins = sys.modules["builtins"]
+    vars(module).update(__file__=FILENAME, __cached__=None, __builtins__=builtins, __annotations__={})
     sys.modules["__main__"] = module
     sys.argv = [FILENAME, *arguments]
-    lines = [line + "\n" for line in source.splitlines()]
-    linecache.cache[FILENAME] = (len(source), None, lines, FILENAME)  # tracebacks quote it
     return module
 
 
 def _open_streams() -> None:
     """Fresh text streams. Written through, so that what was printed before a kill is never lost."""
-    sys.stdin = sys.__stdin__ = open(STDIN, encoding="utf-8", errors="replace")  # type: ignore[misc]  # noqa: SIM115
+    sys.stdin = sys.__stdin__ = open(STDIN, encoding="utf-8", errors="surrogateescape", newline="\n")  # type: ignore[misc]  # noqa: SIM115
     out = open(STDOUT, "wb", buffering=0)  # noqa: SIM115  # they stay open as long as the program runs
     err = open(STDERR, "wb", buffering=0)  # noqa: SIM115
     # open() refuses unbuffered text; TextIOWrapper over the raw file with write_through is what `python -u` makes
     sys.stdout = sys.__stdout__ = io.TextIOWrapper(out, "utf-8", "surrogateescape", write_through=True)  # type: ignore[misc]
     sys.stderr = sys.__stderr__ = io.TextIOWrapper(err, "utf-8", "backslashreplace", write_through=True)  # type: ignore[misc]
+    for stream, name in ((sys.stdin.buffer.raw, "<stdin>"), (out, "<stdout>"), (err, "<stderr>")):  # type: ignore[attr-defined]
+        stream.name = name
 
 
 def _run(code: types.CodeType, module: types.ModuleType) -> int:
     """Run the program to the end of its main thread; return its exit status so far."""
+    sys.excepthook = sys.__excepthook__ = _excepthook
     threading.excepthook = _thread_excepthook
     try:
         exec(code, module.__dict__)
     except SystemExit as stop:
         return _exit_status(stop)
     except BaseException as error:
-        return _uncaught(error)
-    return 0
+        failure = error
+    else:
+        return 0
+    return _uncaught(failure)  # not while it is handled: it would be taken for the context of what the hook raises
 
 
 def _exit_status(stop: SystemExit) -> int:
@@ -175,33 +197,66 @@ def _exit_status(stop: SystemExit) -> int:
         return 0
     if isinstance(stop.code, int):
         return stop.code & 0xFF
-    print(stop.code, file=sys.stderr)
+    _say(stop.code)
     return 1
 
 
 def _uncaught(error: BaseException) -> int:
     _hint(error)
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
-        trace = trace.tb_next
-    error = error.with_traceback(trace)
-    if sys.excepthook is not sys.__excepthook__:
-        sys.excepthook(type(error), error, trace)
-    else:
+    error = _without_our_frames(error)
+    hook = getattr(sys, "excepthook", _excepthook)
+    try:
+        hook(type(error), error, error.__traceback__)
+    except SystemExit as stop:
+        return _exit_status(stop)
+    except BaseException as failure:
+        _say("Error in sys.excepthook:")
+        _print_exception(_without_our_frames(failure))
+        _say("\nOriginal exception was:")
         _print_exception(error)
     return 1
 
 
+def _without_our_frames(error: BaseException) -> BaseException:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    return error.with_traceback(trace)
+
+
+def _say(what: object) -> None:
+    """Write a line to the program's stderr, if it left one that can be written to."""
+    try:
+        sys.stderr.write(f"{what}\n")
+    except BaseException:
+        pass
+
+
+def _excepthook(_kind: object, error: BaseException, _trace: object) -> None:
+    _print_exception(error)
+
+
 def _print_exception(error: BaseException) -> None:
-    # not sys.__excepthook__, which looks for the source in a file; this one finds it in linecache
-    traceback.print_exception(type(error), error, error.__traceback__, file=sys.stderr)
+    # not the interpreter's own hook, which looks for the source in a file; this one finds it in linecache
+    _say("".join(traceback.format_exception(error)).removesuffix("\n") + _suggestion(error))
+
+
+def _suggestion(error: BaseException) -> str:
+    """Return ". Did you mean: 'this'?", which Python 3.11 adds in its own hook alone."""
+    if sys.version_info >= (3, 12) or not isinstance(error, (NameError, AttributeError)):
+        return ""
+    heard = io.StringIO()
+    with contextlib.redirect_stderr(heard):
+        _INTERPRETERS_HOOK(type(error), error, error.__traceback__)
+    last = heard.getvalue().rstrip("\n").rpartition("\n")[2]
+    return "".join(last.partition(". Did you mean: ")[1:])
 
 
 def _thread_excepthook(arguments: Any) -> None:
     if arguments.exc_type is SystemExit or arguments.exc_value is None:
         return
     name = arguments.thread.name if arguments.thread is not None else "?"
-    print(f"Exception in thread {name}:", file=sys.stderr)
+    _say(f"Exception in thread {name}:")
     _print_exception(arguments.exc_value)
 
 
@@ -225,7 +280,7 @@ def _hint(error: BaseException) -> None:
 
 
 def _finish(status: int) -> int:
-    """What the interpreter does at the end: wait for threads, run atexit callbacks, flush."""
+    """What the interpreter does at the end: wait for threads, run atexit callbacks, let go of everything, flush."""
     for step in (threading._shutdown, atexit._run_exitfuncs):  # type: ignore[attr-defined]  # noqa: SLF001  # as Py_FinalizeEx does
         try:
             step()
@@ -233,6 +288,9 @@ def _finish(status: int) -> int:
             status = _exit_status(stop)
         except BaseException as error:
             _print_exception(error)
+    if not _thread._count():  # noqa: SLF001  # daemon threads are still running here, and would miss their names
+        sys.modules.pop("__main__", None)
+        gc.collect()  # finalizers run, generators are closed, the program's own files on stdout are flushed
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
