@@ -1,10 +1,14 @@
-# `make serve` and `make test` do all set-up themselves. PYTHON: an interpreter >= 3.11 other than python3.
+# `make serve` and `make test` do all set-up themselves.
+#   PYTHON  an interpreter >= 3.11 other than python3
+#   ENGINE  docker or native, instead of whichever is there
+#   ARGS    more arguments for what the target runs
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 PYTHON ?= python3
+ENGINE ?= $(or $(CODE_EXECUTOR_ENGINE),auto)
 BIN := .venv/bin
 
-.PHONY: help serve test image sandbox lint types layers check format fuzz bench clean
+.PHONY: help serve test image sandbox lint types layers check format docs fuzz bench clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -20,14 +24,12 @@ image: ## build the sandbox image (code-executor:latest)
 
 sandbox: .sandbox/.done ## make the interpreter of the native engine
 
-serve: .venv/.done ## serve on port 8000: Docker if an engine answers, else the native engine
-	@if docker info >/dev/null 2>&1; then scripts/build-image >/dev/null; \
-	else echo "no Docker engine answers: serving with the native engine" >&2; $(MAKE) --no-print-directory .sandbox/.done; fi
-	exec $(BIN)/code-executor serve $(ARGS)
+serve: .venv/.done ## serve on port 8000 (PORT=…): Docker if an engine answers, else the native engine
+	@scripts/engine $(ENGINE) || [ "$(ENGINE)" = docker ] || $(MAKE) --no-print-directory .sandbox/.done
+	exec $(BIN)/code-executor serve --engine $(ENGINE) $(ARGS)
 
 test: .venv/.done .sandbox/.done ## run every test (ARGS: more for pytest)
-	@if docker info >/dev/null 2>&1; then scripts/build-image >/dev/null; \
-	elif [ "$${CI:-}" = true ]; then echo "CI=true, and no Docker engine answers" >&2; exit 1; fi
+	@scripts/engine auto || [ "$${CI:-}" != true ] || { echo "CI=true, and Docker cannot be used" >&2; exit 1; }
 	$(BIN)/pytest $(ARGS)
 
 lint: .venv/.done
@@ -45,6 +47,9 @@ check: lint types layers test ## everything CI checks
 format: .venv/.done
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: .venv/.done ## write the tables in docs/ that come from the code
+	$(BIN)/python scripts/write_docs.py
 
 fuzz: .venv/.done ## the property tests, for longer
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -m fuzz --timeout=3600 $(ARGS)

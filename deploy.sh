@@ -15,7 +15,7 @@ REGISTRY=${REGISTRY:-us.icr.io}
 JOB=${JOB:-code-executor}
 TAG=${TAG:-$(git rev-parse --short HEAD 2>/dev/null || echo latest)}
 CPU=${CPU:-0.5}
-MEMORY=${MEMORY:-2G} # the least Code Engine has for half a core; the program itself is held to 512 MB
+MEMORY=${MEMORY:-1G} # the least Code Engine pairs with half a core (1G, 2G, 4G); the program itself is held to 512 MB
 MAX_EXECUTION_TIME=${MAX_EXECUTION_TIME:-60}
 image=$REGISTRY/$NAMESPACE/code-executor:$TAG
 
