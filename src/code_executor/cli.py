@@ -9,7 +9,7 @@ import sys
 from contextlib import aclosing
 from typing import Any
 
-from code_executor import __version__, doctor, serving
+from code_executor import __version__, doctor
 from code_executor.api.schemas import result_to_wire
 from code_executor.bootstrap import configure_logging, open_executor
 from code_executor.errors import CodeExecutorError
@@ -87,6 +87,8 @@ def _read(path: str) -> str:
 
 
 def _serve(options: dict[str, Any]) -> int:
+    from code_executor import serving  # noqa: PLC0415  # brings the HTTP framework along, for this command alone
+
     serving.run(Settings.load(**options))
     return 0
 
