@@ -287,7 +287,7 @@ def _finish(status: int) -> int:
         except SystemExit as stop:
             status = _exit_status(stop)
         except BaseException as error:
-            _print_exception(error)
+            _print_exception(_without_our_frames(error))
     if not _thread._count():  # noqa: SLF001  # daemon threads are still running here, and would miss their names
         sys.modules.pop("__main__", None)
         gc.collect()  # finalizers run, generators are closed, the program's own files on stdout are flushed

@@ -1,0 +1,109 @@
+"""A program runs as ``python main.py`` runs it: the same interpreter, outside a sandbox, is asked what is right."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any
+
+import pytest
+
+from code_executor import Execution, Executor
+from tests.contract.programs import PROGRAMS, Program
+
+DRIVER = """
+import json, os, subprocess, sys, tempfile
+
+answers = {}
+for name, (code, stdin, args) in json.load(sys.stdin).items():
+    with tempfile.TemporaryDirectory() as box:
+        with open(f"{box}/main.py", "w", newline="") as file:
+            file.write(code)
+        command = [sys.executable, "main.py", *args]
+        environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+        done = subprocess.run(command, cwd=box, env=environment, input=stdin.encode(), capture_output=True)
+        here = os.path.realpath(box) + "/"
+        output, error = (text.decode(errors="replace").replace(here, "") for text in (done.stdout, done.stderr))
+        answers[name] = done.returncode, output, error.removesuffix("\\n")
+json.dump(answers, sys.stdout)
+"""
+
+INTERPRETER = {
+    "docker": [
+        "docker",
+        "run",
+        "--rm",
+        "-i",
+        "--network",
+        "none",
+        "--entrypoint",
+        "/opt/sandbox/bin/python",
+        "code-executor:latest",
+    ],
+    "native": [".sandbox/bin/python"],
+}
+
+
+@pytest.fixture(scope="module")
+def bare(engine: str) -> dict[str, list[Any]]:
+    """What the engine's interpreter makes of every program: exit status, stdout and stderr."""
+    command = [*INTERPRETER[engine], "-c", DRIVER]
+    done = subprocess.run(command, input=json.dumps(PROGRAMS), stdout=subprocess.PIPE, text=True, check=True)
+    answers: dict[str, list[Any]] = json.loads(done.stdout)
+    return answers
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", PROGRAMS)
+async def test_does_what_python_main_py_does(executor: Executor, bare: dict[str, list[Any]], name: str) -> None:
+    result = await _run(executor, PROGRAMS[name])
+    assert [result.exit_code, result.output, result.error.replace("/work/", "")] == bare[name]
+
+
+async def _run(executor: Executor, program: Program) -> Any:
+    return await executor.run(Execution(program.code, program.stdin, program.args, timeout=20))
+
+
+@pytest.mark.anyio
+async def test_the_working_directory_is_the_box_and_empty(executor: Executor) -> None:
+    result = await executor.run("import os, sys\nprint(os.getcwd(), os.listdir(), sys.path[0], __file__)")
+    assert result.output == "/work [] /work main.py\n"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def f(): f()\nf()",
+        "import sys\nsys.stderr.close()\n1/0",
+        "class E(BaseException): pass\nraise E",
+        "import sys\nsys.excepthook = 3\n1/0",
+        "import sys\ndel sys.excepthook, sys.__excepthook__\n1/0",
+        "import sys\ndel sys.stderr\nsys.exit('x')",
+        "import builtins\ndel builtins.print, builtins.open\n1/0",
+        "import atexit\n@atexit.register\ndef f(): 1/0\n1/0",
+        "import threading\nthreading._shutdown = None\n1/0",
+        "class A:\n    def __del__(self): 1/0\na = A()\n1/0",
+        "x = 1\nx.y\n" + "# \u2028\n" * 3,
+        "raise KeyboardInterrupt",
+        "import traceback\ntraceback.format_exception = None\n1/0",
+    ],
+)
+async def test_no_traceback_shows_the_agent(executor: Executor, code: str) -> None:
+    result = await executor.run(code, timeout=20)
+    assert (result.reason, result.exit_code) == ("exception", 1) or result.exit_code == 1
+    assert "sandbox_agent" not in result.output + result.error
+
+
+@pytest.mark.anyio
+async def test_the_line_of_an_exception_is_told(executor: Executor) -> None:
+    result = await executor.run("def f():\n    1/0\n\nf()\n")
+    assert (result.line, result.column) == (2, None)
+
+
+@pytest.mark.anyio
+async def test_a_hash_seed_is_not_the_same_for_ever(executor: Executor) -> None:
+    """Two sandboxes give one text two hashes, as two processes of Python do."""
+    async with Executor.open(engine=executor.pool.engine.name, policy="off", pool_size=1, preload=(), reuse=0) as fresh:
+        first, second = [(await fresh.run("print(hash('text'))")).output for _ in range(2)]
+    assert first != second
