@@ -224,6 +224,7 @@ class NativeLink:
                 stderr=asyncio.subprocess.PIPE,
                 pass_fds=(info_write, block_read),
                 limit=_PIECE,
+                start_new_session=True,
             )
             os.close(info_write)
             info_write = -1
@@ -253,7 +254,10 @@ class NativeLink:
                 while True:
                     await readable.wait()
                     readable.clear()
-                    piece = os.read(info, 4096)
+                    try:
+                        piece = os.read(info, 4096)
+                    except BlockingIOError:  # told twice of the same bytes
+                        continue
                     text += piece
                     with contextlib.suppress(ValueError, KeyError):
                         return int(json.loads(text)["child-pid"])
@@ -297,7 +301,7 @@ class NativeLink:
                 os.close(self._child)
                 self._child = None
             with contextlib.suppress(ProcessLookupError):
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)  # with a child that bubblewrap may not have let go yet
             await process.wait()
             await asyncio.wait(self._readers, timeout=5)
             for reader in self._readers:

@@ -66,7 +66,7 @@ class Book:
 
     def wanted(self) -> int:
         """How many more should be made now: one beyond what is asked for, within the bounds."""
-        asked = len(self.busy) + len(self.waiters) + 1
+        asked = len(self.busy) + len(self.settling) + len(self.waiters) + 1
         return max(0, min(max(asked, self.size.least), self.size.most) - self.total)
 
     def take(self) -> Sandbox | None:
