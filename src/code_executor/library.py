@@ -16,8 +16,10 @@ from collections.abc import AsyncIterator, Coroutine
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import structlog
+
 from code_executor import executor as core
-from code_executor.bootstrap import open_executor
+from code_executor.bootstrap import configure_logging, open_executor
 from code_executor.models import Execution, Result
 from code_executor.settings import Settings
 
@@ -35,7 +37,10 @@ class Executor(core.Executor):
         What is not given is read from the environment. Raises ``ConfigurationError``, ``EngineError``, or
         ``CodeExecutorError`` where a required layer of protection does not hold.
         """
-        async with open_executor(Settings.load(**settings)) as opened:
+        loaded = Settings.load(**settings)
+        if not structlog.is_configured():  # as it comes, it would write to the stdout of the program around us
+            configure_logging(loaded)
+        async with open_executor(loaded) as opened:
             yield cls(opened.pool, opened.executor.limits)
 
 
