@@ -1,7 +1,4 @@
-"""Reads what ``strace -f -o FILE --absolute-timestamps=format:unix,precision:ns --syscall-times=ns`` writes.
-
-Also starts it: `follow` attaches to processes, and to all that they fork, for the length of a block.
-"""
+"""Starts strace and reads what it writes: `follow` attaches to processes, and to all that they fork; `parse` reads."""
 
 from __future__ import annotations
 
@@ -14,10 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_ATTACHED_WITHIN = 10.0
+OPTIONS = ("-f", "--absolute-timestamps=format:unix,precision:ns", "--syscall-times=ns")
+_ENDED_WITHIN = 10.0
 
 _LINE = re.compile(r"^(?P<pid>\d+) +(?P<at>\d+\.\d+) (?P<rest>.*)$")
-_WHOLE = re.compile(r"^(?P<name>\w+)\((?P<args>.*)\) += (?P<result>-?\w+)(?P<note>.*?)(?: <(?P<took>[\d.]+)>)?$")
+_WHOLE = re.compile(r"^(?P<name>\w+)\((?P<args>.*)\) += (?P<result>-?\w+|\?)(?P<note>.*?)(?: <(?P<took>[\d.]+)>)?$")
 _RESUMED = re.compile(r"^<\.\.\. (?P<name>\w+) resumed>(?P<tail>.*)$")
 _UNFINISHED = " <unfinished ...>"
 
@@ -68,9 +66,16 @@ def _call(pid: int, text: str, start: float) -> Call | None:
     match = _WHOLE.match(text)
     if match is None:
         return None
-    result = int(match["result"], 0) if match["result"] != "?" and match["result"].lstrip("-")[0].isdigit() else None
+    result = _number(match["result"])
     error = match["note"].split()[0] if result == -1 and match["note"].split() else ""
     return Call(pid, match["name"], match["args"], result, error, start, start + float(match["took"] or 0))
+
+
+def _number(text: str) -> int | None:
+    """Read ``-1``, ``0x7f``, ``022`` (a umask, octal) or ``?`` (it never returned)."""
+    with contextlib.suppress(ValueError):
+        return int(text, 8 if re.fullmatch("0[0-7]+", text) else 0)
+    return None
 
 
 def present() -> bool:
@@ -83,8 +88,7 @@ def follow(pids: Sequence[int], log: Path, *, strings: int = 96) -> Iterator[Non
 
     Raises ``RuntimeError`` with strace's words where it cannot attach (it takes root, or the same user and no Yama).
     """
-    command = ["strace", "-f", "-o", str(log), "-s", str(strings)]
-    command += ["--absolute-timestamps=format:unix,precision:ns", "--syscall-times=ns"]
+    command = ["strace", *OPTIONS, "-o", str(log), "-s", str(strings)]
     for pid in pids:
         command += ["-p", str(pid)]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -97,4 +101,4 @@ def follow(pids: Sequence[int], log: Path, *, strings: int = 96) -> Iterator[Non
         yield
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=_ATTACHED_WITHIN)
+        process.communicate(timeout=_ENDED_WITHIN)

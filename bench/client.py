@@ -1,0 +1,99 @@
+"""A lean HTTP/1.1 client: raw bytes on keep-alive connections, so that what is measured is the server.
+
+What it costs itself is measured too, against a server that does nothing (`trivial`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+_HEAD_END = b"\r\n\r\n"
+_LAST_CHUNK = b"0\r\n\r\n"
+
+
+class Response(NamedTuple):
+    status: int
+    body: bytes
+
+
+def request_bytes(host: str, code: str, *, stream: bool = False, **fields: Any) -> bytes:
+    """Return ``POST /api/execute`` as it goes over the wire; ``fields`` are more of the request's."""
+    body = json.dumps({"code": code, "language": "python", **fields}).encode()
+    accept = "text/event-stream" if stream else "application/json"
+    head = f"POST /api/execute HTTP/1.1\r\nHost: {host}\r\nAccept: {accept}\r\n"
+    return f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+class Connection(asyncio.Protocol):
+    """One connection; one request at a time."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._waiter: asyncio.Future[Response] | None = None
+        self._on_data: Callable[[bytes], None] | None = None
+        self._transport: asyncio.Transport | None = None
+
+    @classmethod
+    async def open(cls, host: str, port: int) -> Connection:
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(cls, host, port)
+        return connection
+
+    async def ask(self, request: bytes, on_data: Callable[[bytes], None] | None = None) -> Response:
+        """Send ``request`` and wait for its whole answer; ``on_data`` sees the raw bytes as they come.
+
+        Raises ``ConnectionError`` where the server closes first.
+        """
+        if self._transport is None or not self.alive:
+            raise ConnectionError("the connection is closed")
+        self._on_data = on_data
+        self._waiter = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return await self._waiter
+
+    @property
+    def alive(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    # ---- asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        if self._on_data is not None:
+            self._on_data(data)
+        self._buffer += data
+        response = parse(self._buffer)
+        if response is not None and self._waiter is not None and not self._waiter.done():
+            self._buffer.clear()
+            self._waiter.set_result(response)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(ConnectionError(f"the server closed the connection ({exc})"))
+
+
+def parse(buffer: bytes | bytearray) -> Response | None:
+    """Return the response that ``buffer`` holds, None while it is not whole. A chunked body is left as it came."""
+    end = buffer.find(_HEAD_END)
+    if end < 0:
+        return None
+    head = bytes(buffer[:end]).lower()
+    body = end + len(_HEAD_END)
+    status = int(head[9:12])
+    found = head.find(b"content-length:")
+    if found >= 0:
+        length = int(head[found + 15 :].partition(b"\r\n")[0])
+        return Response(status, bytes(buffer[body:])) if len(buffer) - body >= length else None
+    if b"transfer-encoding: chunked" in head:
+        return Response(status, bytes(buffer[body:])) if buffer.endswith(_LAST_CHUNK) else None
+    raise ValueError("a response with neither a length nor chunks")

@@ -1,0 +1,129 @@
+"""Load on a server, in the three ways that tell something.
+
+Closed: each client sends when it has its answer; shows throughput. Open: requests are sent when a schedule says so,
+whether or not others have been answered, and latency counts from the time that was scheduled; shows what users of a
+shared service feel (a closed load waits politely while the server stalls, and so hides the stall). Burst: all at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from bench.client import Connection, Response
+
+
+@dataclass
+class Outcome:
+    """Latencies in milliseconds, of what succeeded; how many did not; how long it all took, in seconds."""
+
+    latencies: list[float] = field(default_factory=list)
+    failures: int = 0
+    elapsed: float = 0.0
+    lateness: list[float] = field(default_factory=list)
+    """Open loads: how many milliseconds after its time each request was sent; the harness's own, within the latency."""
+
+    @property
+    def rate(self) -> float:
+        return len(self.latencies) / self.elapsed if self.elapsed else 0.0
+
+    async def ask(self, connection: Connection, request: bytes, started: float) -> None:
+        """Ask, and note how it went since ``started`` (of ``time.perf_counter``)."""
+        try:
+            success = succeeded(await connection.ask(request))
+        except ConnectionError:
+            success = False
+        if success:
+            self.latencies.append((time.perf_counter() - started) * 1000)
+        else:
+            self.failures += 1
+
+
+def succeeded(response: Response) -> bool:
+    return response.status == 200 and b'"success"' in response.body
+
+
+async def closed(host: str, port: int, request: bytes, *, clients: int, seconds: float) -> Outcome:
+    """Let ``clients`` ask one request after the other for ``seconds``."""
+    outcome = Outcome()
+    connections = [await Connection.open(host, port) for _ in range(clients)]
+    began = time.perf_counter()
+
+    async def ask_on(connection: Connection) -> None:
+        while connection.alive and (started := time.perf_counter()) - began < seconds:
+            await outcome.ask(connection, request, started)
+
+    try:
+        await asyncio.gather(*(ask_on(connection) for connection in connections))
+        outcome.elapsed = time.perf_counter() - began
+    finally:
+        for connection in connections:
+            connection.close()
+    return outcome
+
+
+async def open_loop(host: str, port: int, request: bytes, times: Sequence[float]) -> Outcome:
+    """Send ``request`` at each of ``times`` (seconds from now, ascending)."""
+    outcome = Outcome()
+    free = [await Connection.open(host, port) for _ in range(32)]
+    opened = list(free)
+    loop = asyncio.get_running_loop()
+    tasks: list[asyncio.Task[None]] = []
+    sent_all = asyncio.Event()
+    began = time.perf_counter()
+
+    async def ask_at(due: float) -> None:
+        outcome.lateness.append((time.perf_counter() - due) * 1000)
+        if free:
+            connection = free.pop()
+        else:
+            opened.append(connection := await Connection.open(host, port))
+        await outcome.ask(connection, request, due)
+        free.append(connection)
+
+    def send(due: float) -> None:
+        tasks.append(loop.create_task(ask_at(due)))
+
+    def pace() -> None:  # in a thread: the event loop's own timers are a millisecond coarse
+        for moment in times:
+            due = began + moment
+            time.sleep(max(0.0, due - time.perf_counter()))
+            loop.call_soon_threadsafe(send, due)
+        loop.call_soon_threadsafe(sent_all.set)
+
+    pacer = threading.Thread(target=pace, daemon=True)
+    pacer.start()
+    try:
+        await sent_all.wait()
+        await asyncio.gather(*tasks)
+        outcome.elapsed = time.perf_counter() - began
+    finally:
+        for connection in opened:
+            connection.close()
+    return outcome
+
+
+async def burst(host: str, port: int, request: bytes, count: int) -> tuple[Outcome, list[int]]:
+    """Send ``count`` requests at once, in order, each on a connection of its own.
+
+    Returns also the numbers of the requests in the order in which they were answered.
+    """
+    outcome = Outcome()
+    finished: list[int] = []
+    connections = [await Connection.open(host, port) for _ in range(count)]
+    began = time.perf_counter()
+
+    async def ask(number: int, connection: Connection) -> None:
+        await outcome.ask(connection, request, began)
+        finished.append(number)
+
+    try:
+        await asyncio.gather(*(ask(number, connection) for number, connection in enumerate(connections)))
+        outcome.elapsed = time.perf_counter() - began
+    finally:
+        for connection in connections:
+            connection.close()
+    return outcome, finished

@@ -1,0 +1,67 @@
+"""Latency under load: requests come when they come, at half the rate that saturates the server.
+
+Latency counts from the time a request was due. A closed loop would wait while the server stalls, and hide it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench import contenders as c
+from bench import load, markdown
+from bench.client import request_bytes
+from bench.plan import Plan
+from bench.server import Server
+from bench.stats import Summary, arrivals
+
+TITLE = "Latency at half the saturation rate"
+
+_SEED = 1
+
+
+async def measure(plan: Plan) -> dict[str, Any]:
+    """Return per engine and kind of arrivals: ``{"saturation", "rate", "ms", "lateness", "failures"}``."""
+    results: dict[str, Any] = {}
+    seconds = plan.pick(60.0, 10.0)
+    for engine in plan.engines:
+        with plan.attempt(f"open loop, {engine}"):
+            async with Server(engine) as server:
+                request = request_bytes(server.host, c.PRINT)
+                at = server.host, server.port
+                await load.closed(*at, request, clients=8, seconds=1)  # as many sandboxes as it will have under load
+                await server.quiet()
+                saturation = (await load.closed(*at, request, clients=8, seconds=plan.pick(8.0, 2.0))).rate
+                for kind, seed in (("random", _SEED), ("even", None)):
+                    await server.quiet()
+                    found = await load.open_loop(*at, request, arrivals(saturation / 2, seconds, seed=seed))
+                    results[f"{engine}, {kind} arrivals"] = {
+                        "saturation": saturation,
+                        "rate": saturation / 2,
+                        "ms": found.latencies,
+                        "lateness": found.lateness,
+                        "failures": found.failures,
+                    }
+    return results
+
+
+def render(data: dict[str, Any]) -> str:
+    rows = []
+    for name, turn in data.items():
+        found = Summary.of(turn["ms"])
+        times = [f"{value:.2f}" for value in (found.p50, found.p90, found.p99, found.most)]
+        late = f"{Summary.of(turn['lateness']).p99:.2f}"
+        counts = [str(found.count), str(turn["failures"])]
+        rows.append([name, f"{turn['rate']:.0f}", *times, f"{found.p99 / found.p50:.1f}", late, *counts])
+    head = [
+        "",
+        "a second",
+        "p50 ms",
+        "p90 ms",
+        "p99 ms",
+        "most ms",
+        "p99 ÷ p50",
+        "sent late, p99 ms",
+        "runs",
+        "failures",
+    ]
+    return markdown.table(head, rows)

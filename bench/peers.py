@@ -1,0 +1,115 @@
+"""Runs programs through other people's sandboxes; runs in their environment (`peers.txt`), which is not ours.
+
+One JSON object a line on stdin: ``{"peer", "code", "image", "seconds", "most"}``, as `spawner` has it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import epicbox  # type: ignore[import-not-found]
+from llm_sandbox import SandboxSession  # type: ignore[import-not-found]
+from llm_sandbox.pool import PoolConfig, create_pool_manager  # type: ignore[import-not-found]
+
+OPEN = contextlib.ExitStack()
+
+
+def _session(image: str) -> Any:
+    return SandboxSession(lang="python", image=image, skip_environment_setup=True)
+
+
+def llm_sandbox_kept(image: str) -> Callable[[str], str]:
+    """One session for all runs: the container is reused as the last run left it."""
+    session = OPEN.enter_context(_session(image))
+
+    def run(code: str) -> str:
+        output: str = session.run(code).stdout
+        return output
+
+    return run
+
+
+def llm_sandbox_pooled(image: str) -> Callable[[str], str]:
+    """A session per run, from its pool of warm containers, which are reused as well."""
+    config = PoolConfig(min_pool_size=2, max_pool_size=2)
+    pool = OPEN.enter_context(create_pool_manager(backend="docker", config=config, lang="python", image=image))
+
+    def run(code: str) -> str:
+        with SandboxSession(lang="python", image=image, pool=pool) as session:
+            output: str = session.run(code).stdout
+            return output
+
+    return run
+
+
+def llm_sandbox_fresh(image: str) -> Callable[[str], str]:
+    """A session, and so a container, per run."""
+
+    def run(code: str) -> str:
+        with _session(image) as session:
+            output: str = session.run(code).stdout
+            return output
+
+    return run
+
+
+def epicbox_run(image: str) -> Callable[[str], str]:
+    """A container per run: all that it offers."""
+    epicbox.configure(profiles=[epicbox.Profile("python", image)])
+    limits = {"cputime": 10, "realtime": 30, "memory": 512}
+
+    def run(code: str) -> str:
+        files = [{"name": "main.py", "content": code.encode()}]
+        result = epicbox.run("python", "python3 main.py", files=files, limits=limits)
+        output: str = result["stdout"].decode()
+        return output
+
+    return run
+
+
+PEERS = {
+    "llm-sandbox, one session": llm_sandbox_kept,
+    "llm-sandbox, its pool": llm_sandbox_pooled,
+    "llm-sandbox, a session each": llm_sandbox_fresh,
+    "epicbox": epicbox_run,
+}
+
+
+def main() -> None:
+    replies, sys.stdout = sys.stdout, io.StringIO()  # they print, too
+    logging.disable()
+    ready: dict[tuple[str, str], Callable[[str], str]] = {}
+    with OPEN:
+        for line in sys.stdin:
+            question = json.loads(line)
+            try:
+                key = question["peer"], question["image"]
+                if key not in ready:
+                    ready[key] = PEERS[key[0]](key[1])
+                reply = measure(ready[key], question["code"], question["seconds"], question["most"])
+            except Exception as error:  # noqa: BLE001  # it is told to whoever asked
+                reply = {"error": f"{type(error).__name__}: {error}"[:300]}
+            print(json.dumps(reply), file=replies, flush=True)
+
+
+def measure(run: Callable[[str], str], code: str, seconds: float, most: int) -> dict[str, Any]:
+    """Run ``code`` until ``seconds`` or ``most`` are over; raise ``RuntimeError`` where it prints nothing."""
+    latencies: list[float] = []
+    began = time.perf_counter()
+    while len(latencies) < most and (not latencies or time.perf_counter() - began < seconds):
+        started = time.perf_counter()
+        if not run(code).strip():
+            raise RuntimeError("the program's output did not come back")
+        latencies.append((time.perf_counter() - started) * 1000)
+    return {"ms": latencies, "elapsed": time.perf_counter() - began}
+
+
+if __name__ == "__main__":
+    main()

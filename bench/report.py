@@ -1,0 +1,158 @@
+"""Makes the report of what the parts found. Nothing is measured here, and nothing read but the results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from bench import contenders as c
+from bench import markdown
+from bench.parts import burst, footprint, latency, throughput
+from bench.stats import Summary
+
+Results = Mapping[str, Any]
+"""``{"facts": {…}, "quick": bool, "parts": {name: data}, "absent": {what: why}}``, as it is kept in results.json."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """``most``: it must not be more; else not less. ``value`` takes a part's data and an engine's name."""
+
+    what: str
+    bound: float
+    part: str
+    value: Callable[[Any, str], float | None]
+    most: bool = True
+
+    def met(self, value: float) -> bool:
+        return value <= self.bound if self.most else value >= self.bound
+
+
+def _over_bare(program: str, mode: str) -> Callable[[Any, str], float | None]:
+    def value(data: Any, engine: str) -> float | None:
+        found = latency.compared(data, program, c.http_name(engine, mode))
+        return found.median if found else None
+
+    return value
+
+
+def _fresh_over_docker_run(data: Any, engine: str) -> float | None:
+    found = latency.compared(data, "print", c.http_name(engine, c.FRESH), c.DOCKER_RUN)
+    return found.median if found else None
+
+
+def _rate_over_bare(data: Any, engine: str) -> float | None:
+    names = [name for name in data if name.startswith(f"HTTP, {engine}") and f", {throughput.CLIENTS} " in name]
+    found = [throughput.compared(data, name, throughput.bare_name(throughput.CLIENTS)) for name in names]
+    return max((one.median for one in found if one), default=None)
+
+
+def _tail(kind: str) -> Callable[[Any, str], float | None]:
+    def value(data: Any, engine: str) -> float | None:
+        turn = data.get(f"{engine}, {kind} arrivals")
+        if not turn:
+            return None
+        found = Summary.of(turn["ms"])
+        return found.p99 / found.p50
+
+    return value
+
+
+def _growth(data: Any, engine: str) -> float | None:
+    return burst.growth(data[engine]) if engine in data else None
+
+
+def _lost(data: Any, engine: str) -> float | None:
+    return float(data[engine]["count"] - data[engine]["answered"]) if engine in data else None
+
+
+TARGETS = (
+    Target("one client, `print`, idle between requests: HTTP ÷ bare", 0.15, "latency", _over_bare("print", c.IDLE)),
+    Target("the same, back to back", 0.15, "latency", _over_bare("print", c.BACK_TO_BACK)),
+    Target("one client, numpy and pandas, idle between requests ÷ bare", 0.02, "latency", _over_bare("pandas", c.IDLE)),
+    Target("the same, back to back", 0.02, "latency", _over_bare("pandas", c.BACK_TO_BACK)),
+    Target("8 clients: requests ÷ bare processes, a second", 6, "throughput", _rate_over_bare, most=False),
+    Target("half the saturation rate, random arrivals: p99 ÷ p50", 4, "openloop", _tail("random")),
+    Target("half the saturation rate, even arrivals: p99 ÷ p50", 4, "openloop", _tail("even")),
+    Target("`reuse=0`, below the refill rate ÷ `docker run`", 0.02, "latency", _fresh_over_docker_run),
+    Target(
+        "idle sandbox with numpy and pandas: PSS, MB",
+        45,
+        "footprint",
+        lambda data, engine: footprint.pss(data, f"{engine}, 2 sandboxes"),
+    ),
+    Target(
+        "streaming, first byte: p50, ms",
+        2,
+        "streaming",
+        lambda data, engine: Summary.of(data[engine]["first"]).p50 if engine in data else None,
+    ),
+    Target(
+        "start to first answer: p50, s",
+        2,
+        "startup",
+        lambda data, engine: Summary.of(data[engine]).p50 if engine in data else None,
+    ),
+    Target("a burst of sleeping programs: lost", 0, "burst", _lost),
+    Target("the same: server's memory, KB per waiting one", 30, "burst", _growth),
+)
+
+
+def targets(results: Results) -> str:
+    """Return the table of targets, and whether each engine meets them."""
+    rows = []
+    for target in TARGETS:
+        cells = []
+        for engine in ("docker", "native"):
+            data = results["parts"].get(target.part)
+            value = target.value(data, engine) if data else None
+            cells.append("not measured" if value is None else f"{value:.3g} {'✓' if target.met(value) else '✗'}")
+        rows.append([target.what, f"{'≤' if target.most else '≥'} {target.bound:g}", *cells])
+    return markdown.table(["", "target", "docker", "native"], rows)
+
+
+def headline(results: Results) -> str:
+    """Return the few lines for the project's README; raise ``ValueError`` where what they tell was not measured."""
+    data = results["parts"].get("latency")
+    to = latency.baseline(data, "print") if data else None
+    if not data or to is None:
+        raise ValueError("no latencies were measured")
+    rows = []
+    for name in (c.http_name("docker", c.IDLE), c.http_name("native", c.IDLE), to, c.BWRAP, c.DOCKER_RUN, *c.PEERS):
+        cells = []
+        for program in latency.PROGRAMS:
+            found = latency.summary(data, program, name)
+            cells.append(f"{found.p50:.1f} ms" if found else "")
+        if any(cells):
+            rows.append([name, *cells])
+    facts = results["facts"]
+    origin = f"Medians of one client, {facts['date'][:10]}, {facts['processor']}, commit {facts['commit']}"
+    table = markdown.table(["", "`print(1)`", "numpy and pandas"], rows)
+    return f"{table}\n\n{origin}; [all figures, and how to repeat them](bench/README.md)."
+
+
+def document(results: Results, parts: Mapping[str, ModuleType], plots: Mapping[str, str]) -> str:
+    """Return the report in Markdown. ``plots``: file names by the part whose section they belong to."""
+    pieces = []
+    if results["quick"]:
+        pieces.append("**A quick run: too few samples to quote.**")
+    pieces += ["## Targets", targets(results)]
+    for name, part in parts.items():
+        pieces.append(f"## {part.TITLE}")
+        pieces.append(_story(part))
+        data = results["parts"].get(name)
+        pieces.append(part.render(data) if data else "Not measured.")
+        if name in plots:
+            pieces.append(f"![{part.TITLE}]({plots[name]})")
+    if results["absent"]:
+        rows = [[what, why] for what, why in results["absent"].items()]
+        pieces += ["## What could not run", "\n".join(f"- {what}: {why}" for what, why in rows)]
+    pieces += ["## Machine", "\n".join(f"- {name}: {value}" for name, value in results["facts"].items())]
+    return "\n\n".join(pieces)
+
+
+def _story(part: ModuleType) -> str:
+    """What a part says of itself: the text at its top, as paragraphs."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in (part.__doc__ or "").split("\n\n"))

@@ -1,0 +1,202 @@
+"""A ``code-executor serve`` of our own, started as a user would, and what the host knows of its processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from bench.client import Connection
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / ".cache" / "bench"
+COMMAND = ROOT / ".venv" / "bin" / "code-executor"
+
+_UP_WITHIN = 90.0
+_DOWN_WITHIN = 60.0
+_QUIET_WITHIN = 60.0
+_SANDBOXES = re.compile(rb'^code_executor_sandboxes\{[^}]*state="(\w+)"[^}]*\} ([\d.]+)', re.MULTILINE)
+
+
+class ServerError(Exception):
+    """It did not come up, or not to rest."""
+
+
+class Server:
+    """One server on an engine, without a rate limit; ``settings``: the service's, by name, where not the default."""
+
+    def __init__(self, engine: str, **settings: object) -> None:
+        self.engine = engine
+        self._settings = {"engine": engine, "rate_limit": "off", "host": "127.0.0.1", "port": 0, **settings}
+        self.process: subprocess.Popen[bytes] | None = None
+        self.host, self.port = "127.0.0.1", 0
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start it and return as soon as it listens; raise ``ServerError`` with the end of its log."""
+        self.process = self._spawn()
+        deadline = time.monotonic() + _UP_WITHIN
+        while (url := self._url()) is None:
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                why = self._last_words()
+                await self.stop()
+                raise ServerError(f"the server on {self.engine} did not come up: {why}")
+            await asyncio.sleep(0.005)
+        self.host, self.port = url
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("CODE_EXECUTOR_")}
+        environment |= {f"CODE_EXECUTOR_{name.upper()}": str(value) for name, value in self._settings.items()}
+        CACHE.mkdir(parents=True, exist_ok=True)
+        handle, log = tempfile.mkstemp(prefix=f"server-{self.engine}-", suffix=".log", dir=CACHE)
+        self._log = Path(log)  # a file: whoever reads a pipe takes time from what is measured
+        try:
+            return subprocess.Popen(
+                [COMMAND, "serve"],
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stderr=handle,
+                start_new_session=True,
+            )
+        finally:
+            os.close(handle)
+
+    async def stop(self) -> None:
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.to_thread(self.process.wait, _DOWN_WITHIN)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process = None
+        self._log.unlink(missing_ok=True)
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    async def connect(self) -> Connection:
+        return await Connection.open(self.host, self.port)
+
+    async def quiet(self, idle: int = 1) -> None:
+        """Wait until it has nothing to do and at least ``idle`` sandboxes rest; raise ``ServerError``."""
+        deadline = time.monotonic() + _QUIET_WITHIN
+        connection = await self.connect()
+        try:
+            while True:
+                answer = await connection.ask(f"GET /metrics HTTP/1.1\r\nHost: {self.host}\r\n\r\n".encode())
+                states: dict[bytes, float] = {}
+                for state, count in _SANDBOXES.findall(answer.body):
+                    states[state] = states.get(state, 0) + float(count)
+                resting = states.pop(b"idle", 0)
+                if resting >= idle and not any(states.values()):
+                    return
+                if time.monotonic() > deadline:
+                    raise ServerError(f"the server on {self.engine} did not come to rest: {states}")
+                await asyncio.sleep(0.02)
+        finally:
+            connection.close()
+
+    def _url(self) -> tuple[str, int] | None:
+        for line in self._log.read_text().splitlines():
+            if '"serving"' in line:
+                parts = urlsplit(json.loads(line)["url"])
+                assert parts.hostname is not None
+                assert parts.port is not None
+                return parts.hostname, parts.port
+        return None
+
+    def _last_words(self) -> str:
+        return " ".join(self._log.read_text().split())[-500:]
+
+    # ---- its processes, as the host sees them
+
+    def sandboxes(self) -> list[list[int]]:
+        """Return the processes of each sandbox, the supervisor first."""
+        supervisors = self._supervisors_docker() if self.engine == "docker" else self._supervisors_native()
+        return [[pid, *descendants(pid)] for pid in sorted(supervisors)]
+
+    def _supervisors_native(self) -> list[int]:
+        return [pid for pid in descendants(self.pid) if _is_supervisor(pid)]
+
+    def _supervisors_docker(self) -> list[int]:
+        """Containers carry the pid of the server that made them in a label: HOST/PID/START."""
+        ids = _docker("ps", "--quiet", "--filter", "label=code-executor=sandbox").split()
+        if not ids:
+            return []
+        form = '{{.State.Pid}} {{index .Config.Labels "code-executor.owner"}}'
+        lines = _docker("inspect", "--format", form, *ids).splitlines()
+        return [int(line.split()[0]) for line in lines if f"/{self.pid}/" in line]
+
+
+def _docker(*arguments: str) -> str:
+    return subprocess.run(["docker", *arguments], check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+def _is_supervisor(pid: int) -> bool:
+    """Whether it is an agent's first process (bubblewrap has the same words on its command line)."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return b"supervise" in words and b"python" in os.path.basename(words[0]) and _inner_pid(pid) == 1
+    except OSError:
+        return False
+
+
+def _inner_pid(pid: int) -> int:
+    """Return the pid it has in the innermost of its namespaces."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(r"^NSpid:\s+(.*)$", status, re.MULTILINE)
+    return int(found[1].split()[-1]) if found else pid
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the children of ``pid``, theirs, and so on."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:  # it has just ended
+                continue
+            children.setdefault(parent, []).append(int(entry.name))
+
+    def walk(parent: int) -> Iterator[int]:
+        for child in children.get(parent, ()):
+            yield child
+            yield from walk(child)
+
+    return list(walk(pid))
+
+
+def memory(pid: int, field: str = "Pss") -> int:
+    """Return a figure of /proc/PID/smaps_rollup in bytes; raise ``OSError`` (root alone may read others')."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    found = re.search(rf"^{field}:\s+(\d+) kB$", text, re.MULTILINE)
+    if found is None:
+        raise OSError(f"no {field} in smaps_rollup")
+    return int(found[1]) << 10
+
+
+def has_mapped(pid: int, name: str) -> bool:
+    """Whether a file with ``name`` in its path is mapped into the process."""
+    return name in Path(f"/proc/{pid}/maps").read_text()
