@@ -49,7 +49,7 @@ class Home:
     directories: dict[str, Path]
 
     def create(self, name: str, limits: Limits, processes: int) -> Group:
-        """Make the group of one sandbox; raise ``OSError``."""
+        """Make the group of one sandbox, whose name begins with this process's pid and a dash; raise ``OSError``."""
         group = Group(self.version, {c: d / (_PREFIX + name) for c, d in self.directories.items()})
         try:
             group.make(settings(self.version, limits, processes))
@@ -59,11 +59,13 @@ class Home:
         return group
 
     def remove_strays(self) -> None:
-        """Remove the empty groups of servers that are gone; one with processes in it cannot be removed."""
+        """Remove the groups of servers that are gone; one with processes in it cannot be removed."""
         for directory in set(self.directories.values()):
-            for stray in directory.glob(_PREFIX + "*"):
-                with contextlib.suppress(OSError):
-                    stray.rmdir()
+            for group in directory.glob(_PREFIX + "*"):
+                owner = group.name.removeprefix(_PREFIX).partition("-")[0]
+                if not Path("/proc", owner).exists():  # a living server's may be empty because it is new
+                    with contextlib.suppress(OSError):
+                        group.rmdir()
 
 
 @dataclass(frozen=True)
