@@ -14,7 +14,6 @@ from typing import NamedTuple
 Names = frozenset[str]
 NONE: Names = frozenset()
 
-_Function = ast.FunctionDef | ast.AsyncFunctionDef
 _Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
 
@@ -35,39 +34,40 @@ class Scope(NamedTuple):
         return Scope(names, names, False)
 
 
-def walk(tree: ast.AST, names: Collection[str]) -> Iterator[tuple[ast.AST, Names]]:
-    """Yield every node with those of ``names`` that are the program's own at its place.
-
-    A loop over an explicit stack: ``ast.NodeVisitor`` overflows the C stack on deep trees.
-    """
-    own = _bindable(tree, frozenset(names))
+def own_uses(tree: ast.AST, nodes: list[ast.AST], names: Collection[str]) -> set[ast.AST]:
+    """Return which uses of ``names`` in ``tree`` mean something of the program's own. ``nodes``: all of the tree's."""
+    own = _bindable(nodes, frozenset(names))
+    if not own:  # nearly always
+        return set()
+    found: set[ast.AST] = set()
     stack = [(tree, Scope(NONE, NONE, is_class=False))]
-    while stack:
+    while stack:  # no recursion: trees can be deeper than the C stack
         node, scope = stack.pop()
-        yield node, scope.here
-        stack.extend(_parts(node, scope, own) if own else ((child, scope) for child in ast.iter_child_nodes(node)))
+        if isinstance(node, ast.Name) and node.id in scope.here:
+            found.add(node)
+        stack.extend(_parts(node, scope, own))
+    return found
 
 
-def _bindable(tree: ast.AST, names: Names) -> Names:
+def _bindable(nodes: list[ast.AST], names: Names) -> Names:
     """Return those of ``names`` that the program binds, and nowhere unbinds or declares global."""
     bound: set[str] = set()
     unbound: set[str] = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         match node:
-            case ast.Name(ctx=ast.Del()):
-                unbound.add(node.id)
-            case ast.Name(ctx=ast.Store()):
-                bound.add(node.id)
-            case ast.ExceptHandler(name=str(name)):  # unbound at its end
-                unbound.add(name)
-            case ast.Global():
-                unbound.update(node.names)
-            case ast.arg():
-                bound.add(node.arg)
-            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                bound.add(node.name)
+            case ast.Name(id=name, ctx=context):
+                if not isinstance(context, ast.Load):
+                    (bound if isinstance(context, ast.Store) else unbound).add(name)
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                bound.add(name)
+            case ast.arg(arg=name):
+                bound.add(name)
             case ast.alias():
                 bound.add(node.asname or node.name)
+            case ast.Global(names=declared):
+                unbound.update(declared)
+            case ast.ExceptHandler(name=str(name)):  # unbound at its end
+                unbound.add(name)
     return frozenset(bound & names - unbound)
 
 
@@ -95,9 +95,8 @@ def _body(node: ast.AST, scope: Scope, own: Names) -> Scope:
             return scope.function((_parameters(node.args) | itself) & own)
         case ast.Lambda():
             return scope.function(_parameters(node.args) & own)
-        case ast.ClassDef():  # a name that it binds somewhere is never looked up in the functions around it
-            bound = frozenset().union(*map(_bound, node.body))
-            return Scope(scope.inside - bound, scope.inside, is_class=True)
+        case ast.ClassDef():  # what it binds itself is not looked up in the functions around it, even before that
+            return Scope(NONE, scope.inside, is_class=True)
         case ast.For() | ast.AsyncFor():
             return scope.bind(_targets(node.target) & own)
         case ast.With() | ast.AsyncWith():
