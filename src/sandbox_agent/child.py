@@ -125,7 +125,8 @@ def _prepare(request: dict[str, Any], policy: Policy) -> types.CodeType:
             _report("policy", problems)
         code = compile(tree, FILENAME, "exec", dont_inherit=True, optimize=0)
     except SyntaxError as error:
-        _report("syntax", [Problem(error.lineno or 1, (error.offset or 1), _syntax_text(error))])
+        text = _syntax_text(error) if error.lineno else wording.uncompilable(error)
+        _report("syntax", [Problem(error.lineno or 1, (error.offset or 1), text)])
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
         _report("syntax", [Problem(1, 1, wording.uncompilable(error))])
     if request["check"]:

@@ -109,12 +109,19 @@ class Inbound:
 
 
 @dataclass
+class Budget:
+    """Bytes that may still be sent; sources can share one."""
+
+    left: int
+
+
+@dataclass
 class Source:
-    """A pipe whose bytes go to the host as frames of one type; ``counted`` against the output budget."""
+    """A pipe whose bytes go to the host as frames of one type, as many as its budget has."""
 
     fd: int
     type: EventType
-    counted: bool
+    budget: Budget
 
 
 class Outbound:
@@ -125,15 +132,13 @@ class Outbound:
         self._current: Source | None = None
         self._remaining = 0
         self.run = 0
-        self.budget = 0
         self.truncated = False
+        self.report_bytes = 0
         self.sources: list[Source] = []
 
-    def begin(self, run: int, sources: list[Source], budget: int) -> None:
-        """Start relaying a run's pipes, ``budget`` bytes of the counted ones at most."""
-        self.run, self.sources, self.budget, self.truncated = run, sources, budget, False
-        self._reported = 0
-        self.report_bytes = 0
+    def begin(self, run: int, sources: list[Source]) -> None:
+        """Start relaying a run's pipes."""
+        self.run, self.sources, self.truncated, self.report_bytes = run, sources, False, 0
 
     def wanted(self) -> list[tuple[int, int]]:
         """Return the descriptors, and the poll events on them, that this waits for."""
@@ -153,7 +158,11 @@ class Outbound:
         """Send everything that is left in the pipes. May wait for the host, but not for writers: they are dead."""
         self._finish_frame()
         for source in tuple(self.sources):
-            while available(source.fd) and not self.truncated:
+            while available(source.fd):
+                if source.counted and self.budget == 0:
+                    self.truncated = True
+                    break
+                select.select([], [self._sink], [])
                 self._start(source)
                 self._finish_frame()
             self._drop(source)
@@ -172,18 +181,17 @@ class Outbound:
             if self._ended(source):
                 self._drop(source)
             return True
-        if source.counted and waiting > self.budget:
+        if waiting > source.budget.left:
             self.truncated = True
-            waiting = self.budget
+            waiting = source.budget.left
         length = min(waiting, MAX_BODY)
         if length == 0:
             return True
         if not select.select([], [self._sink], [], 0)[1]:
             return False
         os.write(self._sink, EVENT.pack(source.type, 0, self.run, length))
-        if source.counted:
-            self.budget -= length
-        else:
+        source.budget.left -= length
+        if source.type is EventType.REPORT:
             self.report_bytes += length
         self._current, self._remaining = source, length
         return True

@@ -9,7 +9,7 @@ def uncompilable(error: BaseException) -> str:
     """Explain why a source that is no plain syntax error still could not be compiled."""
     if isinstance(error, UnicodeEncodeError):
         return "The program contains a character that is not valid Unicode text (a lone surrogate)."
-    if isinstance(error, ValueError) and "null" in str(error):
+    if "null bytes" in str(error):  # a ValueError before Python 3.11.4, a SyntaxError without a place since
         return "The program contains a null character, which Python source may not contain."
     if isinstance(error, (RecursionError, MemoryError)):
         return "The program is too large or too deeply nested to be compiled."
