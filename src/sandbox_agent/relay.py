@@ -159,7 +159,7 @@ class Outbound:
         self._finish_frame()
         for source in tuple(self.sources):
             while available(source.fd):
-                if source.counted and self.budget == 0:
+                if source.budget.left == 0:
                     self.truncated = True
                     break
                 select.select([], [self._sink], [])
