@@ -1,0 +1,158 @@
+"""Write the tables of the docs that come from the code (`make docs`); a test fails while they differ.
+
+A table stands between ``<!-- table: NAME -->`` and ``<!-- /table -->``, where NAME is one of `TABLES`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from code_executor.doctor import REQUIRED
+from code_executor.settings import PREFIX, Settings, parse_size
+from sandbox_agent.policy import STRICT
+
+ROOT = Path(__file__).resolve().parent.parent
+_BLOCK = re.compile(r"(<!-- table: ([a-z-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
+
+_COMPUTED = {"pool_size": "2 per processor", "pool_min": "1 per processor"}
+"""What stands for a default that depends on the machine."""
+
+_SECTIONS = {
+    "engine": "Sandboxes",
+    "host": "HTTP",
+    "rate_limit": "What is let in",
+    "pool_size": "The pool",
+    "memory": "Limits of a program",
+    "max_code": "Limits of a request",
+    "allow_missing": "Protection and logs",
+}
+"""The first setting of each section of `docs/settings.md`, and its heading."""
+
+_SHORT = ("engine", "port", "rate_limit", "policy", "pool_size", "reuse", "memory", "cpus", "max_timeout", "preload")
+
+
+def size(value: int) -> str:
+    """``512m`` for 512 << 20."""
+    for unit, factor in (("g", 1 << 30), ("m", 1 << 20), ("k", 1 << 10)):
+        if value and value % factor == 0:
+            return f"{value // factor}{unit}"
+    return str(value)
+
+
+def default(name: str, field: FieldInfo) -> str:
+    """Return a setting's default as one would type it."""
+    if name in _COMPUTED:
+        return _COMPUTED[name]
+    value: Any = field.default
+    if any(getattr(mark, "func", None) is parse_size for mark in field.metadata):
+        value = size(value)
+    elif isinstance(value, tuple):
+        value = ",".join(value)
+    elif isinstance(value, float):
+        value = f"{value:g}"
+    return f"`{value}`" if value != "" else "empty"
+
+
+def _setting(name: str) -> tuple[str, str, str]:
+    field = Settings.model_fields[name]
+    description = field.description or ""
+    if get_origin(field.annotation) is Literal:
+        description += f" One of {', '.join(f'`{choice}`' for choice in get_args(field.annotation))}."
+    return f"`{PREFIX}{name.upper()}`", default(name, field), description
+
+
+def _table(headings: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [headings, tuple("---" for _ in headings), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+_SETTING_HEADINGS = ("variable", "default", "what it is")
+
+
+def settings() -> str:
+    """Every setting, in sections."""
+    sections: dict[str, list[str]] = {}
+    for name in Settings.model_fields:
+        if name in _SECTIONS:
+            current = sections.setdefault(_SECTIONS[name], [])
+        current.append(name)
+    return "\n".join(
+        f"## {heading}\n\n{_table(_SETTING_HEADINGS, map(_setting, names))}" for heading, names in sections.items()
+    )
+
+
+def settings_short() -> str:
+    """The settings that most people want first."""
+    return _table(_SETTING_HEADINGS, map(_setting, _SHORT))
+
+
+def policy() -> str:
+    """What the strict policy refuses, by the reason that a learner reads."""
+    rows: dict[str, list[str]] = {}
+    kinds: tuple[Mapping[str, str], ...] = (STRICT.modules, STRICT.names, STRICT.attributes)
+    for column, refused in enumerate(kinds):
+        for name, reason in refused.items():
+            rows.setdefault(reason, ["", "", ""])[column] += f" `{name}`"
+    return _table(
+        ("reason", "modules", "names", "attributes"),
+        [(reason, *(cell.strip() for cell in cells)) for reason, cells in rows.items()],
+    )
+
+
+def policy_attributes() -> str:
+    """What the strict policy refuses of modules that may be imported."""
+    return _table(
+        ("module", "attributes"),
+        [
+            (f"`{module}`", " ".join(f"`{name}`" for name in names))
+            for module, names in STRICT.module_attributes.items()
+        ],
+    )
+
+
+def layers() -> str:
+    """The layers without which an engine does not serve."""
+    names = sorted(REQUIRED["docker"] | REQUIRED["native"])
+    return _table(
+        ("layer", *REQUIRED),
+        [
+            (f"`{name}`", *("required" if name in needed else "if it can" for needed in REQUIRED.values()))
+            for name in names
+        ],
+    )
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "settings": settings,
+    "settings-short": settings_short,
+    "policy": policy,
+    "policy-attributes": policy_attributes,
+    "layers": layers,
+}
+
+
+def written(text: str) -> str:
+    """Return a document with its tables as they should be."""
+    return _BLOCK.sub(lambda block: f"{block[1]}\n{TABLES[block[2]]()}\n{block[3]}", text)
+
+
+def documents() -> list[Path]:
+    """Return every document that is ours to write in."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def main() -> None:
+    for path in documents():
+        before = path.read_text()
+        if (after := written(before)) != before:
+            path.write_text(after)
+            print(f"wrote {path.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
