@@ -1,0 +1,126 @@
+"""What tests of the agent need: the kernel itself, in processes that can be spoiled, and the rights of a supervisor."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox_agent import kernel, landlock
+
+IN_CHILD_WITHIN = 30.0
+
+InChild = Callable[[Callable[[], Any]], Any]
+
+
+def _missing(what: str) -> None:
+    """Skip; where everything must be tested (CI=true), fail."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"CI=true, and {what}")
+    pytest.skip(f"NOT TESTED: {what}")
+
+
+@pytest.fixture(scope="session")
+def root() -> None:
+    """Ask for root, as a supervisor is."""
+    if os.geteuid() != 0:
+        _missing("the tests do not run as root")
+
+
+@pytest.fixture(scope="session")
+def landlock_abi() -> int:
+    """Ask for a kernel with Landlock."""
+    abi = landlock.abi()
+    if abi == 0:
+        _missing("this kernel has no Landlock")
+    return abi
+
+
+@pytest.fixture(scope="session")
+def pid_namespace(root: None) -> list[str]:
+    """The command that starts a program as PID 1 of a namespace of its own, all of which dies with it."""
+    command = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    if subprocess.run([*command, "true"], capture_output=True, check=False).returncode != 0:
+        _missing("no PID namespace can be made here")
+    return command
+
+
+@pytest.fixture
+def tmpfs(root: None, tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Mount small file systems. Nobody else writes to them, so that their free space tells exactly what is there."""
+    mounted: list[Path] = []
+
+    def mount(name: str, options: str = "size=16m,nr_inodes=8192,mode=0700") -> Path:
+        path = tmp_path / name
+        path.mkdir()
+        try:
+            kernel.mount_tmpfs(str(path), options)
+        except PermissionError:
+            _missing("no tmpfs can be mounted here")
+        mounted.append(path)
+        return path
+
+    tmp_path.chmod(0o755)
+    yield mount
+    for path in mounted:
+        subprocess.run(["umount", "--lazy", path], check=True)
+
+
+class Killed(Exception):  # noqa: N818  # it is what happened, not what went wrong
+    """The child died of this signal."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.signal = number
+
+
+@pytest.fixture
+def in_child() -> InChild:
+    """Call something in a forked child, which it may confine for good; return or raise what came of it.
+
+    Results go through JSON. An ``OSError`` is raised again with its number; a death by a signal is `Killed`.
+    """
+    return _in_child
+
+
+def _in_child(work: Callable[[], Any]) -> Any:
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _work_and_exit(work, writer)
+    os.close(writer)
+    try:
+        if not select.select([reader], [], [], IN_CHILD_WITHIN)[0]:
+            os.kill(pid, signal.SIGKILL)
+        with os.fdopen(reader, "rb") as file:
+            text = file.read()
+    finally:
+        _, status = os.waitpid(pid, 0)
+    if os.WIFSIGNALED(status):
+        raise Killed(os.WTERMSIG(status))
+    answer = json.loads(text)
+    if "errno" in answer:
+        raise OSError(answer["errno"], os.strerror(answer["errno"]))
+    if "error" in answer:
+        raise AssertionError(answer["error"])
+    return answer["value"]
+
+
+def _work_and_exit(work: Callable[[], Any], writer: int) -> None:
+    try:
+        answer = {"value": work()}
+    except OSError as error:
+        answer = {"errno": error.errno}
+    except BaseException as error:  # noqa: BLE001  # it has to reach the test
+        answer = {"error": repr(error)}
+    with contextlib.suppress(OSError):
+        os.write(writer, json.dumps(answer).encode())
+    os._exit(0)

@@ -1,0 +1,349 @@
+"""The filter does what the tables say: by an interpreter of its own for both machines, and by the kernel for this one.
+
+The interpreter is written from the kernel's documentation of classic BPF, and shares nothing with what it tests.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import mmap
+import os
+import platform
+import re
+import resource
+import signal
+import socket
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox_agent import kernel, seccomp, syscalls
+
+ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column of the table, AUDIT_ARCH
+I386, ARM = 0x40000003, 0x40000028
+X32 = 0x40000000
+
+KILL, ALLOW = 0x80000000, 0x7FFF0000
+
+
+def refuse(number: int) -> int:
+    return 0x00050000 | number
+
+
+REACHABLE = {"x86_64": 158, "aarch64": 129}
+"""System calls that a program can make, at least with some arguments. More is a decision: see syscalls.py."""
+
+machines = pytest.mark.parametrize("machine", ARCHITECTURES)
+here = platform.machine()
+
+
+# ---- an interpreter of classic BPF, as far as seccomp allows and we use it
+
+
+def run(program: bytes, data: bytes) -> int:
+    """Return the verdict of a filter on a ``struct seccomp_data``."""
+    instructions = [struct.unpack_from("=HBBI", program, at) for at in range(0, len(program), 8)]
+    accumulator, counter = 0, 0
+    while True:
+        code, if_true, if_false, k = instructions[counter]
+        counter += 1
+        match code:
+            case 0x20:  # ld [k]
+                assert k % 4 == 0
+                (accumulator,) = struct.unpack_from("=I", data, k)
+            case 0x05:  # ja
+                counter += k
+            case 0x15:  # jeq
+                counter += if_true if accumulator == k else if_false
+            case 0x35:  # jge
+                counter += if_true if accumulator >= k else if_false
+            case 0x45:  # jset
+                counter += if_true if accumulator & k else if_false
+            case 0x06:  # ret
+                return int(k)
+            case _:
+                raise AssertionError(f"instruction {code:#x}")
+
+
+def verdict(machine: str, number: int, *arguments: int, arch: int | None = None) -> int:
+    column_arch = ARCHITECTURES[machine][1] if arch is None else arch
+    padded = [argument & (1 << 64) - 1 for argument in (*arguments, 0, 0, 0, 0, 0, 0)][:6]
+    return run(PROGRAMS[machine], struct.pack("=iIQ6Q", number, column_arch, 0, *padded))
+
+
+PROGRAMS = {machine: seccomp.program(machine) for machine in ARCHITECTURES}
+
+
+def numbers(machine: str, names: str) -> dict[str, int]:
+    column = ARCHITECTURES[machine][0]
+    listed = {name: syscalls.NUMBERS[name][column] for name in names.split()}
+    return {name: number for name, number in listed.items() if number is not None}
+
+
+def table(machine: str) -> dict[int, int | syscalls.Argument]:
+    """The tables again, read in the order in which their text says who wins: what is by argument is by argument."""
+    verdicts: dict[int, int | syscalls.Argument] = {}
+    for groups, action in ((syscalls.ALLOWED, ALLOW), (syscalls.KILLED, KILL)):
+        for group in groups:
+            verdicts |= dict.fromkeys(numbers(machine, group.names).values(), action)
+    for name, number in numbers(machine, " ".join(syscalls.ERRNO)).items():
+        verdicts[number] = refuse(syscalls.ERRNO[name])
+    for name, number in numbers(machine, " ".join(syscalls.BY_ARGUMENT)).items():
+        verdicts[number] = syscalls.BY_ARGUMENT[name]
+    return verdicts
+
+
+@machines
+def test_every_number_gets_the_verdict_of_the_table(machine: str) -> None:
+    expected = table(machine)
+    for number in range(2000):
+        action = expected.get(number, refuse(errno.EPERM) if number < 424 else refuse(errno.ENOSYS))
+        if isinstance(action, int):
+            assert verdict(machine, number) == action, number
+
+
+@machines
+def test_no_call_stands_in_two_tables(machine: str) -> None:
+    listed = [name for group in (*syscalls.ALLOWED, *syscalls.KILLED) for name in group.names.split()]
+    listed += [*syscalls.ERRNO, *syscalls.BY_ARGUMENT]
+    assert len(listed) == len(set(listed))
+    assert set(listed) == set(syscalls.NUMBERS), "a number that no rule uses, or a rule without a number"
+    given_ = numbers(machine, " ".join(listed))
+    assert len(set(given_.values())) == len(given_)
+
+
+@machines
+@pytest.mark.parametrize("name", syscalls.BY_ARGUMENT)
+def test_an_argument_decides(machine: str, name: str) -> None:
+    rule = syscalls.BY_ARGUMENT[name]
+    number = numbers(machine, name)[name]
+    bits = [1 << bit for bit in range(32)]
+    values = {*range(64), *bits, *(bit - 1 for bit in bits), 0xFFFFFFFF, *range(1020, 1040), *range(0x5400, 0x5460)}
+    for value in (*values, *rule.values):
+        good = not value & rule.values[0] if rule.test == "clear" else (value in rule.values) == (rule.test == "in")
+        for high in (0, 1 << 32, 0xFFFFFFFF << 32):  # the kernel does not look at it in these calls, nor may we
+            arguments = [0xDEAD] * 6
+            arguments[rule.position] = value | high
+            assert verdict(machine, number, *arguments) == (ALLOW if good else refuse(errno.EPERM)), hex(value)
+
+
+@machines
+def test_another_architecture_is_killed_whatever_it_calls(machine: str) -> None:
+    others = {I386, ARM, *(arch for _, arch in ARCHITECTURES.values())} - {ARCHITECTURES[machine][1]}
+    for arch in others:
+        for number in (0, 1, 20, 60, 231, 1000):
+            assert verdict(machine, number, arch=arch) == KILL
+
+
+@machines
+def test_the_x32_numbers_do_not_exist(machine: str) -> None:
+    for number in range(1024):
+        assert verdict(machine, X32 | number) == refuse(errno.ENOSYS)
+
+
+@machines
+@pytest.mark.parametrize("number", [-1, -(2**31), 2**31 - 1, X32 - 1, 2000, 424 + 10_000])
+def test_a_number_that_means_nothing_is_refused(machine: str, number: int) -> None:
+    assert verdict(machine, number) == refuse(errno.ENOSYS)
+
+
+@machines
+def test_a_new_call_is_missing_and_an_old_one_forbidden(machine: str) -> None:
+    assert verdict(machine, 423) == refuse(errno.EPERM)
+    assert verdict(machine, 424) == refuse(errno.ENOSYS)  # pidfd_send_signal
+    assert verdict(machine, 449) == refuse(errno.ENOSYS)  # futex_waitv: programs probe for it
+
+
+@machines
+def test_as_many_calls_are_reachable_as_were_decided(machine: str) -> None:
+    rules = {number: rule for number, rule in table(machine).items() if isinstance(rule, syscalls.Argument)}
+    reachable = {number for number in range(2000) if verdict(machine, number) == ALLOW}
+    reachable |= {number for number, rule in rules.items() if rule.test == "clear" or rule.values}
+    assert len(reachable) == REACHABLE[machine]
+
+
+@pytest.mark.fuzz
+@machines
+@given(data=st.binary(min_size=64, max_size=64))
+def test_any_call_at_all_gets_one_of_the_verdicts(machine: str, data: bytes) -> None:
+    known = {KILL, ALLOW, *map(refuse, (errno.EPERM, errno.EACCES, errno.ENOSYS))}
+    assert run(PROGRAMS[machine], data) in known
+
+
+@machines
+def test_the_program_fits_the_kernel_and_only_jumps_forward_and_inside(machine: str) -> None:
+    program = PROGRAMS[machine]
+    count = len(program) // 8
+    assert count <= 4096  # BPF_MAXINSNS
+    for at in range(count):
+        code, if_true, if_false, k = struct.unpack_from("=HBBI", program, 8 * at)
+        jumps = [k] if code == 0x05 else [if_true, if_false] if code & 0x07 == 0x05 else [0]
+        assert all(at + 1 + jump < count for jump in jumps) or code == 0x06
+
+
+def test_a_machine_without_a_table_has_no_program() -> None:
+    with pytest.raises(KeyError):
+        seccomp.program("riscv64")
+
+
+_HEADERS = {
+    "x86_64": Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h"),
+    "aarch64": Path("/usr/include/asm-generic/unistd.h"),
+}
+
+
+@machines
+def test_the_numbers_are_those_of_the_kernels_headers(machine: str) -> None:
+    if not _HEADERS[machine].exists():
+        pytest.skip(f"no {_HEADERS[machine]} here (linux-libc-dev)")
+    text = _HEADERS[machine].read_text()
+    theirs = {name: int(number) for name, number in re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)", text)}
+    theirs |= {
+        name: theirs[same] for name, same in re.findall(r"#define __NR_(\w+) __NR3264_(\w+)", text) if same in theirs
+    }
+    column = ARCHITECTURES[machine][0]
+    known = {name: pair[column] for name, pair in syscalls.NUMBERS.items() if name in theirs}
+    assert len(known) > 150
+    assert known == {name: theirs[name] for name in known}
+
+
+# ---- the same, asked of the kernel
+
+mine = pytest.mark.skipif(here not in ARCHITECTURES, reason=f"no filter for {here}")
+
+
+def confined(work: Callable[[], Any]) -> Callable[[], Any]:
+    def confine_and_work() -> Any:
+        signal.signal(signal.SIGSYS, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+        program, buffer = seccomp.sock_fprog(seccomp.program())
+        kernel.load_seccomp(program)
+        del buffer
+        return work()
+
+    return confine_and_work
+
+
+def call(name: str, *arguments: Any) -> Callable[[], Any]:
+    number = syscalls.NUMBERS[name][ARCHITECTURES[here][0]] if here in ARCHITECTURES else 0
+    return lambda: kernel.syscall(number or -1, *arguments)
+
+
+def _fork() -> int:
+    pid = os.fork()
+    if pid == 0:
+        os._exit(7)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def _socketpair() -> bool:
+    one, other = socket.socketpair(socket.AF_UNIX)
+    one.send(b"x")
+    return other.recv(1) == b"x"
+
+
+def _write_and_read() -> str:
+    reader, writer = os.pipe()
+    os.write(writer, b"bytes")
+    return os.read(reader, 9).decode()
+
+
+@mine
+@pytest.mark.parametrize(
+    ("work", "value"),
+    [
+        pytest.param(_write_and_read, "bytes", id="files"),
+        pytest.param(lambda: len(mmap.mmap(-1, 4096)), 4096, id="memory"),
+        pytest.param(_fork, 7, id="processes, clone"),
+        pytest.param(lambda: os.kill(os.getpid(), 0), None, id="signals"),
+        pytest.param(_socketpair, True, id="events, socketpair"),
+        pytest.param(lambda: os.isatty(0), False, id="ioctl"),
+        pytest.param(lambda: kernel.prctl(3), None, id="prctl"),
+        pytest.param(lambda: len(resource.prlimit(0, resource.RLIMIT_CPU)), 2, id="prlimit64"),
+        pytest.param(lambda: os.get_blocking(2) in (True, False), True, id="fcntl"),
+    ],
+)
+def test_what_programs_need_is_allowed(in_child: Any, work: Callable[[], Any], value: Any) -> None:
+    assert in_child(confined(work)) == value
+
+
+SOME = ctypes.create_string_buffer(256)
+
+
+@mine
+@pytest.mark.parametrize(
+    ("work", "code"),
+    [
+        pytest.param(call("clone", 0x10000000 | signal.SIGCHLD, 0, 0, 0, 0), errno.EPERM, id="clone: a user namespace"),
+        pytest.param(call("clone", 0x40000000 | signal.SIGCHLD, 0, 0, 0, 0), errno.EPERM, id="clone: a net namespace"),
+        pytest.param(call("socketpair", socket.AF_TIPC, 1, 0, SOME), errno.EPERM, id="socketpair: another family"),
+        pytest.param(call("ioctl", 0, 0x5412, SOME), errno.EPERM, id="ioctl: TIOCSTI types into a terminal"),
+        pytest.param(call("prctl", 4, 1, 0, 0, 0), errno.EPERM, id="prctl: SET_DUMPABLE"),
+        pytest.param(call("prctl", 1, 0, 0, 0, 0), errno.EPERM, id="prctl: SET_PDEATHSIG"),
+        pytest.param(call("prlimit64", 1, 0, 0, SOME), errno.EPERM, id="prlimit64: of another process"),
+        pytest.param(call("fcntl", 0, 8, 1), errno.EPERM, id="fcntl: SETOWN"),
+        pytest.param(call("fcntl", 0, 1031, 1 << 20), errno.EPERM, id="fcntl: SETPIPE_SZ"),
+        pytest.param(call("socket", socket.AF_INET, socket.SOCK_STREAM, 0), errno.EACCES, id="socket: inet"),
+        pytest.param(call("socket", socket.AF_UNIX, socket.SOCK_STREAM, 0), errno.EACCES, id="socket: unix"),
+        pytest.param(call("socket", socket.AF_NETLINK, socket.SOCK_RAW, 0), errno.EACCES, id="socket: netlink"),
+        pytest.param(call("clone3", SOME, 88), errno.ENOSYS, id="clone3"),
+        pytest.param(call("openat2", -100, SOME, SOME, 24), errno.ENOSYS, id="openat2"),
+        pytest.param(lambda: os.execv("/bin/true", ["true"]), errno.EPERM, id="execve"),
+        pytest.param(lambda: os.memfd_create("x"), errno.EPERM, id="memfd_create"),
+        pytest.param(lambda: os.splice(0, 1, 1), errno.EPERM, id="splice"),
+        pytest.param(lambda: os.chown("/nowhere", 0, 0), errno.EPERM, id="chown"),
+        pytest.param(lambda: os.setuid(0), errno.EPERM, id="setuid"),
+        pytest.param(lambda: os.mkfifo("/tmp/fifo"), errno.EPERM, id="mknod"),
+        pytest.param(lambda: kernel.syscall(424, 0, 0, 0, 0), errno.ENOSYS, id="pidfd_send_signal"),
+        pytest.param(lambda: kernel.syscall(1999), errno.ENOSYS, id="a number that means nothing"),
+        pytest.param(lambda: kernel.syscall(X32 | 39), errno.ENOSYS, id="getpid by its x32 number"),
+    ],
+)
+def test_what_nobody_needs_is_refused(in_child: Any, work: Callable[[], Any], code: int) -> None:
+    with pytest.raises(OSError) as caught:
+        in_child(confined(work))
+    assert caught.value.errno == code
+
+
+@mine
+@pytest.mark.parametrize("name", [name for group in syscalls.KILLED for name in group.names.split()])
+def test_what_nobody_calls_by_accident_kills(in_child: Any, name: str) -> None:
+    if not numbers(here, name):
+        pytest.skip(f"{here} has no {name}")
+    with pytest.raises(Exception, match="SIGSYS"):
+        in_child(confined(call(name, 0, 0, 0, 0, 0, 0)))
+
+
+@pytest.mark.skipif(here != "x86_64", reason="i386 system calls are x86-64's")
+def test_an_i386_system_call_kills(in_child: Any) -> None:
+    def int_0x80() -> int:
+        code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+        code.write(b"\xb8\x14\x00\x00\x00\xcd\x80\xc3")  # mov eax, 20 (getpid); int 0x80; ret
+        address = ctypes.addressof(ctypes.c_char.from_buffer(code))
+        return ctypes.CFUNCTYPE(ctypes.c_int)(address)()
+
+    assert in_child(int_0x80) > 0, "this kernel runs no i386 calls, and the test would show nothing"
+    with pytest.raises(Exception, match="SIGSYS"):
+        in_child(confined(int_0x80))
+
+
+@mine
+def test_a_filter_stays_on_whatever_a_program_starts(in_child: Any) -> None:
+    def grandchild() -> int:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.setuid(0)
+            except OSError as error:
+                os._exit(error.errno or 0)
+            os._exit(0)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    assert in_child(confined(grandchild)) == errno.EPERM
