@@ -10,6 +10,7 @@ What fails is named in the report, and the rest is kept: results.json is written
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import resource
@@ -40,6 +41,9 @@ PARTS: dict[str, ModuleType] = {
     "overhead": overhead,
 }
 
+_PART_WITHIN = 900.0
+"""Seconds after which a part is given up."""
+
 
 def keep(results: Mapping[str, Any]) -> None:
     (CACHE / "results.json").write_text(json.dumps(results))
@@ -64,7 +68,8 @@ async def measure(quick: bool, names: list[str]) -> dict[str, Any]:
         print(f"{PARTS[name].TITLE} …", file=sys.stderr)
         began = time.monotonic()
         with plan.attempt(PARTS[name].TITLE):
-            results["parts"][name] = await PARTS[name].measure(plan)
+            async with asyncio.timeout(_PART_WITHIN):
+                results["parts"][name] = await PARTS[name].measure(plan)
         results["facts"]["disturbance"] = machine.disturbance(before, machine.ticks())
         keep(results)
         print(f"  {time.monotonic() - began:.0f} s", file=sys.stderr)
@@ -117,8 +122,8 @@ def main() -> int:
         publish_headline(results)
     print(report.document(results, {name: PARTS[name] for name in names}, {}))
     print(f"\nwritten to {into.relative_to(ROOT)}/README.md", file=sys.stderr)
-    for what, why in results["absent"].items():
-        print(f"could not run: {what}: {why}", file=sys.stderr)
+    if results["absent"]:
+        print(f"could not run:\n{report.absences(results['absent'])}", file=sys.stderr)
     return 0 if results["parts"] else 1
 
 

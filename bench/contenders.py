@@ -20,7 +20,7 @@ from typing import Protocol
 
 from bench.client import Connection, request_bytes
 from bench.helpers import Helper
-from bench.load import succeeded
+from bench.load import complaint_of
 from bench.server import CACHE, ROOT, Server
 
 IMAGE = "code-executor:latest"
@@ -46,7 +46,7 @@ PAUSE = 0.02
 BARE, BARE_SANDBOX, BARE_IMAGE = "python3 -c", "python3 -c of .sandbox", "python3 -c in the image"
 BWRAP, DOCKER_RUN = "bubblewrap + python3", "docker run"
 IDLE, BACK_TO_BACK, FRESH = "idle between requests", "back to back", "reuse=0"
-PEERS = ("llm-sandbox, one session", "llm-sandbox, its pool", "llm-sandbox, a session each", "epicbox")
+PEERS = ("llm-sandbox, one session", "llm-sandbox, a session each", "epicbox")
 
 
 def http_name(engine: str, mode: str) -> str:
@@ -110,8 +110,8 @@ class OverHttp:
             started = time.perf_counter()
             response = await self.connection.ask(request)
             latencies.append((time.perf_counter() - started) * 1000)
-            if not succeeded(response):
-                raise RuntimeError(f"HTTP {response.status}: {response.body[:300].decode(errors='replace')}")
+            if complaint := complaint_of(response):
+                raise RuntimeError(complaint)
         await self.server.quiet()  # its housekeeping is its own, not the next contender's
         return latencies
 

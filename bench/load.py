@@ -18,10 +18,12 @@ from bench.client import Connection, Response
 
 @dataclass
 class Outcome:
-    """Latencies in milliseconds, of what succeeded; how many did not; how long it all took, in seconds."""
+    """Latencies in milliseconds of what succeeded, how many did not, and how many seconds it all took."""
 
     latencies: list[float] = field(default_factory=list)
     failures: int = 0
+    complaint: str = ""
+    """What the first failure said."""
     elapsed: float = 0.0
     lateness: list[float] = field(default_factory=list)
     """Open loads: how many milliseconds after its time each request was sent; the harness's own, within the latency."""
@@ -33,17 +35,21 @@ class Outcome:
     async def ask(self, connection: Connection, request: bytes, started: float) -> None:
         """Ask, and note how it went since ``started`` (of ``time.perf_counter``)."""
         try:
-            success = succeeded(await connection.ask(request))
-        except ConnectionError:
-            success = False
-        if success:
-            self.latencies.append((time.perf_counter() - started) * 1000)
-        else:
+            complaint = complaint_of(await connection.ask(request))
+        except ConnectionError as error:
+            complaint = str(error)
+        if complaint:
             self.failures += 1
+            self.complaint = self.complaint or complaint
+        else:
+            self.latencies.append((time.perf_counter() - started) * 1000)
 
 
-def succeeded(response: Response) -> bool:
-    return response.status == 200 and b'"success"' in response.body
+def complaint_of(response: Response) -> str:
+    """Return what is wrong with it; empty where the program ran and succeeded."""
+    if response.status == 200 and b'"success"' in response.body:
+        return ""
+    return f"HTTP {response.status}: {response.body[:300].decode(errors='replace')}"
 
 
 async def closed(host: str, port: int, request: bytes, *, clients: int, seconds: float) -> Outcome:

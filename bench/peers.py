@@ -16,7 +16,6 @@ from typing import Any
 
 import epicbox  # type: ignore[import-not-found]
 from llm_sandbox import SandboxSession  # type: ignore[import-not-found]
-from llm_sandbox.pool import PoolConfig, create_pool_manager  # type: ignore[import-not-found]
 
 OPEN = contextlib.ExitStack()
 
@@ -26,25 +25,12 @@ def _session(image: str) -> Any:
 
 
 def llm_sandbox_kept(image: str) -> Callable[[str], str]:
-    """One session for all runs: the container is reused as the last run left it."""
+    """One session for all runs: the container is reused as the last run left it, as in its pool."""
     session = OPEN.enter_context(_session(image))
 
     def run(code: str) -> str:
         output: str = session.run(code).stdout
         return output
-
-    return run
-
-
-def llm_sandbox_pooled(image: str) -> Callable[[str], str]:
-    """A session per run, from its pool of warm containers, which are reused as well."""
-    config = PoolConfig(min_pool_size=2, max_pool_size=2)
-    pool = OPEN.enter_context(create_pool_manager(backend="docker", config=config, lang="python", image=image))
-
-    def run(code: str) -> str:
-        with SandboxSession(lang="python", image=image, pool=pool) as session:
-            output: str = session.run(code).stdout
-            return output
 
     return run
 
@@ -76,7 +62,6 @@ def epicbox_run(image: str) -> Callable[[str], str]:
 
 PEERS = {
     "llm-sandbox, one session": llm_sandbox_kept,
-    "llm-sandbox, its pool": llm_sandbox_pooled,
     "llm-sandbox, a session each": llm_sandbox_fresh,
     "epicbox": epicbox_run,
 }

@@ -26,6 +26,12 @@ class Target:
     value: Callable[[Any, str], float | None]
     most: bool = True
 
+    def measured(self, results: Results, engine: str) -> float | None:
+        try:
+            return self.value(results["parts"][self.part], engine)
+        except (KeyError, ValueError):  # the part did not get that far
+            return None
+
     def met(self, value: float) -> bool:
         return value <= self.bound if self.most else value >= self.bound
 
@@ -106,8 +112,7 @@ def targets(results: Results) -> str:
     for target in TARGETS:
         cells = []
         for engine in ("docker", "native"):
-            data = results["parts"].get(target.part)
-            value = target.value(data, engine) if data else None
+            value = target.measured(results, engine)
             cells.append("not measured" if value is None else f"{value:.3g} {'✓' if target.met(value) else '✗'}")
         rows.append([target.what, f"{'≤' if target.most else '≥'} {target.bound:g}", *cells])
     return markdown.table(["", "target", "docker", "native"], rows)
@@ -142,15 +147,28 @@ def document(results: Results, parts: Mapping[str, ModuleType], plots: Mapping[s
     for name, part in parts.items():
         pieces.append(f"## {part.TITLE}")
         pieces.append(_story(part))
-        data = results["parts"].get(name)
-        pieces.append(part.render(data) if data else "Not measured.")
+        pieces.append(_findings(part, results["parts"].get(name)))
         if name in plots:
             pieces.append(f"![{part.TITLE}]({plots[name]})")
     if results["absent"]:
-        rows = [[what, why] for what, why in results["absent"].items()]
-        pieces += ["## What could not run", "\n".join(f"- {what}: {why}" for what, why in rows)]
+        pieces += ["## What could not run", absences(results["absent"])]
     pieces += ["## Machine", "\n".join(f"- {name}: {value}" for name, value in results["facts"].items())]
     return "\n\n".join(pieces)
+
+
+def absences(absent: Mapping[str, str]) -> str:
+    """Return a list of what could not run, by reason."""
+    by_reason: dict[str, list[str]] = {}
+    for what, why in absent.items():
+        by_reason.setdefault(why, []).append(what)
+    return "\n".join(f"- {'; '.join(what)}: {why}" for why, what in by_reason.items())
+
+
+def _findings(part: ModuleType, data: Any) -> str:
+    try:
+        return str(part.render(data)) if data else "Not measured."
+    except (ValueError, KeyError, IndexError) as error:  # a part that got half-way must not cost the others theirs
+        return f"Not measured: {type(error).__name__}: {error}"
 
 
 def _story(part: ModuleType) -> str:

@@ -127,7 +127,7 @@ class Server:
         return None
 
     def _last_words(self) -> str:
-        return " ".join(self._log.read_text().split())[-500:]
+        return " ".join(self._log.read_text().split())[-200:]
 
     # ---- its processes, as the host sees them
 

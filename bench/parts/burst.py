@@ -44,6 +44,8 @@ async def measure(plan: Plan) -> dict[str, Any]:
                     "before": before,
                     "peak": await watch,
                 }
+                if found.complaint:
+                    raise RuntimeError(f"{found.failures} failures, the first: {found.complaint}")
     return results
 
 

@@ -196,8 +196,8 @@ async def _profile(server: Server, count: int, cost: float) -> dict[str, Any]:
         for _ in range(times):
             await asyncio.sleep(_GAP)
             sent = time.time()
-            if not load.succeeded(await connection.ask(request)):
-                raise RuntimeError("a traced execution failed")
+            if complaint := load.complaint_of(await connection.ask(request)):
+                raise RuntimeError(complaint)
             spans.append((sent, time.time()))
         return spans
 

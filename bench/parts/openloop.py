@@ -41,6 +41,8 @@ async def measure(plan: Plan) -> dict[str, Any]:
                         "lateness": found.lateness,
                         "failures": found.failures,
                     }
+                    if found.complaint:
+                        raise RuntimeError(f"{found.failures} failures, the first: {found.complaint}")
     return results
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from bench import contenders as c
 from bench import markdown
 from bench.client import request_bytes
-from bench.load import succeeded
+from bench.load import complaint_of
 from bench.plan import Plan
 from bench.server import Server
 from bench.stats import Summary
@@ -27,8 +27,8 @@ async def measure(plan: Plan) -> dict[str, Any]:
                     connection = await server.connect()
                     response = await connection.ask(request_bytes(server.host, c.PRINT))
                     elapsed = time.perf_counter() - began
-                if not succeeded(response):
-                    raise RuntimeError(f"HTTP {response.status}")
+                if complaint := complaint_of(response):
+                    raise RuntimeError(complaint)
                 results.setdefault(engine, []).append(elapsed)
     return results
 

@@ -60,6 +60,8 @@ async def measure(plan: Plan) -> dict[str, Any]:
                     request = request_bytes(server.host, c.PRINT)
                     found = await load.closed(server.host, server.port, request, clients=clients, seconds=seconds)
                     note(http_name(server.engine, clients, workers), found.rate, found.latencies, found.failures)
+                    if found.complaint:
+                        raise RuntimeError(f"{found.failures} failures, the first: {found.complaint}")
     return results
 
 
