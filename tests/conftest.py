@@ -22,6 +22,7 @@ import pytest
 
 from code_executor import Executor
 
+IMAGE = os.environ.get("CODE_EXECUTOR_IMAGE", "code-executor:latest")
 STARTED_WITHIN = 90.0
 STOPPED_WITHIN = 60.0
 
@@ -29,16 +30,14 @@ STOPPED_WITHIN = 60.0
 @cache
 def docker_answers() -> bool:
     """Whether there is a Docker engine, with our image."""
-    question = ["docker", "image", "inspect", "code-executor:latest"]
+    question = ["docker", "image", "inspect", IMAGE]
     return subprocess.run(question, capture_output=True, timeout=60, check=False).returncode == 0
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not docker_answers():
         terminalreporter.section("NOT TESTED: the Docker engine", sep="!", red=True)
-        terminalreporter.line(
-            "No Docker engine answers, or it has no image code-executor:latest: its tests were left out."
-        )
+        terminalreporter.line(f"No Docker engine answers, or it has no image {IMAGE}: its tests were left out.")
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +45,7 @@ def docker() -> None:
     """Ask for a Docker engine."""
     if not docker_answers():
         if os.environ.get("CI") == "true":
-            pytest.fail("CI=true, and no Docker engine answers with the image code-executor:latest")
+            pytest.fail(f"CI=true, and no Docker engine answers with the image {IMAGE}")
         pytest.skip("no Docker engine answers")
 
 
@@ -106,6 +105,7 @@ Serve = Callable[..., contextlib.AbstractContextManager[Server]]
 @contextlib.contextmanager
 def _serve(engine: str, *arguments: str, **settings: object) -> Iterator[Server]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CODE_EXECUTOR_")}
+    environment["CODE_EXECUTOR_IMAGE"] = IMAGE
     environment |= {f"CODE_EXECUTOR_{name.upper()}": str(value) for name, value in settings.items()}
     command = [sys.executable, "-m", "code_executor.cli", "serve", "--engine", engine, "--port", "0", *arguments]
     process = subprocess.Popen(
