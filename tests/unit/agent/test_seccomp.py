@@ -327,7 +327,7 @@ def test_an_i386_system_call_kills(in_child: Any) -> None:
         code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
         code.write(b"\xb8\x14\x00\x00\x00\xcd\x80\xc3")  # mov eax, 20 (getpid); int 0x80; ret
         address = ctypes.addressof(ctypes.c_char.from_buffer(code))
-        return ctypes.CFUNCTYPE(ctypes.c_int)(address)()
+        return int(ctypes.CFUNCTYPE(ctypes.c_int)(address)())
 
     assert in_child(int_0x80) > 0, "this kernel runs no i386 calls, and the test would show nothing"
     with pytest.raises(Exception, match="SIGSYS"):
