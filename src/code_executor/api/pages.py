@@ -1,0 +1,125 @@
+"""The pages: `/`, `/embed` for other sites' frames, and their assets, as `make web` built them into ``web/``.
+
+They are read once, when the app is made: what is not among them does not exist, whatever a path says. Where there is no
+build, `/` says so, and the API works all the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+BUILD = os.path.join(os.path.dirname(__file__), "web")
+
+_HASHED = re.compile(r"-[\w-]{10}\.\w+$")
+"""Names that change with the contents, as web/build.mjs makes them."""
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types dompurify; "
+    "frame-ancestors {ancestors}"
+)
+"""Nothing from elsewhere, no inline script or style, no string becomes markup but by the sanitizer. Pictures that a
+program draws are blobs; those inside its tables are data."""
+
+_NO_BUILD = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Code Executor</title>
+<h1>The page has not been built</h1>
+<p>The service runs; only this page is missing. To build it, install Node.js with npm (18 or newer), type
+<code>make web</code> in the project's directory, and start the service again.</p>
+<p>The API works all the same: see its <a href="docs">documentation</a>.</p>
+</html>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One file of the build; ``packed`` is the same, gzipped."""
+
+    content: bytes
+    packed: bytes
+    media_type: str
+    headers: dict[str, str]
+
+    def answer(self, request: Request) -> Response:
+        packed = "gzip" in request.headers.get("accept-encoding", "")
+        headers = {**self.headers, "Vary": "Accept-Encoding"}
+        if packed:  # another representation, so another tag
+            headers["ETag"] = f'{headers["ETag"][:-1]}-gzip"'
+            headers["Content-Encoding"] = "gzip"
+        known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
+        if headers["ETag"] in known:
+            return Response(status_code=304, headers=headers)
+        return Response(self.packed if packed else self.content, 200, headers, self.media_type)
+
+
+def _read(path: str) -> Page:
+    with open(path, "rb") as file, open(f"{path}.gz", "rb") as packed:
+        content = file.read()
+        return Page(
+            content,
+            packed.read(),
+            mimetypes.guess_type(path)[0] or "application/octet-stream",
+            {"ETag": f'"{hashlib.sha256(content).hexdigest()[:20]}"', "X-Content-Type-Options": "nosniff"},
+        )
+
+
+def _page(name: str, directory: str, ancestors: Iterable[str]) -> Page:
+    page = _read(os.path.join(directory, name))
+    page.headers.update(
+        {
+            "Cache-Control": "no-cache",
+            "Content-Security-Policy": _POLICY.format(ancestors=" ".join(ancestors)),
+            "Referrer-Policy": "no-referrer",
+        }
+    )
+    return page
+
+
+def _assets(directory: str) -> dict[str, Page]:
+    assets = {}
+    for name in sorted(os.listdir(directory)):
+        if name.endswith(".gz"):
+            continue
+        asset = assets[name] = _read(os.path.join(directory, name))
+        hashed = _HASHED.search(name)
+        asset.headers["Cache-Control"] = "public, max-age=31536000, immutable" if hashed else "public, max-age=300"
+        # any site may load the component, which is a module, so that its browser asks for leave
+        asset.headers.update({"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"})
+    return assets
+
+
+def install(app: Starlette, *, embedders: Iterable[str] = ("*",), directory: str = BUILD) -> None:
+    """Serve the build in ``directory``. ``embedders`` are the origins that may show `/embed` in a frame."""
+    if not os.path.exists(os.path.join(directory, "index.html")):
+
+        async def missing(_: Request) -> Response:
+            return HTMLResponse(_NO_BUILD, headers={"Cache-Control": "no-store"})
+
+        app.add_route("/", missing, include_in_schema=False)
+        return
+
+    pages = {"/": _page("index.html", directory, ["'self'"]), "/embed": _page("embed.html", directory, embedders)}
+    assets = _assets(os.path.join(directory, "assets"))
+
+    async def page(request: Request) -> Response:
+        return pages[request.scope["route"].path].answer(request)
+
+    async def asset(request: Request) -> Response:
+        found = assets.get(request.path_params["name"])
+        if found is None:
+            raise HTTPException(404)
+        return found.answer(request)
+
+    for path in pages:
+        app.add_route(path, page, include_in_schema=False)
+    app.add_route("/assets/{name}", asset, include_in_schema=False)

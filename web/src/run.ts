@@ -1,0 +1,188 @@
+/**
+ * One run of a program: over a WebSocket, so that it can be talked to while it runs, or, where none can be opened (a
+ * proxy, an older service), over fetch and server-sent events, which carry output only.
+ */
+
+import { parseEvents } from "./sse.js";
+import { type Addresses, CUT_OFF, failureOf, type Rate, rateOf, type RunEvent, type RunRequest, UNREACHABLE } from "./wire.js";
+
+export type Transport = "auto" | "websocket" | "sse";
+
+/** Told of every event; the last is a `result` or a `problem`. */
+export type Listener = (event: RunEvent) => void;
+
+export interface Run {
+  /** Whether the program can be given input and interrupted while it runs. */
+  readonly interactive: boolean;
+  /** Give the program a piece of its standard input. */
+  input(text: string): void;
+  /** End its standard input. */
+  endInput(): void;
+  /** Ask it to stop, as Ctrl-C does. */
+  interrupt(): void;
+  /** Stop it. */
+  cancel(): void;
+}
+
+const OPEN_WITHIN = 5000; // ms
+const ANSWER_WITHIN = 5000; // ms from a cancel to the result
+
+/** Sockets that could not be opened: nobody should wait for a second failure. */
+const closedDoors = new Set<string>();
+
+export function start(addresses: Addresses, request: RunRequest, transport: Transport, listener: Listener): Run {
+  const door = addresses.socket.href;
+  if (transport === "sse" || (transport === "auto" && closedDoors.has(door))) {
+    return new StreamRun(addresses, request, listener);
+  }
+  const run = new Switch();
+  run.current = new SocketRun(addresses, request, listener, () => {
+    if (transport === "websocket") {
+      listener({ type: "problem", ...UNREACHABLE });
+      return;
+    }
+    closedDoors.add(door);
+    run.current = new StreamRun(addresses, request, listener);
+  });
+  return run;
+}
+
+/** Passes on to the run over whichever transport it came to be. */
+class Switch implements Run {
+  current: Run | undefined;
+
+  get interactive(): boolean {
+    return this.current?.interactive ?? false;
+  }
+
+  input(text: string): void {
+    this.current?.input(text);
+  }
+
+  endInput(): void {
+    this.current?.endInput();
+  }
+
+  interrupt(): void {
+    this.current?.interrupt();
+  }
+
+  cancel(): void {
+    this.current?.cancel();
+  }
+}
+
+class SocketRun implements Run {
+  readonly interactive = true;
+  readonly #socket: WebSocket;
+  readonly #listener: Listener;
+  #opened = false;
+  #begun = false;
+  #ended = false;
+
+  constructor(addresses: Addresses, request: RunRequest, listener: Listener, closed: () => void) {
+    const socket = new WebSocket(addresses.socket);
+    this.#socket = socket;
+    this.#listener = listener;
+    const giveUp = setTimeout(() => socket.close(), OPEN_WITHIN);
+    socket.addEventListener("open", () => {
+      clearTimeout(giveUp);
+      if (this.#ended) return;
+      this.#opened = true;
+      socket.send(JSON.stringify(request));
+      if (request.stdin) this.endInput(); // all of it was given beforehand
+    });
+    socket.addEventListener("message", (message: MessageEvent<string>) => {
+      if (this.#ended) return;
+      const event = JSON.parse(message.data) as RunEvent & { rateLimit?: Rate | null };
+      if (event.rateLimit) listener({ type: "rate", rate: event.rateLimit });
+      this.#begun ||= event.type === "started";
+      this.#ended = event.type === "result" || event.type === "problem";
+      listener(event);
+    });
+    socket.addEventListener("close", () => {
+      clearTimeout(giveUp);
+      if (this.#ended) return;
+      this.#ended = true;
+      if (this.#opened) listener({ type: "problem", ...CUT_OFF });
+      else closed();
+    });
+  }
+
+  #send(message: object): void {
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message));
+  }
+
+  input(data: string): void {
+    this.#send({ type: "stdin", data });
+  }
+
+  endInput(): void {
+    this.#send({ type: "eof" });
+  }
+
+  interrupt(): void {
+    this.#send({ type: "interrupt" });
+  }
+
+  cancel(): void {
+    if (this.#begun) {
+      this.#send({ type: "cancel" });
+      setTimeout(() => this.#socket.close(), ANSWER_WITHIN);
+    } else if (!this.#ended) {
+      this.#ended = true;
+      this.#socket.close();
+      this.#listener({ type: "problem", ...CUT_OFF });
+    }
+  }
+}
+
+class StreamRun implements Run {
+  readonly interactive = false;
+  readonly #abort = new AbortController();
+  readonly #listener: Listener;
+
+  constructor(addresses: Addresses, request: RunRequest, listener: Listener) {
+    this.#listener = listener;
+    void this.#run(addresses, request);
+  }
+
+  async #run(addresses: Addresses, request: RunRequest): Promise<void> {
+    let begun = false;
+    try {
+      const response = await fetch(addresses.execute, {
+        method: "POST",
+        headers: { "Content-Type": "application/json", Accept: "text/event-stream" },
+        body: JSON.stringify(request),
+        signal: this.#abort.signal,
+      });
+      begun = true;
+      const rate = rateOf(response.headers);
+      if (rate) this.#listener({ type: "rate", rate });
+      if (!response.ok || !response.body) {
+        this.#listener({ type: "problem", ...(await failureOf(response)) });
+        return;
+      }
+      for await (const { name, data } of parseEvents(response.body)) {
+        const event = { ...JSON.parse(data), type: name } as RunEvent;
+        this.#listener(event);
+        if (event.type === "result" || event.type === "problem") return;
+      }
+      this.#listener({ type: "problem", ...CUT_OFF });
+    } catch {
+      this.#listener({ type: "problem", ...(begun ? CUT_OFF : UNREACHABLE) });
+    }
+  }
+
+  input(): void {} // there is no way to it
+
+  endInput(): void {}
+
+  interrupt(): void {
+    this.cancel();
+  }
+
+  cancel(): void {
+    this.#abort.abort();
+  }
+}
