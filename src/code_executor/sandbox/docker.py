@@ -90,7 +90,7 @@ class DockerEngine:
         try:
             self._docker = aiodocker.Docker()
         except (AssertionError, ValueError) as error:
-            raise EngineError(f"no Docker engine to talk to: {error}") from None
+            raise EngineError(f"no Docker engine to talk to: {error or 'no DOCKER_HOST, context or socket'}") from None
         try:
             await _call("image", self._docker.images.inspect(self._image))
         except EngineError as error:
