@@ -1,13 +1,15 @@
 """One service for several HTTP processes: the pool stays in one process, and workers reach it over a Unix socket.
 
-A connection carries one call at a time and is kept for the next. Messages are JSON behind a length of four bytes; both
-ends are this package's own, in a directory that only this user can enter. A worker that closes its connection stops its
-run, as a client that goes away stops a request.
+A connection carries one call at a time and is kept for the next, except after a run that was given inputs, one of which
+may still be under way. Messages are JSON behind a length of four bytes; both ends are this package's own, in a
+directory that only this user can enter. A worker that closes its connection stops its run, as a client that goes away
+stops a request.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import dataclasses
 import json
@@ -20,24 +22,52 @@ from typing import Any
 import structlog
 
 from code_executor.errors import CodeExecutorError, PoolBusyError, PoolClosedError
-from code_executor.models import Event, Execution, Limits, Output, Problem, Reason, Result, Started
+from code_executor.models import (
+    Cancel,
+    Display,
+    Event,
+    Execution,
+    File,
+    Input,
+    Interrupt,
+    Limits,
+    Output,
+    Problem,
+    Reason,
+    Result,
+    Started,
+    Stdin,
+    Waiting,
+)
 from code_executor.ratelimit import Verdict
-from code_executor.service import Readiness, Service
+from code_executor.service import RUNS, Readiness, Service
 
 log = structlog.get_logger()
 
 _LENGTH = struct.Struct(">I")
+_BASE64 = "base64"
+
+
+def _encode(value: object) -> dict[str, str]:
+    """Bytes, which JSON has not."""
+    if not isinstance(value, bytes):
+        raise TypeError(f"a {type(value).__name__} cannot be sent")
+    return {_BASE64: base64.b64encode(value).decode()}
+
+
+def _decode(message: dict[str, Any]) -> Any:
+    return base64.b64decode(message[_BASE64]) if message.keys() == {_BASE64} else message
 
 
 async def _send(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
-    body = json.dumps(message).encode()
+    body = json.dumps(message, default=_encode).encode()
     writer.write(_LENGTH.pack(len(body)) + body)
     await writer.drain()
 
 
 async def _receive(reader: asyncio.StreamReader) -> dict[str, Any]:
     (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
-    message: dict[str, Any] = json.loads(await reader.readexactly(length))
+    message: dict[str, Any] = json.loads(await reader.readexactly(length), object_hook=_decode)
     return message
 
 
@@ -76,7 +106,8 @@ async def _answer(
         case "run":
             await _answer_run(service, call, reader, writer)
         case "hit" | "peek" as op:
-            verdict = await (service.hit if op == "hit" else service.peek)(call["client"])
+            client = call["client"]
+            verdict = await (service.hit(client, call["what"]) if op == "hit" else service.peek(client))
             await _send(writer, {"verdict": dataclasses.asdict(verdict) if verdict else None})
         case "metrics":
             await _send(writer, {"metrics": (await service.metrics()).decode()})
@@ -88,23 +119,46 @@ async def _answer_run(
     service: Service, call: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     fields = call["execution"]
-    execution = Execution(**{**fields, "args": tuple(fields["args"])})
-    work = asyncio.create_task(_relay(service, execution, writer))
-    gone = asyncio.create_task(reader.read(1))  # a worker says nothing during a run; the end of the stream is a word
+    files = tuple(File(**file) for file in fields["files"])
+    execution = Execution(**{**fields, "args": tuple(fields["args"]), "files": files})
+    inputs: asyncio.Queue[Input] = asyncio.Queue()
+    items = _items(inputs) if call["interactive"] else None
+    work = asyncio.create_task(_relay(service, execution, items, writer))
+    # the worker's inputs, or nothing but the end of its stream; cancelled between two messages, this loses no byte
+    heard = asyncio.create_task(_hear(reader, inputs))
     try:
-        await asyncio.wait([work, gone], return_when=asyncio.FIRST_COMPLETED)
-        if gone.done():
+        await asyncio.wait([work, heard], return_when=asyncio.FIRST_COMPLETED)
+        if heard.done():
             raise ConnectionResetError("the worker went away")
     finally:
-        for task in (work, gone):
+        for task in (work, heard):
             task.cancel()
-        await asyncio.wait([work, gone])
+        await asyncio.wait([work, heard])
     await work
 
 
-async def _relay(service: Service, execution: Execution, writer: asyncio.StreamWriter) -> None:
+async def _hear(reader: asyncio.StreamReader, inputs: asyncio.Queue[Input]) -> None:
+    with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        while True:
+            match await _receive(reader):
+                case {"input": "Stdin", "data": data}:
+                    inputs.put_nowait(Stdin(data))
+                case {"input": "Interrupt"}:
+                    inputs.put_nowait(Interrupt())
+                case {"input": "Cancel"}:
+                    inputs.put_nowait(Cancel())
+
+
+async def _items(inputs: asyncio.Queue[Input]) -> AsyncIterator[Input]:
+    while True:
+        yield await inputs.get()
+
+
+async def _relay(
+    service: Service, execution: Execution, inputs: AsyncIterator[Input] | None, writer: asyncio.StreamWriter
+) -> None:
     try:
-        async with aclosing(service.stream(execution)) as events:
+        async with aclosing(service.stream(execution, inputs)) as events:
             async for event in events:
                 await _send(writer, {"event": type(event).__name__, **dataclasses.asdict(event)})
     except PoolBusyError as error:
@@ -131,7 +185,9 @@ class RemoteService:
         return self._limits
 
     @contextlib.asynccontextmanager
-    async def _connection(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    async def _connection(
+        self, *, keep: bool = True
+    ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
         """Lend a connection; it is kept only if the call on it came to its end."""
         try:
             connection = self._free.pop() if self._free else await asyncio.open_unix_connection(self._path)
@@ -142,7 +198,10 @@ class RemoteService:
         except BaseException:
             connection[1].close()
             raise
-        self._free.append(connection)
+        if keep:
+            self._free.append(connection)
+        else:
+            connection[1].close()
 
     async def _call(self, message: dict[str, Any]) -> dict[str, Any]:
         async with self._connection() as (reader, writer):
@@ -152,10 +211,16 @@ class RemoteService:
             except (OSError, asyncio.IncompleteReadError):
                 raise PoolClosedError("the service is stopping") from None
 
-    async def stream(self, execution: Execution) -> AsyncGenerator[Event, None]:
-        async with self._connection() as (reader, writer):
+    async def stream(
+        self, execution: Execution, inputs: AsyncIterator[Input] | None = None
+    ) -> AsyncGenerator[Event, None]:
+        call = {"op": "run", "execution": dataclasses.asdict(execution), "interactive": inputs is not None}
+        async with self._connection(keep=inputs is None) as (reader, writer):
+            feeder = None
             try:
-                await _send(writer, {"op": "run", "execution": dataclasses.asdict(execution)})
+                await _send(writer, call)
+                if inputs is not None:
+                    feeder = asyncio.create_task(_feed(writer, inputs))
                 while True:
                     event = _event(await _receive(reader))
                     if isinstance(event, Result):
@@ -163,10 +228,14 @@ class RemoteService:
                     yield event
             except (OSError, asyncio.IncompleteReadError):
                 raise PoolClosedError("the service is stopping") from None
+            finally:
+                if feeder is not None:
+                    feeder.cancel()
+                    await asyncio.wait([feeder])
         yield event
 
-    async def hit(self, client: str) -> Verdict | None:
-        verdict = (await self._call({"op": "hit", "client": client}))["verdict"]
+    async def hit(self, client: str, what: str = RUNS) -> Verdict | None:
+        verdict = (await self._call({"op": "hit", "client": client, "what": what}))["verdict"]
         return Verdict(**verdict) if verdict else None
 
     async def peek(self, client: str) -> Verdict | None:
@@ -200,8 +269,23 @@ def _event(message: dict[str, Any]) -> Event:
         return Started(**message)
     if kind == "Output":
         return Output(**message)
-    problems = tuple(Problem(**problem) for problem in message["problems"])
-    return Result(**{**message, "reason": Reason(message["reason"]), "problems": problems})
+    if kind == "Waiting":
+        return Waiting()
+    if kind == "Display":
+        return Display(**message)
+    if kind == "File":
+        return File(**message)
+    lists = {name: tuple(of(**each) for each in message[name]) for name, of in _LISTS.items()}
+    return Result(**{**message, **lists, "reason": Reason(message["reason"])})
+
+
+_LISTS: dict[str, type] = {"problems": Problem, "displays": Display, "files": File}
+
+
+async def _feed(writer: asyncio.StreamWriter, inputs: AsyncIterator[Input]) -> None:
+    with contextlib.suppress(OSError):
+        async for item in inputs:
+            await _send(writer, {"input": type(item).__name__, **dataclasses.asdict(item)})
 
 
 def socket_path(directory: str) -> str:

@@ -15,18 +15,31 @@ import codecs
 import json
 import re
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Protocol
 
 import structlog
 
 from code_executor.errors import SandboxError
-from code_executor.models import Event, Execution, Limits, Output, Problem, Reason, Result, Started
+from code_executor.models import (
+    Display,
+    Event,
+    Execution,
+    File,
+    Input,
+    Limits,
+    Output,
+    Problem,
+    Reason,
+    Result,
+    Started,
+    Waiting,
+)
 from code_executor.sandbox.base import MuteSandboxError, Sandbox, outcome_of
 from code_executor.sandbox.pool import Pool
 from sandbox_agent import protocol, verdict, wording
-from sandbox_agent.protocol import Cause, EventType, Outcome
+from sandbox_agent.protocol import Cause, EventType, Outcome, RecordReader
 
 log = structlog.get_logger()
 
@@ -39,8 +52,11 @@ class Runner(Protocol):
     @property
     def limits(self) -> Limits: ...
 
-    def stream(self, execution: Execution) -> AsyncGenerator[Event, None]:
-        """Run; yield `Started`, `Output` as it is written and, last, the `Result`. Closing it stops the run."""
+    def stream(self, execution: Execution, inputs: AsyncIterator[Input] | None = None) -> AsyncGenerator[Event, None]:
+        """Run; yield `Started`, then what comes as it comes and, last, the `Result`. Closing it stops the run.
+
+        With ``inputs`` the run is interactive: it is fed with them and yields `Waiting` when it waits for stdin.
+        """
 
 
 async def run(runner: Runner, execution: Execution) -> Result:
@@ -66,8 +82,10 @@ class Executor:
         """Run ``code`` and return its result; ``options`` are the other fields of `Execution`."""
         return await run(self, code if isinstance(code, Execution) else Execution(code, **options))  # type: ignore[arg-type]
 
-    async def stream(self, execution: Execution) -> AsyncGenerator[Event, None]:
-        """Run; yield `Started`, `Output` as it is written and, last, the `Result`. Closing it stops the run.
+    async def stream(
+        self, execution: Execution, inputs: AsyncIterator[Input] | None = None
+    ) -> AsyncGenerator[Event, None]:
+        """Run, as `Runner.stream` says.
 
         Raises ``PoolBusyError`` or ``PoolClosedError`` when no sandbox is to be had.
         """
@@ -77,19 +95,19 @@ class Executor:
             queue_time = (time.monotonic() - asked) * 1000
             transcript.begin(queue_time)
             yield Started(execution.id, queue_time)
-            async with aclosing(self._relay(sandbox, execution, transcript)) as outputs:
-                async for output in outputs:
-                    yield output
+            async with aclosing(self._relay(sandbox, execution, inputs, transcript)) as events:
+                async for event in events:
+                    yield event
         yield transcript.result()
 
     async def _relay(
-        self, sandbox: Sandbox, execution: Execution, transcript: Transcript
-    ) -> AsyncGenerator[Output, None]:
+        self, sandbox: Sandbox, execution: Execution, inputs: AsyncIterator[Input] | None, transcript: Transcript
+    ) -> AsyncGenerator[Event, None]:
         try:
-            async with aclosing(sandbox.run(execution)) as events:
+            async with aclosing(sandbox.run(execution, inputs)) as events:
                 async for event in events:
-                    for output in transcript.take(event):
-                        yield output
+                    for each in transcript.take(event):
+                        yield each
         except MuteSandboxError as error:
             log.warning("sandbox_mute", execution=execution.id, why=str(error))
             sandbox.lost(str(error))
@@ -110,6 +128,13 @@ class Transcript:
         # bytes may be cut anywhere, also in the middle of a character; what is no UTF-8 becomes U+FFFD
         self._decoders = {name: codecs.getincrementaldecoder("utf-8")("replace") for name in self._text}
         self._report = bytearray()
+        self._records = {
+            kind: RecordReader(limits.attachments + _SLACK) for kind in (EventType.DISPLAY, EventType.FILE)
+        }
+        self._displays: list[Display] = []
+        self._files: list[File] = []
+        self._files_omitted = 0
+        self._given = {file.path: file.data for file in execution.files}
         self._outcome = Outcome(Cause.INTERNAL)
         self._queue_time = 0.0
         self._began = time.monotonic()
@@ -118,7 +143,7 @@ class Transcript:
         self._queue_time = queue_time
         self._began = time.monotonic()
 
-    def take(self, event: protocol.Event) -> list[Output]:
+    def take(self, event: protocol.Event) -> Sequence[Event]:
         """Note one event of the sandbox; return what of it is for the caller now."""
         if event.type is EventType.RESULT:
             self._outcome = outcome_of(event)
@@ -126,9 +151,32 @@ class Transcript:
         if event.type is EventType.REPORT:
             self._report += event.body
             return []
+        if event.type is EventType.WAITING:
+            return [Waiting()]
+        if event.type is EventType.DISPLAY:
+            return self._note_displays(event.body)
+        if event.type is EventType.FILE:
+            return self._note_files(event.body)
         name = _STREAMS[event.type]
         text = self._decoders[name].decode(event.body)
         return self._note(name, text)
+
+    def _note_displays(self, body: bytes) -> list[Display]:
+        records = self._records[EventType.DISPLAY].feed(body)
+        shown = [Display(record.name, record.data) for record in records if record.name in _SHOWN]
+        self._displays += shown
+        return shown
+
+    def _note_files(self, body: bytes) -> list[File]:
+        """Note the files that are new or not what they were; their paths are the program's choice."""
+        found = []
+        for path, data in self._records[EventType.FILE].feed(body):
+            if not path:
+                self._files_omitted = int(data) if data.isdigit() and len(data) < _DIGITS else 0
+            elif self._given.get(path) != data:
+                found.append(File(path, data))
+        self._files += found
+        return found
 
     def fail(self, cause: Cause) -> None:
         """The sandbox did not get as far as a result of its own."""
@@ -177,6 +225,9 @@ class Transcript:
             line=line,
             column=column,
             problems=problems,
+            displays=tuple(self._displays),
+            files=tuple(self._files),
+            files_omitted=self._files_omitted,
         )
 
     def _read_report(self) -> tuple[Reason, tuple[Problem, ...]]:
@@ -203,7 +254,15 @@ class Transcript:
         )
 
 
-_REPORTED = {"policy": Reason.POLICY, "syntax": Reason.SYNTAX, "": Reason.COMPLETED}
+_REPORTED = {
+    "policy": Reason.POLICY,
+    "syntax": Reason.SYNTAX,
+    "disk_limit": Reason.DISK_LIMIT,
+    "": Reason.COMPLETED,
+}
+_SHOWN = frozenset({"image/png", "text/html"})
+_SLACK = 4096
+_DIGITS = 9
 _EXITED = frozenset(
     {
         Reason.COMPLETED,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
 
 import structlog
@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from code_executor.errors import CodeExecutorError
 from code_executor.executor import Runner
-from code_executor.models import Event, Execution, Limits, Result
+from code_executor.models import Event, Execution, Input, Limits, Result
 from code_executor.sandbox.pool import Pool
 
 log = structlog.get_logger()
@@ -88,12 +88,14 @@ class ObservedRunner:
     def limits(self) -> Limits:
         return self._inner.limits
 
-    async def stream(self, execution: Execution) -> AsyncGenerator[Event, None]:
+    async def stream(
+        self, execution: Execution, inputs: AsyncIterator[Input] | None = None
+    ) -> AsyncGenerator[Event, None]:
         began = time.monotonic()
         ended = False
         self._metrics.running.inc()
         try:
-            async with aclosing(self._inner.stream(execution)) as events:
+            async with aclosing(self._inner.stream(execution, inputs)) as events:
                 async for event in events:
                     if isinstance(event, Result):
                         ended = True

@@ -33,12 +33,13 @@ class Reason(StrEnum):
     INTERNAL = "internal"
     WALL_TIME = "wall_time"
     CPU_TIME = "cpu_time"
+    INPUT_TIME = "input_time"
 
     @property
     def status(self) -> Status:
         if self is Reason.COMPLETED:
             return Status.SUCCESS
-        if self in (Reason.WALL_TIME, Reason.CPU_TIME):
+        if self in (Reason.WALL_TIME, Reason.CPU_TIME, Reason.INPUT_TIME):
             return Status.TIMEOUT
         return Status.ERROR
 
@@ -55,11 +56,24 @@ class Limits:
     output: int = 1 << 20
     wall_time: float = 30.0
     cpu_time: float = 30.0
+    input_time: float = 300.0
+    attachments: int = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that a run is given, or (as an event) one that it left: a relative path, and what is in it."""
+
+    path: str
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
     """One piece of code to run.
+
+    ``files`` are put into its working directory. ``display`` True makes events of what it shows: a `Display` for each
+    figure of ``plt.show()`` and for the value of its last expression.
 
     ``timeout`` in seconds (wall clock; None: the most that the limits allow). ``policy`` False runs the code without
     the check of its source; ``check_only`` True checks and compiles it without running it. ``client``: who asked, for
@@ -72,6 +86,8 @@ class Execution:
     timeout: float | None = None
     policy: bool = True
     check_only: bool = False
+    files: tuple[File, ...] = ()
+    display: bool = False
     client: str = ""
     id: str = field(default_factory=lambda: secrets.token_hex(8))
 
@@ -102,6 +118,19 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """Event of an interactive run: it waits for stdin that has not come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Display:
+    """Event: something the program shows beside its output. ``media_type``: "image/png" or "text/html"."""
+
+    media_type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """Event, always the last: what came of an execution.
 
@@ -109,7 +138,8 @@ class Result:
     ``exit_code`` is None where it did not exit by itself, ``signal`` the name of what killed it. Times in milliseconds:
     ``execution_time`` of the run alone, ``queue_time`` of waiting for a sandbox before it, ``cpu_time`` of the
     processor. ``memory`` in bytes, at its peak. ``truncated``: it wrote more than is kept.
-    ``line`` and ``column`` (from 1): where it went wrong, where that is known.
+    ``line`` and ``column`` (from 1): where it went wrong, where that is known. ``files``: what it made or changed in
+    its working directory; ``files_omitted`` more were too many or too large.
     """
 
     id: str
@@ -126,10 +156,33 @@ class Result:
     line: int | None = None
     column: int | None = None
     problems: tuple[Problem, ...] = ()
+    displays: tuple[Display, ...] = ()
+    files: tuple[File, ...] = ()
+    files_omitted: int = 0
 
     @property
     def status(self) -> Status:
         return self.reason.status
 
 
-Event = Started | Output | Result
+Event = Started | Output | Waiting | Display | File | Result
+
+
+@dataclass(frozen=True, slots=True)
+class Stdin:
+    """Input of an interactive run: the next piece of its stdin; None closes it."""
+
+    data: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """Input of an interactive run: what Ctrl-C does (SIGINT)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Input of an interactive run: end it now; its result says so."""
+
+
+Input = Stdin | Interrupt | Cancel

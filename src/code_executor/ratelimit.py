@@ -37,6 +37,12 @@ class Verdict:
         return headers
 
 
+def refusal(verdict: Verdict) -> str:
+    """Return a sentence for a client that asked too often."""
+    allowance = f"{verdict.limit} runs in {verdict.window} seconds"
+    return f"Rate limit exceeded: {allowance}. Try again in {max(1, verdict.reset)} s."
+
+
 def parse_rate(text: str) -> RateLimitItem | None:
     """Read ``10/minute``, ``100 per hour`` or ``off`` (None); raise ``ConfigurationError`` on anything else."""
     if text.strip().lower() == "off":

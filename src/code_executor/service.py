@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from code_executor.executor import Runner
 from code_executor.metrics import Metrics
-from code_executor.models import Event, Execution, Limits
+from code_executor.models import Event, Execution, Input, Limits
 from code_executor.ratelimit import RateLimiter, Verdict
 from code_executor.sandbox.pool import Pool
+
+RUNS, CHECKS = "runs", "checks"
+"""What a client may ask for so often: each has a limit of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +31,14 @@ class Service(Protocol):
     @property
     def limits(self) -> Limits: ...
 
-    def stream(self, execution: Execution) -> AsyncGenerator[Event, None]:
+    def stream(self, execution: Execution, inputs: AsyncIterator[Input] | None = None) -> AsyncGenerator[Event, None]:
         """As ``Executor.stream``."""
 
-    async def hit(self, client: str) -> Verdict | None:
-        """Count a request against the client's limit."""
+    async def hit(self, client: str, what: str = RUNS) -> Verdict | None:
+        """Count a request against the client's limit of `RUNS` or `CHECKS`."""
 
     async def peek(self, client: str) -> Verdict | None:
-        """Say how a client stands, without counting."""
+        """Say how many runs a client has left, without counting."""
 
     async def metrics(self) -> bytes:
         """Return the Prometheus text."""
@@ -47,24 +50,24 @@ class Service(Protocol):
 class LocalService:
     """The service whose pool is in this process."""
 
-    def __init__(self, runner: Runner, pool: Pool, limiter: RateLimiter, metrics: Metrics) -> None:
+    def __init__(self, runner: Runner, pool: Pool, limiters: Mapping[str, RateLimiter], metrics: Metrics) -> None:
         self._runner = runner
         self._pool = pool
-        self._limiter = limiter
+        self._limiters = limiters
         self._metrics = metrics
 
     @property
     def limits(self) -> Limits:
         return self._runner.limits
 
-    def stream(self, execution: Execution) -> AsyncGenerator[Event, None]:
-        return self._runner.stream(execution)
+    def stream(self, execution: Execution, inputs: AsyncIterator[Input] | None = None) -> AsyncGenerator[Event, None]:
+        return self._runner.stream(execution, inputs)
 
-    async def hit(self, client: str) -> Verdict | None:
-        return await self._limiter.hit(client)
+    async def hit(self, client: str, what: str = RUNS) -> Verdict | None:
+        return await self._limiters[what].hit(client)
 
     async def peek(self, client: str) -> Verdict | None:
-        return await self._limiter.peek(client)
+        return await self._limiters[RUNS].peek(client)
 
     async def metrics(self) -> bytes:
         return self._metrics.render()

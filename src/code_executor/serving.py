@@ -24,12 +24,12 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from code_executor import __version__, broker
 from code_executor.api.app import create_app
-from code_executor.api.routes import RequestLimits
+from code_executor.api.requests import RequestLimits
 from code_executor.bootstrap import configure_logging, open_executor
 from code_executor.errors import CodeExecutorError, ConfigurationError
 from code_executor.metrics import Metrics, ObservedRunner
 from code_executor.ratelimit import RateLimiter
-from code_executor.service import LocalService, Service
+from code_executor.service import CHECKS, RUNS, LocalService, Service
 from code_executor.settings import Settings
 
 log = structlog.get_logger()
@@ -56,7 +56,12 @@ def listen(settings: Settings) -> socket.socket:
 
 def application(service: Service, settings: Settings) -> ASGIApp:
     """Return the app, behind the middleware that reads ``X-Forwarded-For`` of trusted proxies."""
-    app = create_app(service, RequestLimits(settings.max_code, settings.max_stdin), __version__)
+    app = create_app(
+        service,
+        RequestLimits(settings.max_code, settings.max_stdin, settings.max_attachments),
+        __version__,
+        settings.allowed_origins,
+    )
     if settings.trusted_proxies:
         return ProxyHeadersMiddleware(app, list(settings.trusted_proxies))  # type: ignore[arg-type, return-value]
     return app
@@ -92,8 +97,8 @@ async def open_service(settings: Settings) -> AsyncIterator[LocalService]:
     async with open_executor(settings) as opened:
         metrics = Metrics()
         metrics.watch(opened.pool)
-        limiter = RateLimiter(settings.rate_limit)
-        yield LocalService(ObservedRunner(opened.executor, metrics), opened.pool, limiter, metrics)
+        limiters = {RUNS: RateLimiter(settings.rate_limit), CHECKS: RateLimiter(settings.check_rate_limit)}
+        yield LocalService(ObservedRunner(opened.executor, metrics), opened.pool, limiters, metrics)
 
 
 async def serve(settings: Settings) -> None:

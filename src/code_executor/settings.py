@@ -87,6 +87,10 @@ class Settings(BaseSettings):
     )
 
     rate_limit: Rate = Field("10/minute", description="Requests per client: `10/minute`, `100/hour`, or `off`.")
+    check_rate_limit: Rate = Field("120/minute", description="Checks of a source per client, which count apart.")
+    allowed_origins: Names = Field(
+        (), description="Origins (`https://…`) whose pages may call this service; `*` allows every page."
+    )
     policy: str = Field("strict", description="The check of the source: `strict`, `off`, or the path of a TOML file.")
 
     pool_size: int = Field(default_factory=lambda: 2 * _cores(), ge=1, le=10_000, description="Most sandboxes at once.")
@@ -108,6 +112,15 @@ class Settings(BaseSettings):
     )
     max_timeout: float = Field(30.0, gt=0, le=3600, description="Seconds that a run may take, and takes if not told.")
     max_cpu_time: float = Field(30.0, ge=1, le=3600, description="Seconds of processor time that a run may use.")
+    input_timeout: float = Field(
+        300.0, ge=1, le=86400, description="Seconds that an interactive run may wait for input, all in all."
+    )
+    max_attachments: Size = Field(
+        8 << 20,
+        ge=0,
+        le=256 << 20,
+        description="Bytes of pictures, and again of files, that a run may bring and leave.",
+    )
     max_code: Size = Field(256 << 10, ge=1, le=64 << 20, description="Bytes of source.")
     max_stdin: Size = Field(1 << 20, ge=0, le=64 << 20, description="Bytes of stdin.")
 
@@ -156,6 +169,8 @@ class Settings(BaseSettings):
             output=self.max_output,
             wall_time=self.max_timeout,
             cpu_time=self.max_cpu_time,
+            input_time=self.input_timeout,
+            attachments=self.max_attachments,
         )
 
     def load_policy(self) -> Policy:

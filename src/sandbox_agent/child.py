@@ -9,6 +9,7 @@ from __future__ import annotations
 import _thread
 import ast
 import atexit
+import base64
 import contextlib
 import errno
 import gc
@@ -17,17 +18,19 @@ import json
 import linecache
 import os
 import resource
+import signal
 import sys
 import threading
 import traceback
 import types
 from typing import Any, NoReturn
 
-from sandbox_agent import confinement, kernel, wording
+from sandbox_agent import confinement, display, kernel, wording
 from sandbox_agent.confinement import Confinement
 from sandbox_agent.policy import Policy, Problem, check
+from sandbox_agent.relay import available
 
-STDIN, STDOUT, STDERR, PAYLOAD, READY, REPORT, HINT = range(7)
+STDIN, STDOUT, STDERR, PAYLOAD, READY, REPORT, HINT, DISPLAY, PROMPT = range(9)
 """The descriptors of a child, in the order `main` takes them."""
 
 FILENAME = "main.py"
@@ -70,13 +73,16 @@ def main(state: Confinement, descriptors: list[int], policy: Policy, supervisor:
         os._exit(CONFINEMENT_FAILED)
     os.write(READY, b"\0")
     os.close(READY)
-    _serve(policy)
+    _serve(policy, state.config.attachment_bytes)
 
 
 def _make_ready(policy: Policy) -> None:
     """Do what needs no payload, and touch what every run touches, so that its page faults are paid before a request."""
     global _leader  # noqa: PLW0603  # one per process, and this is a process of one purpose
     _leader = os.getpid()
+    signal.pthread_sigmask(
+        signal.SIG_BLOCK, {signal.SIGINT}
+    )  # an interrupt is the program's, and waits for it to begin
     sys.path[0] = os.getcwd()
     _open_streams()
     numpy = sys.modules.get("numpy")
@@ -88,10 +94,19 @@ def _make_ready(policy: Policy) -> None:
     json.loads('{"code": "", "args": [], "policy": true}')
 
 
-def _serve(policy: Policy) -> NoReturn:
+def _serve(policy: Policy, most_displayed: int) -> NoReturn:
     request = json.loads(_read_all(PAYLOAD))
     os.close(PAYLOAD)
     code = _prepare(request, policy)
+    _write_files(request["files"])
+    if request["display"]:
+        display.open_on(DISPLAY, most_displayed)
+    else:
+        os.close(DISPLAY)
+    if request["interactive"]:
+        sys.stdin = sys.__stdin__ = _text_input(_PromptingFile(STDIN, closefd=False))  # type: ignore[misc]
+    else:
+        os.close(PROMPT)
     if request.get("cpu"):
         seconds = max(1, int(request["cpu"]))
         hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
@@ -113,8 +128,11 @@ def _read_all(fd: int) -> bytes:
     return b"".join(pieces)
 
 
-def _prepare(request: dict[str, Any], policy: Policy) -> types.CodeType:
-    """Check and compile the source; on a problem, or when only a check was asked for, report and exit."""
+def _prepare(request: dict[str, Any], policy: Policy) -> list[types.CodeType]:
+    """Check and compile the source; on a problem, or when only a check was asked for, report and exit.
+
+    Returns the program, followed by its last expression alone where its value is to be displayed.
+    """
     source = request["code"].removeprefix("\ufeff")  # a byte order mark, as Python reads a file
     _quote(source)
     try:
@@ -123,7 +141,10 @@ def _prepare(request: dict[str, Any], policy: Policy) -> types.CodeType:
         problems = check(tree, policy) if request["policy"] else []
         if problems:
             _report("policy", problems)
-        code = compile(tree, FILENAME, "exec", dont_inherit=True, optimize=0)
+        last = tree.body.pop() if request["display"] and tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        code = [compile(tree, FILENAME, "exec", dont_inherit=True, optimize=0)]
+        if isinstance(last, ast.Expr):
+            code.append(compile(ast.Expression(last.value), FILENAME, "eval", dont_inherit=True, optimize=0))
     except SyntaxError as error:
         text = _syntax_text(error) if error.lineno else wording.uncompilable(error)
         _report("syntax", [Problem(error.lineno or 1, (error.offset or 1), text)])
@@ -167,23 +188,54 @@ def _main_module(arguments: list[str]) -> types.ModuleType:
 
 
 def _open_streams() -> None:
-    """Fresh text streams. Written through, so that what was printed before a kill is never lost."""
-    sys.stdin = sys.__stdin__ = open(STDIN, encoding="utf-8", errors="surrogateescape", newline="\n")  # type: ignore[misc]  # noqa: SIM115
-    out = open(STDOUT, "wb", buffering=0)  # noqa: SIM115  # they stay open as long as the program runs
-    err = open(STDERR, "wb", buffering=0)  # noqa: SIM115
+    """Fresh text streams that leave their descriptors open, as the interpreter's own do.
+
+    Written through, so that what was printed before a kill is never lost.
+    """
+    sys.stdin = sys.__stdin__ = _text_input(io.FileIO(STDIN, closefd=False))  # type: ignore[misc]
+    out = io.FileIO(STDOUT, "wb", closefd=False)
+    err = io.FileIO(STDERR, "wb", closefd=False)
     # open() refuses unbuffered text; TextIOWrapper over the raw file with write_through is what `python -u` makes
     sys.stdout = sys.__stdout__ = io.TextIOWrapper(out, "utf-8", "surrogateescape", write_through=True)  # type: ignore[misc]
     sys.stderr = sys.__stderr__ = io.TextIOWrapper(err, "utf-8", "backslashreplace", write_through=True)  # type: ignore[misc]
-    for stream, name in ((sys.stdin.buffer.raw, "<stdin>"), (out, "<stdout>"), (err, "<stderr>")):  # type: ignore[attr-defined]
-        stream.name = name
+    out.name, err.name = "<stdout>", "<stderr>"
 
 
-def _run(code: types.CodeType, module: types.ModuleType) -> int:
+def _text_input(raw: io.FileIO) -> io.TextIOWrapper:
+    raw.name = "<stdin>"
+    return io.TextIOWrapper(io.BufferedReader(raw), "utf-8", "surrogateescape", newline="\n")
+
+
+class _PromptingFile(io.FileIO):
+    """A stdin that tells the supervisor, with a byte in the prompt pipe, when the program is about to wait for it."""
+
+    def readinto(self, buffer: Any) -> int | None:
+        if not available(STDIN):
+            with contextlib.suppress(OSError):
+                os.write(PROMPT, b"\0")
+        return super().readinto(buffer)
+
+
+def _write_files(files: list[list[str]]) -> None:
+    """Put the run's files into its box; each is a relative path and its content in base64."""
+    try:
+        for path, content in files:
+            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+            with open(path, "wb") as file:
+                file.write(base64.b64decode(content))
+    except OSError as error:
+        _report("disk_limit", [Problem(1, 1, f"The file {path!r} could not be written: {error.strerror}.")])
+
+
+def _run(code: list[types.CodeType], module: types.ModuleType) -> int:
     """Run the program to the end of its main thread; return its exit status so far."""
     sys.excepthook = sys.__excepthook__ = _excepthook
     threading.excepthook = _thread_excepthook
     try:
-        exec(code, module.__dict__)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        exec(code[0], module.__dict__)
+        for last in code[1:]:
+            display.value(eval(last, module.__dict__))
     except SystemExit as stop:
         return _exit_status(stop)
     except BaseException as error:

@@ -37,7 +37,11 @@ class Mount:
 
 @dataclass(frozen=True)
 class AgentConfig:
-    """Bytes, seconds and counts. ``uid`` None: the child keeps the supervisor's (no separation)."""
+    """Bytes, seconds and counts. ``uid`` None: the child keeps the supervisor's (no separation).
+
+    ``input_seconds``: how long an interactive run may wait for stdin, all in all. ``attachment_bytes`` of what a run
+    displays, and again of the files it leaves, are sent back; ``attachment_files`` of the latter at most.
+    """
 
     uid: int | None = None
     box: str = "/work"
@@ -49,6 +53,9 @@ class AgentConfig:
     open_files: int = 256
     processes: int = 32
     cpu_seconds: int = 60
+    input_seconds: int = 300
+    attachment_bytes: int = 8 << 20
+    attachment_files: int = 32
     preload: tuple[str, ...] = ()
     policy: dict[str, Any] = field(default_factory=dict)
     require_landlock: bool = True

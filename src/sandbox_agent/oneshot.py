@@ -236,7 +236,16 @@ def _converse(request: dict[str, Any], transcript: Transcript, commands: int, ev
 
 
 def _commands(request: dict[str, Any]) -> bytes:
-    payload = {"code": request["code"], "args": request["args"], "policy": True, "check": False, "cpu": None}
+    payload = {
+        "code": request["code"],
+        "args": request["args"],
+        "policy": True,
+        "check": False,
+        "cpu": None,
+        "display": False,
+        "interactive": False,
+        "files": [],
+    }
     stdin = request["stdin"].encode("utf-8", "replace")
     run = protocol.command(
         Command.RUN,

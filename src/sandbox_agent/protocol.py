@@ -10,9 +10,12 @@ Host to supervisor, a *command*: a header of 20 bytes, then ``length`` bytes of 
 ``RUN``      start the waiting child; the body is the payload below. ``run`` is the
              number that every later frame about this execution carries. ``wall_ms``
              and ``output_bytes`` are limits. Flag ``STDIN_OPEN``: stdin follows in
-             ``STDIN`` commands; without it the program reads end-of-file.
+             ``STDIN`` commands; without it the program reads end-of-file. Flag
+             ``INTERACTIVE``: say ``WAITING`` when the program waits for stdin, and let
+             that time not count. Flag ``COLLECT``: send the files it leaves behind.
 ``STDIN``    the body is the next piece of stdin; an empty one closes it.
 ``CANCEL``   stop the run now.
+``INTERRUPT`` send the program SIGINT, as Ctrl-C does.
 ============ ======================================================================
 
 End-of-file on the command stream ends the supervisor and all that it started.
@@ -28,12 +31,21 @@ Supervisor to host, an *event*: a header of 8 bytes, then ``length`` bytes of bo
 ``STDERR``   likewise.
 ``REPORT``   a piece of the child's JSON report of why it did not start the program
              (``policy`` or ``syntax``), or of a check.
+``WAITING``  the program waits for stdin that has not come. The body is empty.
+``DISPLAY``  a piece of a stream of records: what the program shows beside its output,
+             each record's name being its media type.
+``FILE``     a piece of a stream of records: the files that it left in its working
+             directory, each record's name being a relative path. A last one with no
+             name holds, in digits, how many were left out.
 ``RESULT``   the end of the run: a ``Outcome`` (fixed, binary). Nothing of this run
              follows, and the next ``READY`` says that the sandbox is clean.
 ``FATAL``    the sandbox can no longer be used; the body is a sentence for the log.
 ============ ======================================================================
 
-The payload of ``RUN`` is JSON: ``{"code": str, "args": [str], "policy": bool, "check": bool, "cpu": seconds | null}``.
+A record is ``H name_length | I data_length``, the name in UTF-8, and the data.
+
+The payload of ``RUN`` is JSON: ``{"code": str, "args": [str], "policy": bool, "check": bool, "cpu": seconds | null,
+"display": bool, "interactive": bool, "files": [[path, base64], …]}``.
 Only the child reads it. The supervisor reads headers, never bodies: see ``supervisor.py``.
 """
 
@@ -44,11 +56,12 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
-VERSION = 1
+VERSION = 2
 """Of this contract. The first ``READY`` carries it as ``protocol``; the host refuses a sandbox of another."""
 
 COMMAND = struct.Struct(">BBHIIII")
 EVENT = struct.Struct(">BBHI")
+RECORD = struct.Struct(">HI")
 _OUTCOME = struct.Struct(">BBBBIQQQ")
 
 MAX_BODY = 1 << 20
@@ -57,8 +70,8 @@ MAX_BODY = 1 << 20
 MAX_REPORT = 1 << 20
 """All ``REPORT`` bodies of a run together are not larger than this, in bytes."""
 
-STDIN_OPEN = 1
-"""Flag of ``RUN``."""
+STDIN_OPEN, INTERACTIVE, COLLECT = 1, 2, 4
+"""Flags of ``RUN``."""
 
 NO_SYSCALL = 0xFFFFFFFF
 
@@ -67,6 +80,7 @@ class Command(IntEnum):
     RUN = 1
     STDIN = 2
     CANCEL = 3
+    INTERRUPT = 4
 
 
 class EventType(IntEnum):
@@ -76,6 +90,9 @@ class EventType(IntEnum):
     REPORT = 4
     RESULT = 5
     FATAL = 6
+    WAITING = 7
+    DISPLAY = 8
+    FILE = 9
 
 
 class Cause(IntEnum):
@@ -95,6 +112,7 @@ class Cause(IntEnum):
     INTERNAL = 11
     WALL_TIME = 12
     CPU_TIME = 13
+    INPUT_TIME = 14
 
 
 class ProtocolError(Exception):
@@ -201,3 +219,50 @@ class EventReader:
             start = end
         del buffer[:start]
         return events
+
+
+def record(name: str, data: bytes) -> bytes:
+    """Return one record of a ``DISPLAY`` or ``FILE`` stream; ``name`` of at most 65,535 bytes."""
+    encoded = name.encode()
+    return RECORD.pack(len(encoded), len(data)) + encoded + data
+
+
+class Record(NamedTuple):
+    name: str
+    data: bytes
+
+
+class RecordReader:
+    """Turns the pieces of a stream into records. A program can write to such a stream, so nothing in it is believed.
+
+    From the first thing on that is no record, or goes beyond ``limit`` bytes in all, everything is dropped.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._buffer = bytearray()
+        self._left = limit
+
+    def feed(self, data: bytes) -> list[Record]:
+        """Return the records that ``data`` completes."""
+        self._left -= len(data)
+        if self._left < 0:
+            self._buffer.clear()
+            return []
+        self._buffer += data
+        records: list[Record] = []
+        start = 0
+        while len(self._buffer) - start >= RECORD.size:
+            name_length, data_length = RECORD.unpack_from(self._buffer, start)
+            body = start + RECORD.size + name_length
+            end = body + data_length
+            if len(self._buffer) < end:
+                break
+            try:
+                name = self._buffer[start + RECORD.size : body].decode()
+            except UnicodeDecodeError:
+                self._left = -1
+                break
+            records.append(Record(name, bytes(self._buffer[body:end])))
+            start = end
+        del self._buffer[:start]
+        return records

@@ -10,6 +10,7 @@ from __future__ import annotations
 import array
 import contextlib
 import fcntl
+import functools
 import os
 import select
 import termios
@@ -25,6 +26,19 @@ def available(fd: int) -> int:
     buffer = array.array("i", [0])
     fcntl.ioctl(fd, termios.FIONREAD, buffer)
     return buffer[0]
+
+
+def discard(fd: int) -> bool:
+    """Drop what a pipe holds, unread; return whether it held anything."""
+    waiting = available(fd)
+    if waiting:
+        os.splice(fd, _null(), waiting, flags=_NONBLOCK)
+    return waiting > 0
+
+
+@functools.cache
+def _null() -> int:
+    return os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
 
 
 def close(fd: int | None) -> None:
@@ -43,7 +57,6 @@ class Inbound:
     def __init__(self, source: int) -> None:
         self._source = source
         self._header = bytearray()
-        self._null = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
         self._sink: int | None = None
         self._remaining = 0
         self._last = False  # close the sink once the body is through
@@ -81,7 +94,7 @@ class Inbound:
     def pump(self) -> None:
         """Move what can be moved now. Raises ``HostGoneError`` when the host closes in the middle of a body."""
         while self._remaining:
-            sink = self._null if self._sink is None else self._sink
+            sink = _null() if self._sink is None else self._sink
             try:
                 moved = os.splice(self._source, sink, self._remaining, flags=_NONBLOCK)
             except BlockingIOError:

@@ -85,6 +85,11 @@ def kill_all(leader: int, wake: int) -> Exit | None:
             drain(wake)
 
 
+def prove_empty(wake: int) -> None:
+    """As `kill_all`, for when the leader has been collected already."""
+    kill_all(-1, wake)
+
+
 def drain(wake: int) -> None:
     """Empty the (non-blocking) wake-up pipe. What it holds are signal numbers."""
     with contextlib.suppress(BlockingIOError):

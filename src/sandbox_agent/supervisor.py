@@ -33,11 +33,14 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox_agent import child, confinement, counters, kernel, landlock, reset
+from sandbox_agent import child, collector, confinement, counters, kernel, landlock, reset
 from sandbox_agent.config import AgentConfig
 from sandbox_agent.confinement import ConfinementError
 from sandbox_agent.policy import Policy
 from sandbox_agent.protocol import (
+    COLLECT,
+    INTERACTIVE,
+    MAX_REPORT,
     STDIN_OPEN,
     VERSION,
     Cause,
@@ -47,11 +50,16 @@ from sandbox_agent.protocol import (
     Outcome,
     event,
 )
-from sandbox_agent.relay import HostGoneError, Inbound, Outbound, Source, available, close
+from sandbox_agent.relay import Budget, HostGoneError, Inbound, Outbound, Source, available, close, discard
 from sandbox_agent.reset import Box, Exit, ResetError
 
 CONFINED_WITHIN = 20.0
 """Seconds a child may take to confine itself (a throttled sandbox is slow)."""
+
+COLLECTED_WITHIN = 2.0
+"""Seconds that reading the files of a run may take."""
+
+_RECORD_OF_OMISSIONS = 32
 
 _CAP_KILL, _CAP_SETGID, _CAP_SETUID = 1 << 5, 1 << 6, 1 << 7
 
@@ -73,7 +81,44 @@ class Waiting:
     stdin: int
     payload: int
     hint: int
+    prompt: int
+    output: Budget
     sources: list[Source]
+
+
+class Clock:
+    """The time a run has. Waiting for stdin, where a run says so, has a limit of its own and does not count."""
+
+    def __init__(self, wall_ms: int, input_seconds: int) -> None:
+        self._began = time.monotonic_ns()
+        self._limit = wall_ms * 1_000_000
+        self._input_limit = input_seconds * 1_000_000_000
+        self._waited = 0
+        self._waiting_since: int | None = None
+
+    @property
+    def waiting(self) -> bool:
+        return self._waiting_since is not None
+
+    def wait(self) -> None:
+        self._waiting_since = time.monotonic_ns()
+
+    def go_on(self) -> None:
+        if self._waiting_since is not None:
+            self._waited += time.monotonic_ns() - self._waiting_since
+            self._waiting_since = None
+
+    def left(self) -> float:
+        """Return the seconds that are left of the limit that applies now."""
+        now = time.monotonic_ns()
+        if self._waiting_since is not None:
+            return (self._input_limit - self._waited - (now - self._waiting_since)) / 1e9
+        return (self._limit - (now - self._began - self._waited)) / 1e9
+
+    def ran_us(self) -> int:
+        """Return how long the run took until now, without its waiting, in microseconds."""
+        self.go_on()
+        return (time.monotonic_ns() - self._began - self._waited) // 1000
 
 
 class Supervisor:
@@ -84,6 +129,7 @@ class Supervisor:
         self._inbound = Inbound(commands)
         self._outbound = Outbound(events)
         self._policy = Policy(**config.policy) if config.policy else Policy()
+        self._interrupted = False
         self._oom_kills = counters.oom_kills()
         self._refused_forks = counters.refused_forks()
 
@@ -137,29 +183,27 @@ class Supervisor:
 
     def _fork_ahead(self) -> Waiting:
         """Fork a child and wait until it is confined; raise ``ConfinementError`` with its reason if it cannot be."""
-        stdin, stdout, stderr, payload, ready, report, hint = (os.pipe2(os.O_CLOEXEC) for _ in range(7))
+        pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(9)]
+        stdin, stdout, stderr, payload, ready, report, hint, display, prompt = pipes
+        theirs = [read if (read, write) in (stdin, payload) else write for read, write in pipes]
         supervisor = os.getpid()
         pid = os.fork()
         if pid == 0:
-            ends = [stdin[0], stdout[1], stderr[1], payload[0], ready[1], report[1], hint[1]]
-            child.main(self._confinement, ends, self._policy, supervisor)
-        for fd in (stdin[0], stdout[1], stderr[1], payload[0], ready[1], report[1], hint[1]):
+            child.main(self._confinement, theirs, self._policy, supervisor)
+        for fd in theirs:
             os.close(fd)
         try:
             self._await_confinement(ready[0])
         finally:
             os.close(ready[0])
-        return Waiting(
-            pid,
-            stdin[1],
-            payload[1],
-            hint[0],
-            [
-                Source(stdout[0], EventType.STDOUT, counted=True),
-                Source(stderr[0], EventType.STDERR, counted=True),
-                Source(report[0], EventType.REPORT, counted=False),
-            ],
-        )
+        output = Budget(0)
+        sources = [
+            Source(stdout[0], EventType.STDOUT, output),
+            Source(stderr[0], EventType.STDERR, output),
+            Source(report[0], EventType.REPORT, Budget(MAX_REPORT)),
+            Source(display[0], EventType.DISPLAY, Budget(self._config.attachment_bytes)),
+        ]
+        return Waiting(pid, stdin[1], payload[1], hint[0], prompt[0], output, sources)
 
     @staticmethod
     def _await_confinement(ready: int) -> None:
@@ -177,12 +221,14 @@ class Supervisor:
         Raises ``ResetError`` when the run ended in a way after which a sandbox is not used again.
         """
         run = self._await_run(waiting)
-        started = time.monotonic_ns()
+        clock = Clock(run.wall_ms, self._config.input_seconds)
         before = Before(self._oom_kills.read(), self._refused_forks.read(), _cpu_us(waiting.pid))
-        self._outbound.begin(run.run, waiting.sources, run.output_bytes)
+        waiting.output.left = run.output_bytes
+        self._interrupted = False
+        self._outbound.begin(run.run, waiting.sources)
         self._inbound.forward(run.length, waiting.payload, last=True)
-        stopped, exit_ = self._relay(waiting, run, started + run.wall_ms * 1_000_000)
-        wall_us = (time.monotonic_ns() - started) // 1000
+        stopped, exit_ = self._relay(waiting, run, clock)
+        wall_us = clock.ran_us()
         if exit_ is None:
             exit_ = reset.kill_all(waiting.pid, self._wake)
         else:
@@ -191,10 +237,34 @@ class Supervisor:
         self._outbound.drain()
         outcome = dataclasses.replace(self._judge(waiting, run, stopped, exit_, before), wall_us=wall_us)
         close(waiting.hint)
+        close(waiting.prompt)
+        if run.flags & COLLECT and self._config.box in self._box.dirty():
+            self._collect()
         self._outbound.send(event(EventType.RESULT, run.run, outcome.pack()))
         reset.kill_all(waiting.pid, self._wake)
         if outcome.signal:
             raise ResetError(f"a run died of signal {outcome.signal}")
+
+    def _collect(self) -> None:
+        """Send the files that the run left. A confined process reads them; what takes it too long is left out."""
+        reset.prove_empty(self._wake)
+        read, write = os.pipe2(os.O_CLOEXEC)
+        supervisor = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            collector.main(self._confinement, write, supervisor)
+        os.close(write)
+        room = Budget(self._config.attachment_bytes + _RECORD_OF_OMISSIONS)
+        self._outbound.begin(self._outbound.run, [Source(read, EventType.FILE, room)])
+        deadline = time.monotonic() + COLLECTED_WITHIN
+        while self._outbound.sources and not self._outbound.truncated and (left := deadline - time.monotonic()) > 0:
+            events = select.poll()
+            for fd, mask in self._outbound.wanted():
+                events.register(fd, mask)
+            events.poll(left * 1000)
+            self._outbound.pump()
+        reset.kill_all(pid, self._wake)
+        self._outbound.drain()
 
     def _await_run(self, waiting: Waiting) -> CommandHeader:
         """Wait for the next RUN, dropping what is left of earlier runs' stdin."""
@@ -210,7 +280,7 @@ class Supervisor:
                 return header
             self._inbound.forward(header.length, None, last=False)
 
-    def _relay(self, waiting: Waiting, run: CommandHeader, deadline: int) -> tuple[Cause | None, Exit | None]:
+    def _relay(self, waiting: Waiting, run: CommandHeader, clock: Clock) -> tuple[Cause | None, Exit | None]:
         """Pass bytes on until the child dies or must be stopped.
 
         Returns why it must be stopped (None: it need not) and how it ended (None: it lives).
@@ -220,9 +290,10 @@ class Supervisor:
             close(stdin)
             stdin = None
         more = False
-        while (left := deadline - time.monotonic_ns()) > 0:
+        prompt = waiting.prompt if run.flags & INTERACTIVE else None
+        while (left := clock.left()) > 0:
             self._inbound.pump()
-            host = self._poll(0 if more else left / 1e9)
+            host = self._poll(0 if more else left, prompt)
             exit_, _, more = reset.reap(waiting.pid)
             if exit_ is not None:
                 if stdin is not None and not self._inbound.busy:
@@ -231,20 +302,34 @@ class Supervisor:
             self._outbound.pump()
             if self._outbound.truncated:
                 return Cause.OUTPUT_LIMIT, None
+            if (
+                prompt is not None
+                and discard(prompt)
+                and not clock.waiting
+                and stdin is not None
+                and not available(stdin)
+            ):
+                clock.wait()
+                self._outbound.send(event(EventType.WAITING, run.run))
             header = self._inbound.read_header() if host and not self._inbound.busy else None
             if header is None:
                 continue
             ours = header.run == run.run
             if ours and header.type == Command.CANCEL:
                 return Cause.CANCELLED, None
+            if ours and header.type == Command.INTERRUPT:
+                self._interrupted = True
+                clock.go_on()
+                os.kill(waiting.pid, signal.SIGINT)
             if ours and header.type == Command.STDIN:
+                clock.go_on()
                 self._inbound.forward(header.length, stdin, last=header.length == 0)
                 stdin = stdin if header.length else None
             else:
                 self._inbound.forward(header.length, None, last=False)
-        return Cause.WALL_TIME, None
+        return Cause.INPUT_TIME if clock.waiting else Cause.WALL_TIME, None
 
-    def _poll(self, timeout: float | None) -> bool:
+    def _poll(self, timeout: float | None, prompt: int | None = None) -> bool:
         """Wait, ``timeout`` seconds at most, until something can be done; True if that includes the host's side."""
         events = select.poll()
         host, mask = self._inbound.wanted()
@@ -252,6 +337,8 @@ class Supervisor:
         events.register(self._wake, select.POLLIN)
         for fd, source_mask in self._outbound.wanted():
             events.register(fd, source_mask)
+        if prompt is not None:
+            events.register(prompt, select.POLLIN)
         ready = {fd for fd, _ in events.poll(None if timeout is None else timeout * 1000)}
         if self._wake in ready:
             reset.drain(self._wake)
@@ -274,6 +361,8 @@ class Supervisor:
             return Outcome(stopped, truncated=truncated, cpu_us=cpu_us, memory=exit_.memory)
         if (code or signal_) and self._oom_kills.read() > before.oom_kills:
             cause = Cause.MEMORY_LIMIT
+        elif self._interrupted and (code or signal_):
+            cause = Cause.CANCELLED
         elif signal_:
             cause = _signal_cause(signal_, cpu_us, run.cpu_ms)
         elif self._outbound.report_bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sandbox_agent import wording
 from sandbox_agent.protocol import Cause
 
-TIMEOUTS = frozenset({Cause.WALL_TIME, Cause.CPU_TIME})
+TIMEOUTS = frozenset({Cause.WALL_TIME, Cause.CPU_TIME, Cause.INPUT_TIME})
 
 
 def status(cause: Cause) -> str:
@@ -32,6 +32,8 @@ def explain(
             return f"Execution exceeded {wall_time:g} second timeout"
         case Cause.CPU_TIME:
             return f"Your program used more than the {cpu_time:g} seconds of processor time it may use."
+        case Cause.INPUT_TIME:
+            return "Your program waited too long for input."
         case Cause.MEMORY_LIMIT:
             return f"Your program used more than the {wording.size(memory)} of memory it may use."
         case Cause.OUTPUT_LIMIT:

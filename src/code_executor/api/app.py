@@ -2,30 +2,67 @@
 
 from __future__ import annotations
 
+import structlog
 from fastapi_offline import FastAPIOffline
-from starlette.responses import RedirectResponse
-from starlette.types import ASGIApp
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from code_executor.api import errors
+from code_executor.api import errors, pages
 from code_executor.api.middleware import BodyLimit, RateLimit
-from code_executor.api.routes import RequestLimits, make_router
-from code_executor.service import Service
+from code_executor.api.requests import RequestLimits
+from code_executor.api.routes import Endpoint, make_execute, make_router
+from code_executor.service import CHECKS, RUNS, Service
+
+log = structlog.get_logger()
 
 _DESCRIPTION = "Untrusted Python, run in locked-down containers. See the README for limits and what protects you."
-_COUNTED = frozenset({("POST", "/api/execute")})
+_EXECUTE = "/api/execute"
+_COUNTED = {("POST", _EXECUTE): RUNS, ("POST", "/api/check"): CHECKS}
+_EXPOSED = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "RateLimit-Policy", "Retry-After")
 
 
-def create_app(service: Service, most: RequestLimits, version: str) -> ASGIApp:
-    """Return the ASGI application over ``service``, whose owner keeps it open for as long as the app is served."""
+class Shortcut:
+    """Takes runs past the framework, whose layers take longer than all that this service does for a run itself."""
+
+    def __init__(self, app: ASGIApp, execute: Endpoint) -> None:
+        self._app = app
+        self._execute = execute
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != _EXECUTE or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        try:
+            response = await self._execute(Request(scope, receive))
+        except Exception as error:
+            response = errors.answer(error)
+            if response.status_code == 500:
+                log.exception("execute_failed")
+        await response(scope, receive, send)
+
+
+def create_app(service: Service, most: RequestLimits, version: str, origins: tuple[str, ...] = ()) -> ASGIApp:
+    """Return the ASGI application over ``service``, whose owner keeps it open for as long as the app is served.
+
+    ``origins``: whose pages may call it from a browser, besides its own.
+    """
     # "offline": the pages under /docs bring their scripts along instead of loading them from somebody's CDN
     app = FastAPIOffline(
         title="Code Executor", version=version, description=_DESCRIPTION, redoc_url=None, static_url="/docs-assets"
     )
-    app.include_router(make_router(service, most))
+    execute = make_execute(service, most)
+    app.include_router(make_router(service, most, execute, origins))
     errors.install(app)
+    pages.install(app, embedders=origins or ("*",))
 
-    @app.get("/", include_in_schema=False)
-    async def root() -> RedirectResponse:
-        return RedirectResponse("docs")
-
-    return RateLimit(BodyLimit(app, most.body), service, _COUNTED)
+    whole: ASGIApp = RateLimit(BodyLimit(Shortcut(app, execute), most.body), service, _COUNTED)
+    if origins:
+        whole = CORSMiddleware(
+            whole,
+            allow_origins=origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Content-Type"],
+            expose_headers=_EXPOSED,
+        )
+    return whole

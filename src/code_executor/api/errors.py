@@ -28,15 +28,18 @@ class Refusal(Exception):  # noqa: N818  # it is one
         self.headers = dict(headers or {})
         self.more = more
 
-    def response(self) -> Response:
-        body = {
+    def body(self) -> dict[str, Any]:
+        """Return the problem as RFC 9457 spells it."""
+        return {
             "type": "about:blank",
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
             "detail": self.detail,
             **self.more,
         }
-        return Response(json.dumps(body), self.status, self.headers, MEDIA_TYPE)
+
+    def response(self) -> Response:
+        return Response(json.dumps(self.body()), self.status, self.headers, MEDIA_TYPE)
 
 
 def from_validation(error: ValidationError) -> Refusal:
@@ -58,21 +61,24 @@ def from_failure(error: CodeExecutorError) -> Refusal:
     return Refusal(500, "The service failed to run the program. It is safe to try again.")
 
 
+def answer(error: Exception) -> Response:
+    """Return what an exception is answered with."""
+    if isinstance(error, ClientDisconnect):
+        return Response(status_code=499)  # nginx's number for it; nobody waits, and it is only ever seen in a log
+    if isinstance(error, CodeExecutorError):
+        error = from_failure(error)
+    if isinstance(error, HTTPException):
+        error = Refusal(error.status_code, error.detail, error.headers)
+    if not isinstance(error, Refusal):
+        error = Refusal(500, "The service failed.")
+    return error.response()
+
+
 def install(app: FastAPI) -> None:
     """Answer with problems wherever the app would have answered with something else."""
 
-    async def refused(_: Request, error: Exception) -> Response:
-        if isinstance(error, CodeExecutorError):
-            error = from_failure(error)
-        if isinstance(error, HTTPException):
-            error = Refusal(error.status_code, error.detail, error.headers)
-        if not isinstance(error, Refusal):
-            error = Refusal(500, "The service failed.")
-        return error.response()
+    async def handle(_: Request, error: Exception) -> Response:
+        return answer(error)
 
-    async def nobody_waits(_: Request, __: Exception) -> Response:
-        return Response(status_code=499)  # nginx's number for it; it is only ever seen in a log
-
-    app.add_exception_handler(ClientDisconnect, nobody_waits)
-    for kind in (Refusal, CodeExecutorError, HTTPException, Exception):
-        app.add_exception_handler(kind, refused)
+    for kind in (ClientDisconnect, Refusal, CodeExecutorError, HTTPException, Exception):
+        app.add_exception_handler(kind, handle)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from code_executor.api.errors import Refusal, from_failure
 from code_executor.errors import CodeExecutorError
-from code_executor.ratelimit import Verdict, client_key
+from code_executor.ratelimit import Verdict, client_key, refusal
 from code_executor.service import Service
 
 _BODY_WITHIN = 30.0
@@ -55,9 +56,12 @@ class BodyLimit:
 
 
 class RateLimit:
-    """Counts executions per client; every answer under /api/ says how the client stands."""
+    """Counts requests per client; every answer under /api/ says how the client stands.
 
-    def __init__(self, app: ASGIApp, service: Service, counted: frozenset[tuple[str, str]]) -> None:
+    ``counted``: method and path of what is counted, and against which limit of the service; the rest is told of runs.
+    """
+
+    def __init__(self, app: ASGIApp, service: Service, counted: Mapping[tuple[str, str], str]) -> None:
         self._app = app
         self._service = service
         self._counted = counted
@@ -67,9 +71,9 @@ class RateLimit:
             await self._app(scope, receive, send)
             return
         client = client_key(scope["client"][0] if scope["client"] else "unknown")
-        counted = (scope["method"], scope["path"]) in self._counted
+        counted = self._counted.get((scope["method"], scope["path"]))
         try:
-            verdict = await (self._service.hit if counted else self._service.peek)(client)
+            verdict = await (self._service.hit(client, counted) if counted else self._service.peek(client))
         except CodeExecutorError as error:
             await from_failure(error).response()(scope, receive, send)
             return
@@ -77,9 +81,7 @@ class RateLimit:
             await self._app(scope, receive, send)
             return
         if counted and not verdict.allowed:
-            allowance = f"{verdict.limit} runs in {verdict.window} seconds"
-            detail = f"Rate limit exceeded: {allowance}. Try again in {max(1, verdict.reset)} s."
-            await Refusal(429, detail, verdict.headers()).response()(scope, receive, send)
+            await Refusal(429, refusal(verdict), verdict.headers()).response()(scope, receive, send)
             return
         await self._app(scope, receive, _adding(send, verdict))
 

@@ -108,11 +108,14 @@ def install(app: Starlette, *, embedders: Iterable[str] = ("*",), directory: str
         app.add_route("/", missing, include_in_schema=False)
         return
 
-    pages = {"/": _page("index.html", directory, ["'self'"]), "/embed": _page("embed.html", directory, embedders)}
+    whole, embedded = _page("index.html", directory, ["'self'"]), _page("embed.html", directory, embedders)
     assets = _assets(os.path.join(directory, "assets"))
 
-    async def page(request: Request) -> Response:
-        return pages[request.scope["route"].path].answer(request)
+    async def index(request: Request) -> Response:
+        return whole.answer(request)
+
+    async def embed(request: Request) -> Response:
+        return embedded.answer(request)
 
     async def asset(request: Request) -> Response:
         found = assets.get(request.path_params["name"])
@@ -120,6 +123,6 @@ def install(app: Starlette, *, embedders: Iterable[str] = ("*",), directory: str
             raise HTTPException(404)
         return found.answer(request)
 
-    for path in pages:
-        app.add_route(path, page, include_in_schema=False)
+    app.add_route("/", index, include_in_schema=False)
+    app.add_route("/embed", embed, include_in_schema=False)
     app.add_route("/assets/{name}", asset, include_in_schema=False)

@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from fastapi import APIRouter, Request
-from pydantic import ValidationError
+from fastapi import APIRouter, Request, WebSocket
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from code_executor.api.errors import MEDIA_TYPE, Refusal, from_validation
+from code_executor.api import interactive
+from code_executor.api.errors import MEDIA_TYPE, Refusal
+from code_executor.api.requests import RequestLimits, parse_check, parse_execution, require_json
 from code_executor.api.schemas import (
     EXAMPLES,
-    ExecuteRequest,
+    CheckRequest,
+    CheckResponse,
     ExecuteResponse,
     ProblemDetails,
+    problem_to_wire,
     request_schema,
     result_to_wire,
 )
 from code_executor.api.streaming import EventStream, until_disconnect
 from code_executor.executor import run
-from code_executor.models import Execution, Reason
+from code_executor.models import Reason
 from code_executor.service import Service
 
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+_CHECKED = frozenset({Reason.COMPLETED, Reason.POLICY, Reason.SYNTAX})
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
-
-
-@dataclass(frozen=True)
-class RequestLimits:
-    """Bytes of source and of stdin that a request may have."""
-
-    code: int = 256 << 10
-    stdin: int = 1 << 20
-
-    @property
-    def body(self) -> int:
-        """Bytes of a body: JSON may spell one byte with six (an escape), and there are the arguments and the rest."""
-        return 6 * (self.code + self.stdin) + (1 << 20)
 
 
 def _problem(description: str) -> dict[str, Any]:
@@ -56,32 +49,36 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def execution_of(body: bytes, request: Request, service: Service, most: RequestLimits) -> Execution:
-    """Read and check a body; raise ``Refusal``."""
-    declared = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if declared != "application/json":
-        raise Refusal(415, f"Content-Type must be application/json, not {declared or 'missing'}.")
-    try:
-        asked = ExecuteRequest.model_validate_json(body)
-    except ValidationError as error:
-        raise from_validation(error) from None
-    for name, text, limit in (("code", asked.code, most.code), ("stdin", asked.stdin, most.stdin)):
-        if len(text) > limit or len(text.encode("utf-8", "surrogatepass")) > limit:
-            raise Refusal(413, f"{name} is larger than {limit} bytes.")
-    longest = service.limits.wall_time
-    if asked.timeout is not None and asked.timeout > longest:
-        message = f"Input should be less than or equal to {longest:g}"
-        raise Refusal(422, f"timeout: {message}", errors=[{"field": "timeout", "message": message}])
-    client = request.client.host if request.client else ""
-    return Execution(asked.code, asked.stdin, tuple(asked.args), asked.timeout, client=client)
+def make_execute(service: Service, most: RequestLimits) -> Endpoint:
+    """Return what answers a request to run: it takes the request and returns the response, or raises."""
+
+    async def execute(request: Request) -> Response:
+        """Run a program and answer with its result.
+
+        With `Accept: text/event-stream` the answer is a stream: `started`, then `stdout`, `stderr`, `display`, `file`
+        as they come, and last the `result`. Closing the connection stops the run.
+        """
+        require_json(request.headers.get("content-type", ""))
+        client = request.client.host if request.client else ""
+        execution = parse_execution(await request.body(), client, service.limits, most)
+        if "text/event-stream" in request.headers.get("accept", ""):
+            events = service.stream(execution)
+            return EventStream(await anext(events), events)
+        result = await until_disconnect(request.receive, run(service, execution))
+        wire = result_to_wire(result)
+        if result.reason is Reason.INTERNAL:
+            raise Refusal(500, result.error.rpartition("\n")[2], **{k: v for k, v in wire.items() if k != "status"})
+        return JSONResponse(wire)
+
+    return execute
 
 
-def make_router(service: Service, most: RequestLimits) -> APIRouter:
-    """Return the routes over ``service``."""
+def make_router(service: Service, most: RequestLimits, execute: Endpoint, origins: tuple[str, ...]) -> APIRouter:
+    """Return the routes over ``service``; ``origins``: whose pages may open WebSockets here, besides its own."""
     router = APIRouter()
     schema = request_schema(service.limits)
 
-    @router.post(
+    router.post(
         "/api/execute",
         summary="Run a program",
         response_model=ExecuteResponse,
@@ -99,22 +96,37 @@ def make_router(service: Service, most: RequestLimits) -> APIRouter:
             }
         },
         tags=["execute"],
-    )
-    async def execute(request: Request) -> Response:
-        """Run a program and answer with its result.
+    )(execute)
 
-        With `Accept: text/event-stream` the answer is a stream: `started`, then `stdout` and `stderr` as they are
-        written, and last the `result`. Closing the connection stops the run.
-        """
-        execution = execution_of(await request.body(), request, service, most)
-        if "text/event-stream" in request.headers.get("accept", ""):
-            events = service.stream(execution)
-            return EventStream(await anext(events), events)
+    @router.post(
+        "/api/check",
+        summary="Check a program without running it",
+        response_model=CheckResponse,
+        responses=PROBLEMS,
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": CheckRequest.model_json_schema()}},
+            }
+        },
+        tags=["execute"],
+    )
+    async def check(request: Request) -> Response:
+        """Say what the policy or the compiler refuses. It is counted apart from runs."""
+        require_json(request.headers.get("content-type", ""))
+        client = request.client.host if request.client else ""
+        execution = parse_check(await request.body(), client, most)
         result = await until_disconnect(request.receive, run(service, execution))
-        wire = result_to_wire(result)
-        if result.reason is Reason.INTERNAL:
-            raise Refusal(500, result.error.rpartition("\n")[2], **{k: v for k, v in wire.items() if k != "status"})
-        return JSONResponse(wire)
+        if result.reason not in _CHECKED:
+            raise Refusal(422, f"The check did not come to an end: {result.error}", reason=result.reason.value)
+        problems = [problem_to_wire(problem) for problem in result.problems]
+        return JSONResponse(
+            {"ok": not problems, "reason": result.reason.value if problems else None, "problems": problems}
+        )
+
+    @router.websocket("/api/execute/ws")
+    async def execute_ws(socket: WebSocket) -> None:
+        await interactive.serve(socket, service, most, origins)
 
     @router.get("/healthz", summary="Is the process alive?", tags=["operations"])
     async def healthz() -> dict[str, str]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import base64
+import mimetypes
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from code_executor.models import Limits, Problem, Reason, Result, Status
+from code_executor.models import Display, File, Limits, Problem, Reason, Result, Status
 
 MAX_ARGS = 64
 MAX_ARG = 4096
+MAX_FILES = 64
+MAX_NAME = 255
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "hello": {"summary": "Print", "value": {"code": 'print("Hello from API!")', "language": "python"}},
@@ -31,6 +35,47 @@ def _camel(name: str) -> str:
     return head + "".join(part.capitalize() for part in tail)
 
 
+def _relative(path: str) -> str:
+    parts = path.split("/")
+    if any(part in ("", ".", "..") or len(part.encode("utf-8", "replace")) > MAX_NAME for part in parts):
+        raise ValueError("not a relative path below the working directory")
+    return path
+
+
+Path = Annotated[
+    str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00]*$"), AfterValidator(_relative)
+]
+
+
+class FileIn(BaseModel):
+    """A file for the working directory: its content as text, or anything in base64."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, alias_generator=_camel)
+
+    path: Path = Field(description="Relative to the working directory; directories are made.")
+    content: str | None = None
+    content_base64: str | None = Field(None, pattern=r"^[A-Za-z0-9+/\s]*={0,2}\s*$")
+
+    @model_validator(mode="after")
+    def _one_content(self) -> Self:
+        if (self.content is None) == (self.content_base64 is None):
+            raise ValueError("exactly one of content and contentBase64 is needed")
+        self.data()
+        return self
+
+    def data(self) -> bytes:
+        """Return its bytes."""
+        if self.content is not None:
+            return self.content.encode("utf-8", "replace")
+        return base64.b64decode(self.content_base64 or "")
+
+
+class ProblemOut(BaseModel):
+    line: int
+    column: int
+    message: str
+
+
 class ExecuteRequest(BaseModel):
     """One program to run."""
 
@@ -45,20 +90,54 @@ class ExecuteRequest(BaseModel):
     args: list[Annotated[str, StringConstraints(max_length=MAX_ARG, pattern=r"^[^\x00]*$")]] = Field(
         default_factory=list, max_length=MAX_ARGS, description="sys.argv[1:]"
     )
+    files: list[FileIn] = Field(
+        default_factory=list, max_length=MAX_FILES, description="What it finds in its working directory."
+    )
+    display: bool = Field(
+        False,  # a default
+        description="Send the figures of plt.show(), and the value of its last expression, as `displays`.",
+    )
+
+
+class CheckRequest(BaseModel):
+    """One source to check."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    code: str = Field(description="The source of the program.")
+    language: Literal["python"] = Field("python", description="Its language.")
+
+
+class CheckResponse(BaseModel):
+    """Whether a source may run, and what is refused if not."""
+
+    ok: bool
+    reason: Literal["policy", "syntax"] | None
+    problems: list[ProblemOut]
 
 
 def request_schema(limits: Limits) -> dict[str, Any]:
     """Return the JSON schema of a request, with the limits of this service in it."""
     schema = ExecuteRequest.model_json_schema()
+    schema["properties"]["files"]["items"] = schema.pop("$defs")["FileIn"]  # OpenAPI has another place for references
     timeout = schema["properties"]["timeout"]
     timeout["anyOf"][0]["maximum"] = limits.wall_time
     return schema
 
 
-class ProblemOut(BaseModel):
-    line: int
-    column: int
-    message: str
+class DisplayOut(BaseModel):
+    """A figure (`contentBase64`) or a rich value (`content`, HTML that is the program's: sanitise it)."""
+
+    mediaType: Literal["image/png", "text/html"]  # noqa: N815  # the wire's name
+    content: str | None = None
+    contentBase64: str | None = None  # noqa: N815
+
+
+class FileOut(BaseModel):
+    path: str
+    size: int = Field(description="Bytes.")
+    mediaType: str = Field(description="Guessed from the path.")  # noqa: N815
+    contentBase64: str  # noqa: N815
 
 
 class ExecuteResponse(BaseModel):
@@ -81,6 +160,9 @@ class ExecuteResponse(BaseModel):
     line: int | None = Field(description="Where it went wrong, from 1, where that is known.")
     column: int | None
     problems: list[ProblemOut] = Field(description="Everything the policy or the compiler refuses.")
+    displays: list[DisplayOut] = Field(description="What it showed, where `display` asked for it.")
+    files: list[FileOut] = Field(description="What it made or changed in its working directory.")
+    files_omitted: int = Field(description="Files that are not here because they were too many or too large.")
 
 
 def result_to_wire(result: Result) -> dict[str, Any]:
@@ -100,11 +182,31 @@ def result_to_wire(result: Result) -> dict[str, Any]:
         "truncated": result.truncated,
         "line": result.line,
         "column": result.column,
-        "problems": [_problem(problem) for problem in result.problems],
+        "problems": [problem_to_wire(problem) for problem in result.problems],
+        "displays": [display_to_wire(display) for display in result.displays],
+        "files": [file_to_wire(file) for file in result.files],
+        "filesOmitted": result.files_omitted,
     }
 
 
-def _problem(problem: Problem) -> dict[str, Any]:
+def display_to_wire(display: Display) -> dict[str, Any]:
+    """Return the JSON object of a `DisplayOut`."""
+    if display.media_type == "text/html":
+        return {"mediaType": display.media_type, "content": display.data.decode("utf-8", "replace")}
+    return {"mediaType": display.media_type, "contentBase64": base64.b64encode(display.data).decode()}
+
+
+def file_to_wire(file: File) -> dict[str, Any]:
+    """Return the JSON object of a `FileOut`."""
+    return {
+        "path": file.path,
+        "size": len(file.data),
+        "mediaType": mimetypes.guess_type(file.path, strict=False)[0] or "application/octet-stream",
+        "contentBase64": base64.b64encode(file.data).decode(),
+    }
+
+
+def problem_to_wire(problem: Problem) -> dict[str, Any]:
     return {"line": problem.line, "column": problem.column, "message": problem.message}
 
 

@@ -14,9 +14,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from code_executor.api.errors import from_failure
-from code_executor.api.schemas import result_to_wire
+from code_executor.api.schemas import display_to_wire, file_to_wire, result_to_wire
 from code_executor.errors import CodeExecutorError
-from code_executor.models import Event, Output, Result, Started
+from code_executor.models import Display, Event, File, Output, Result, Started, Waiting
 
 T = TypeVar("T")
 
@@ -41,18 +41,26 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-def encode(event: Event) -> bytes:
-    """Return one server-sent event (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
+def wire_event(event: Event) -> tuple[str, dict[str, Any]]:
+    """Return an event's name and its JSON object."""
     match event:
         case Started():
-            return _frame("started", {"id": event.id, "queueTime": round(event.queue_time, 3)})
+            return "started", {"id": event.id, "queueTime": round(event.queue_time, 3)}
         case Output():
-            return _frame(event.stream, {"data": event.data})
+            return event.stream, {"data": event.data}
+        case Waiting():
+            return "waiting", {}
+        case Display():
+            return "display", display_to_wire(event)
+        case File():
+            return "file", file_to_wire(event)
         case Result():
-            return _frame("result", result_to_wire(event))
+            return "result", result_to_wire(event)
 
 
-def _frame(name: str, data: dict[str, Any]) -> bytes:
+def encode(event: Event) -> bytes:
+    """Return one server-sent event (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
+    name, data = wire_event(event)
     return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
 
 

@@ -7,12 +7,14 @@ differ. The sandbox on the host's side of the link is the same for all of them a
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, Protocol
 
 from code_executor.errors import SandboxError
-from code_executor.models import Execution, Limits
+from code_executor.models import Execution, Input, Interrupt, Limits, Stdin
 from sandbox_agent import protocol
 from sandbox_agent.protocol import Command, EventReader, EventType, Outcome, ProtocolError
 
@@ -139,8 +141,10 @@ class Sandbox:
 
     # ---- the executor's side
 
-    async def run(self, execution: Execution) -> AsyncGenerator[protocol.Event, None]:
-        """Run one execution; yield ``STDOUT``, ``STDERR`` and ``REPORT`` events as they come, and last the ``RESULT``.
+    async def run(
+        self, execution: Execution, inputs: AsyncIterator[Input] | None = None
+    ) -> AsyncGenerator[protocol.Event, None]:
+        """Run one execution, fed with ``inputs`` if given; yield its events as they come, and last the ``RESULT``.
 
         Raises ``SandboxError`` when the sandbox broke. After the time limit plus ``MUTE_AFTER`` without a word, it is
         taken for mute, which is a ``SandboxError`` as well, of kind `MuteSandboxError`.
@@ -155,32 +159,41 @@ class Sandbox:
             "policy": execution.policy,
             "check": execution.check_only,
             "cpu": self.limits.cpu_time,
+            "display": execution.display,
+            "interactive": inputs is not None,
+            "files": [(file.path, base64.b64encode(file.data).decode()) for file in execution.files],
         }
+        flags = protocol.COLLECT
+        if stdin or inputs is not None:
+            flags |= protocol.STDIN_OPEN
+        if inputs is not None:
+            flags |= protocol.INTERACTIVE
         await self._send(
             protocol.command(
                 Command.RUN,
                 self._number,
                 json.dumps(payload).encode(),
-                flags=protocol.STDIN_OPEN if stdin else 0,
+                flags=flags,
                 wall_ms=int(wall_time * 1000),
                 cpu_ms=int(self.limits.cpu_time * 1000),
                 output_bytes=self.limits.output,
             )
         )
-        feeder = asyncio.create_task(self._feed_stdin(stdin)) if stdin else None
+        feeder = asyncio.create_task(self._feed(stdin, inputs)) if flags & protocol.STDIN_OPEN else None
+        patience = wall_time + MUTE_AFTER + (self.limits.input_time if inputs is not None else 0)
         try:
-            async with asyncio.timeout(wall_time + MUTE_AFTER):
+            async with asyncio.timeout(patience):
                 async for event in self._events_of_run():
                     yield event
         except TimeoutError:
-            raise MuteSandboxError(f"{self.name}: no word after {wall_time + MUTE_AFTER:g} s") from None
+            raise MuteSandboxError(f"{self.name}: no word after {patience:g} s") from None
         finally:
             if feeder is not None:
                 feeder.cancel()  # between two frames: what was begun is queued whole
                 await asyncio.wait([feeder])
 
     async def _events_of_run(self) -> AsyncGenerator[protocol.Event, None]:
-        left = self.limits.output + _TRUSTED_OUTPUT + protocol.MAX_REPORT
+        left = self.limits.output + 2 * self.limits.attachments + _TRUSTED_OUTPUT + protocol.MAX_REPORT
         while True:
             event = await self._next()
             if event.run != self._number or event.type in (EventType.READY, EventType.FATAL):
@@ -206,10 +219,26 @@ class Sandbox:
         except OSError as error:
             raise SandboxError(f"{self.name}: {error or type(error).__name__}") from None
 
+    async def _feed(self, stdin: bytes, inputs: AsyncIterator[Input] | None) -> None:
+        with contextlib.suppress(SandboxError):  # whoever reads its events learns of it
+            await self._feed_stdin(stdin)
+            if inputs is not None:
+                async for item in inputs:
+                    await self._feed_input(item)
+            await self._send(protocol.command(Command.STDIN, self._number))
+
+    async def _feed_input(self, item: Input) -> None:
+        if isinstance(item, Stdin) and item.data is None:
+            await self._send(protocol.command(Command.STDIN, self._number))
+        elif isinstance(item, Stdin):
+            await self._feed_stdin((item.data or "").encode("utf-8", "replace"))
+        else:
+            kind = Command.INTERRUPT if isinstance(item, Interrupt) else Command.CANCEL
+            await self._send(protocol.command(kind, self._number))
+
     async def _feed_stdin(self, stdin: bytes) -> None:
         for start in range(0, len(stdin), _STDIN_PIECE):
             await self._send(protocol.command(Command.STDIN, self._number, stdin[start : start + _STDIN_PIECE]))
-        await self._send(protocol.command(Command.STDIN, self._number))
 
     async def _next(self) -> protocol.Event:
         event = await self._events.get()
@@ -226,7 +255,7 @@ class Sandbox:
                     event = await self._next()
                     if event.type is kind and event.run == run:
                         return event
-                    if event.type not in (EventType.STDOUT, EventType.STDERR, EventType.REPORT):
+                    if event.type in (EventType.READY, EventType.RESULT, EventType.FATAL):
                         raise SandboxError(f"{self.name}: {self._describe(event)}")
         except TimeoutError:
             raise SandboxError(f"{self.name}: no {kind.name} within {within:g} s") from None

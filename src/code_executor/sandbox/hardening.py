@@ -72,6 +72,8 @@ def agent_config(limits: Limits, uid: int | None, preload: tuple[str, ...], poli
         file_bytes=limits.disk,
         processes=2 * limits.processes + 12,
         cpu_seconds=int(limits.cpu_time) + 1,
+        input_seconds=int(limits.input_time),
+        attachment_bytes=limits.attachments,
         preload=preload,
         policy=policy,
     )
