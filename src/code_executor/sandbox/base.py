@@ -74,7 +74,7 @@ class Sandbox:
         self._events: asyncio.Queue[protocol.Event | None] = asyncio.Queue()
         self._why_lost = ""
         self._running = False
-        self._result_due = False
+        self._ready = False  # clean, and nothing was sent to it since
 
     def __repr__(self) -> str:
         state = f"lost: {self._why_lost}" if self._why_lost else "running" if self._running else "waiting"
@@ -120,17 +120,21 @@ class Sandbox:
             raise SandboxError(
                 f"{self.name}: it is of another version than this server (`make image` renews the image)"
             )
+        self._ready = True
 
     async def settle(self) -> None:
         """Wait until the sandbox is clean and ready again, stopping its run if it still goes on.
 
         Raises ``SandboxError`` when it does not get there; it must then be destroyed.
         """
+        if self._ready:  # whoever it was lent to went away before using it
+            return
         if self._running:
             await self._send(protocol.command(Command.CANCEL, self._number))
             await self._expect(EventType.RESULT, SETTLE_WITHIN, run=self._number)
             self._running = False
         await self._expect(EventType.READY, SETTLE_WITHIN, run=0)
+        self._ready = True
 
     async def destroy(self) -> None:
         """End it, whatever state it is in."""
@@ -150,7 +154,6 @@ class Sandbox:
         taken for mute, which is a ``SandboxError`` as well, of kind `MuteSandboxError`.
         """
         self.runs += 1
-        self._running = True
         wall_time = min(execution.timeout or self.limits.wall_time, self.limits.wall_time)
         stdin = execution.stdin.encode("utf-8", "replace")
         payload = {
@@ -168,17 +171,17 @@ class Sandbox:
             flags |= protocol.STDIN_OPEN
         if inputs is not None:
             flags |= protocol.INTERACTIVE
-        await self._send(
-            protocol.command(
-                Command.RUN,
-                self._number,
-                json.dumps(payload).encode(),
-                flags=flags,
-                wall_ms=int(wall_time * 1000),
-                cpu_ms=int(self.limits.cpu_time * 1000),
-                output_bytes=self.limits.output,
-            )
+        command = protocol.command(
+            Command.RUN,
+            self._number,
+            json.dumps(payload).encode(),
+            flags=flags,
+            wall_ms=int(wall_time * 1000),
+            cpu_ms=int(self.limits.cpu_time * 1000),
+            output_bytes=self.limits.output,
         )
+        self._running, self._ready = True, False
+        await self._send(command)
         feeder = asyncio.create_task(self._feed(stdin, inputs)) if flags & protocol.STDIN_OPEN else None
         patience = wall_time + MUTE_AFTER + (self.limits.input_time if inputs is not None else 0)
         try:
