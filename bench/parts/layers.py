@@ -86,7 +86,7 @@ class Trail:
 
     def at(self, layer: str, at: float, *whose: int) -> None:
         """Go to a time that is known; the calls of ``whose`` are what lies on the path."""
-        calls = sum(call.pid in whose and self.now <= call.start and call.end <= at for call in self._calls)
+        calls = sum(call.pid in whose and self.now <= call.start < at and call.end <= at for call in self._calls)
         self.layers.append(Layer(" + ".join([*self._unended, layer]), at - self.now, calls))
         self._unended.clear()
         self.now = at

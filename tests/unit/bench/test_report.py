@@ -1,0 +1,110 @@
+import json
+from typing import Any
+
+import pytest
+
+from bench import contenders as c
+from bench import report
+from bench.parts import burst, latency, openloop, throughput
+
+FACTS = {"date": "2026-01-02 03:04 UTC", "processor": "A processor, 2 cores", "commit": "abc1234"}
+LATENCY = {
+    "print": {
+        c.BARE: [[10.0, 12.0, 14.0], [24.0]],
+        c.http_name("docker", c.IDLE): [[1.2], [2.4, 2.4]],
+        c.http_name("native", c.IDLE): [[6.0], [12.0]],
+        c.http_name("docker", c.FRESH): [[3.0], [3.0]],
+        c.DOCKER_RUN: [[300.0], [300.0]],
+    },
+    "pandas": {c.BARE_SANDBOX: [[500.0]], c.http_name("native", c.IDLE): [[5.0]]},
+}
+BURST = {
+    "native": {
+        "count": 1000,
+        "seconds": 1.0,
+        "sandboxes": 100,
+        "answered": 999,
+        "failures": 1,
+        "elapsed": 10.5,
+        "displacements": [0, 0, 3],
+        "before": 50_000_000,
+        "peak": 77_000_000,
+    }
+}
+TAIL = {"saturation": 200.0, "rate": 100.0, "ms": [1.0] * 90 + [5.0] * 10, "lateness": [0.1], "failures": 0}
+PARTS = {"latency": latency, "throughput": throughput, "openloop": openloop, "burst": burst}
+
+
+def results(**parts: object) -> dict[str, Any]:
+    whole = {"facts": FACTS, "quick": False, "parts": parts, "absent": {"epicbox": "RuntimeError: no"}}
+    kept: dict[str, Any] = json.loads(
+        json.dumps(whole)
+    )  # as it is kept: what JSON does not keep, a report must not need
+    return kept
+
+
+def row(table: str, start: str) -> list[str]:
+    (line,) = (line for line in table.splitlines() if line.startswith(f"| {start}"))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_targets_are_met_or_not_per_engine() -> None:
+    table = report.targets(results(latency=LATENCY, burst=BURST, openloop={"docker, even arrivals": TAIL}))
+    assert row(table, "one client, `print`")[1:] == ["≤ 0.15", "0.1 ✓", "0.5 ✗"]
+    assert row(table, "one client, numpy")[1:] == ["≤ 0.02", "not measured", "0.01 ✓"]
+    assert row(table, "`reuse=0`")[1:] == ["≤ 0.02", "0.01 ✓", "not measured"]
+    assert row(table, "half the saturation rate, even")[1:] == ["≤ 4", "5 ✗", "not measured"]
+    assert row(table, "a burst")[1:] == ["≤ 0", "not measured", "1 ✗"]
+    assert row(table, "the same: server's memory")[1:] == ["≤ 30", "not measured", "30 ✓"]
+
+
+def test_throughput_is_met_from_below_and_by_the_best_number_of_workers() -> None:
+    rounds = {
+        throughput.bare_name(8): [{"rate": 100.0, "ms": [80.0], "failures": 0}],
+        throughput.http_name("docker", 8): [{"rate": 500.0, "ms": [16.0], "failures": 0}],
+        throughput.http_name("docker", 8, 2): [{"rate": 700.0, "ms": [11.0], "failures": 0}],
+        throughput.http_name("native", 8): [{"rate": 500.0, "ms": [16.0], "failures": 0}],
+    }
+    assert row(report.targets(results(throughput=rounds)), "8 clients")[1:] == ["≥ 6", "7 ✓", "5 ✗"]
+
+
+def test_nothing_measured_is_no_target_met() -> None:
+    assert "✓" not in report.targets(results())
+
+
+def test_document_has_every_part_and_says_what_is_missing() -> None:
+    text = report.document(results(latency=LATENCY, burst=BURST), PARTS, {"latency": "latency.png"})
+    for part in PARTS.values():
+        assert f"## {part.TITLE}" in text
+    assert text.count("Not measured.") == 2
+    assert "![One client](latency.png)" in text
+    assert "- epicbox: RuntimeError: no" in text
+    assert "- commit: abc1234" in text
+
+
+def test_a_part_that_got_half_way_does_not_cost_the_others_theirs() -> None:
+    text = report.document(results(latency=LATENCY, burst={"native": {"count": 1}}), PARTS, {})
+    assert "Not measured: KeyError" in text
+    assert "| docker run | 300.00 |" in text
+
+
+def test_a_quick_run_says_so() -> None:
+    quick = {**results(latency=LATENCY), "quick": True}
+    assert "too few samples to quote" in report.document(quick, PARTS, {})
+    assert "too few samples to quote" not in report.document(results(latency=LATENCY), PARTS, {})
+
+
+def test_absences_with_one_reason_are_told_once() -> None:
+    assert report.absences({"a": "no Docker", "b": "no root", "c": "no Docker"}) == "- a; c: no Docker\n- b: no root"
+
+
+def test_headline_has_the_medians_and_where_they_are_from() -> None:
+    text = report.headline(results(latency=LATENCY))
+    assert row(text, c.http_name("docker", c.IDLE))[1:] == ["2.4 ms", ""]
+    assert row(text, c.BARE)[1] == "12.0 ms"
+    assert "2026-01-02, A processor, 2 cores, commit abc1234" in text
+
+
+def test_headline_without_latencies_is_refused() -> None:
+    with pytest.raises(ValueError, match="no latencies"):
+        report.headline(results(burst=BURST))
