@@ -109,7 +109,7 @@ async def _items(inputs: asyncio.Queue[Input]) -> AsyncIterator[Input]:
 def _standing(verdict: Verdict | None) -> dict[str, int] | None:
     if verdict is None:
         return None
-    return {"limit": verdict.limit, "remaining": verdict.remaining, "reset": verdict.reset}
+    return {"limit": verdict.limit, "remaining": verdict.remaining, "reset": verdict.reset, "window": verdict.window}
 
 
 async def _hear(socket: WebSocket, inputs: asyncio.Queue[Input], most_stdin: int) -> None:
