@@ -112,7 +112,7 @@ print("The average of nothing is", average([]))
   {
     id: "rules",
     title: "Not allowed",
-    about: "What a program may not do is underlined while you type, and said in a sentence. Change something to see it.",
+    about: "What a program may not do is underlined while you type.",
     code: `import os
 
 # a program here may compute, but not look around

@@ -30,7 +30,7 @@ function show(heading: string, text: string, code: string, example?: Example): v
   else program.removeAttribute("timeout");
   program.setAttribute("storage", example ? `example:${example.id}` : "off"); // a shared program is not the reader's draft
   program.setAttribute("label", heading);
-  program.starter = code;
+  program.starter = code.trimEnd();
   for (const [id, button] of buttons) {
     if (id === example?.id) button.setAttribute("aria-current", "page");
     else button.removeAttribute("aria-current");

@@ -4,7 +4,8 @@ import { blobUrl, el } from "./dom.js";
 import { sanitize } from "./sanitize.js";
 import type { Display, OutputFile } from "./wire.js";
 
-type Style = "stdout" | "stderr" | "stdin" | "note";
+/** `note` and `refusal` are said by the page or the service, the latter where something is wrong. */
+type Style = "stdout" | "stderr" | "stdin" | "note" | "refusal";
 
 export interface Typing {
   line(text: string): void;
@@ -13,6 +14,7 @@ export interface Typing {
 }
 
 const ESCAPES = /\x1b\[[0-9;?]*[A-Za-z]/g; // colours and cursor movements are for terminals
+const LARGEST_TABLE = 1 << 20; // characters of HTML
 const PIECE = 8192; // characters in one element, about: the browser lays a short one out faster
 
 export class Console {
@@ -108,19 +110,26 @@ export class Console {
   }
 
   /** Say something that the program did not. */
-  note(text: string): void {
+  note(text: string, style: "note" | "refusal" = "note"): void {
     this.#flush();
-    if (this.#last && !this.#last.text.data.endsWith("\n")) this.write("note", "\n");
-    this.write("note", `${text}\n`);
+    if (this.#last && !this.#last.text.data.endsWith("\n")) this.write(style, "\n");
+    this.write(style, `${text}\n`);
   }
 
   display(display: Display): void {
+    if (display.mediaType === "text/html" && display.content.length > LARGEST_TABLE) {
+      this.note("The table is too large to be shown.");
+      return;
+    }
+    this.#flush();
+    const atEnd = this.#atEnd;
     this.#append(
       display.mediaType === "text/html"
         ? el("div", { className: "markup", tabIndex: 0, role: "group", ariaLabel: "Table" }, sanitize(display.content))
         : el("img", {
             src: this.#url(display.contentBase64, display.mediaType),
             alt: `Picture ${++this.#pictures} that the program drew`,
+            onload: () => atEnd && this.#scrollToEnd(), // it has a height only now
           }),
     );
   }
@@ -197,11 +206,19 @@ export class Console {
     this.#last = { style, text: node };
   }
 
+  get #atEnd(): boolean {
+    return this.element.scrollHeight - this.element.scrollTop - this.element.clientHeight < 8;
+  }
+
+  #scrollToEnd(): void {
+    this.element.scrollTop = this.element.scrollHeight;
+  }
+
+  /** Follow what is written, unless the reader has scrolled back. */
   #stayAtEnd(change: () => void): void {
-    const box = this.element;
-    const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 8;
+    const atEnd = this.#atEnd;
     change();
-    if (atEnd) box.scrollTop = box.scrollHeight;
+    if (atEnd) this.#scrollToEnd();
   }
 }
 

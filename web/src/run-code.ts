@@ -177,6 +177,7 @@ export class RunCodeElement extends HTMLElement {
     const addresses = this.#addresses();
     this.#emit("run-start", { code: this.code });
     this.#run = start(addresses, this.#request(), this.#transport(), (event) => this.#on(event));
+    this.#showRunnable();
     return result;
   }
 
@@ -333,7 +334,7 @@ export class RunCodeElement extends HTMLElement {
     const interactive = this.#run?.interactive ?? false;
     this.#result = result;
     const sentence = this.#sentence(result);
-    if (sentence) this.#console.note(sentence);
+    if (sentence) this.#console.note(sentence, "refusal");
     else if (this.#console.empty) this.#console.note("The program wrote nothing.");
     this.#editor?.showProblems(result.problems);
     const line = result.line ?? result.problems[0]?.line ?? null;
@@ -358,7 +359,7 @@ export class RunCodeElement extends HTMLElement {
   #fail(failure: Failure): void {
     const stopped = this.#stopping && failure.status === 0;
     if (failure.status === 429) this.#allowance.refuse(failure.retryAfter ?? 1);
-    if (!stopped) this.#console.note(failure.detail);
+    if (!stopped) this.#console.note(failure.detail, "refusal");
     this.#setRunning(false);
     this.#say("bad", stopped ? "Stopped" : failure.status === 429 ? "Too many runs" : failure.title);
     this.#time.textContent = "";
