@@ -84,10 +84,12 @@ async def serve(service: Service, path: str) -> AsyncIterator[None]:
         if task is not None:
             connections.add(task)
             task.add_done_callback(connections.discard)
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            while True:
-                await _answer(service, await _receive(reader), reader, writer)
-        writer.close()
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                while True:
+                    await _answer(service, await _receive(reader), reader, writer)
+        finally:
+            writer.close()
 
     server = await asyncio.start_unix_server(connected, path)
     try:
@@ -124,7 +126,7 @@ async def _answer_run(
     inputs: asyncio.Queue[Input] = asyncio.Queue()
     items = _items(inputs) if call["interactive"] else None
     work = asyncio.create_task(_relay(service, execution, items, writer))
-    # the worker's inputs, or nothing but the end of its stream; cancelled between two messages, this loses no byte
+    # the worker's inputs, or nothing but the end of its stream
     heard = asyncio.create_task(_hear(reader, inputs))
     try:
         await asyncio.wait([work, heard], return_when=asyncio.FIRST_COMPLETED)
@@ -134,7 +136,8 @@ async def _answer_run(
         for task in (work, heard):
             task.cancel()
         await asyncio.wait([work, heard])
-    await work
+    # only now: the worker's next call follows on this message, and must not be taken for an input of this run
+    await _send(writer, await work)
 
 
 async def _hear(reader: asyncio.StreamReader, inputs: asyncio.Queue[Input]) -> None:
@@ -156,17 +159,22 @@ async def _items(inputs: asyncio.Queue[Input]) -> AsyncIterator[Input]:
 
 async def _relay(
     service: Service, execution: Execution, inputs: AsyncIterator[Input] | None, writer: asyncio.StreamWriter
-) -> None:
+) -> dict[str, Any]:
+    """Send the events of a run but the last message, a result or a failure, which is returned."""
+    last: dict[str, Any] = {}
     try:
         async with aclosing(service.stream(execution, inputs)) as events:
             async for event in events:
-                await _send(writer, {"event": type(event).__name__, **dataclasses.asdict(event)})
+                last = {"event": type(event).__name__, **dataclasses.asdict(event)}
+                if not isinstance(event, Result):
+                    await _send(writer, last)
     except PoolBusyError as error:
-        await _send(writer, {"failure": "busy", "why": str(error), "retry_after": error.retry_after})
+        return {"failure": "busy", "why": str(error), "retry_after": error.retry_after}
     except PoolClosedError as error:
-        await _send(writer, {"failure": "closed", "why": str(error)})
+        return {"failure": "closed", "why": str(error)}
     except CodeExecutorError as error:
-        await _send(writer, {"failure": "other", "why": str(error)})
+        return {"failure": "other", "why": str(error)}
+    return last
 
 
 # ---- a worker
