@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from code_executor import Execution, Executor
+from tests.conftest import IMAGE
 from tests.contract.programs import PROGRAMS, Program
 
 DRIVER = """
@@ -38,7 +39,7 @@ INTERPRETER = {
         "none",
         "--entrypoint",
         "/opt/sandbox/bin/python",
-        "code-executor:latest",
+        IMAGE,
     ],
     "native": [".sandbox/bin/python"],
 }

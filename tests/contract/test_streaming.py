@@ -1,0 +1,112 @@
+"""Events arrive while the program runs, and whoever stops listening stops the run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import pytest
+
+from code_executor import Execution, Executor, Output, Reason, Result
+from code_executor.models import Started
+from tests.census import until
+
+FOREVER = "import time\nprint('first', flush=True)\ntime.sleep(600)"
+
+
+@pytest.fixture(scope="module")
+async def single(engine: str) -> AsyncIterator[Executor]:
+    """An executor of one sandbox, so that the next run is the next one in the same."""
+    async with Executor.open(engine=engine, policy="off", pool_size=1, preload=()) as opened:
+        yield opened
+
+
+async def until_output(executor: Executor) -> str:
+    """Start a program that never ends, wait for what it prints first, and stop it; return its sandbox's name."""
+    async with aclosing(executor.stream(Execution(FOREVER))) as events:
+        async for event in events:
+            if isinstance(event, Output):
+                assert event.data.startswith("first")
+                (sandbox,) = executor.pool.book.busy
+                return sandbox.name
+    pytest.fail("it printed nothing")
+
+
+@pytest.mark.anyio
+async def test_the_first_event_is_started_and_the_last_the_result(single: Executor) -> None:
+    execution = Execution("import sys\nprint(1)\nprint(2, file=sys.stderr)")
+    events = [event async for event in single.stream(execution)]
+    started, *outputs, result = events
+    assert isinstance(started, Started)
+    assert isinstance(result, Result)
+    assert started.id == result.id == execution.id
+    assert all(isinstance(output, Output) for output in outputs)
+    streamed = {"stdout": "", "stderr": ""}
+    for output in outputs:
+        assert isinstance(output, Output)
+        streamed[output.stream] += output.data
+    assert streamed == {"stdout": "1\n", "stderr": "2\n"}
+    assert (result.output, result.error) == ("1\n", "2")
+
+
+@pytest.mark.anyio
+async def test_output_arrives_before_the_program_ends(single: Executor) -> None:
+    async with asyncio.timeout(20):  # the program itself would take 30 s
+        await until_output(single)
+
+
+@pytest.mark.anyio
+async def test_pieces_arrive_in_the_order_they_were_written(single: Executor) -> None:
+    execution = Execution("for n in range(5000): print(n)")
+    pieces = [event.data async for event in single.stream(execution) if isinstance(event, Output)]
+    assert len(pieces) > 1
+    assert "".join(pieces) == "".join(f"{n}\n" for n in range(5000))
+
+
+@pytest.mark.anyio
+async def test_closing_the_stream_stops_the_run_and_the_same_sandbox_serves_again(single: Executor) -> None:
+    async with asyncio.timeout(20):
+        first = await until_output(single)
+        second = await until_output(single)
+        result = await single.run("print('well')")
+    assert first == second
+    assert result.output == "well\n"
+
+
+@pytest.mark.anyio
+async def test_cancelling_a_run_stops_it(single: Executor) -> None:
+    task = asyncio.create_task(single.run(FOREVER))
+    async with asyncio.timeout(20):
+        await until(lambda: single.pool.book.busy)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await single.run("print('well')")).output == "well\n"
+
+
+@pytest.mark.anyio
+async def test_cancelling_whoever_waits_for_a_sandbox_leaves_the_queue_whole(single: Executor) -> None:
+    async with asyncio.timeout(20):
+        async with aclosing(single.stream(Execution(FOREVER))) as events:
+            await anext(events)
+            waiting = [asyncio.create_task(single.run(f"print({n})")) for n in range(3)]
+            await until(lambda: len(single.pool.book.waiters) == 3)
+            waiting[1].cancel()
+            await asyncio.wait([waiting[1]])
+        assert [(await waiting[n]).output for n in (0, 2)] == ["0\n", "2\n"]
+    assert not single.pool.book.waiters
+
+
+@pytest.mark.anyio
+async def test_a_listener_that_is_slow_loses_nothing(single: Executor) -> None:
+    code = "import sys\nfor n in range(4000): sys.stdout.write('x' * 200 + '\\n')"
+    text = ""
+    async with aclosing(single.stream(Execution(code))) as events:
+        async for event in events:
+            await asyncio.sleep(0)
+            if isinstance(event, Output):
+                text += event.data
+            elif isinstance(event, Result):
+                assert event.reason is Reason.COMPLETED
+    assert text == ("x" * 200 + "\n") * 4000
