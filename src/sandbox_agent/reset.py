@@ -159,19 +159,18 @@ def empty(root: str) -> None:
     Sub-directories are first renamed up into ``root``, which flattens any nesting without ever walking it.
     """
     root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    serial = 0
     try:
         while names := os.listdir(root_fd):
             for name in names:
                 try:
                     os.unlink(name, dir_fd=root_fd)
                 except (IsADirectoryError, PermissionError):
-                    serial = _flatten(name, root_fd, serial)
+                    _flatten(name, root_fd)
     finally:
         os.close(root_fd)
 
 
-def _flatten(name: str, root_fd: int, serial: int) -> int:
+def _flatten(name: str, root_fd: int) -> None:
     """Empty one directory of ``root_fd``, moving its sub-directories up, and remove it."""
     os.chmod(name, 0o700, dir_fd=root_fd)  # a directory of the run's own uid; its program may have locked it
     fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root_fd)
@@ -181,9 +180,8 @@ def _flatten(name: str, root_fd: int, serial: int) -> int:
                 os.unlink(inner, dir_fd=fd)
             except (IsADirectoryError, PermissionError):
                 os.chmod(inner, 0o700, dir_fd=fd)  # moving a directory rewrites its "..", which needs write access
-                serial += 1
-                os.rename(inner, f".wipe-{os.getpid()}-{serial}", src_dir_fd=fd, dst_dir_fd=root_fd)
+                new = f".wipe-{os.urandom(8).hex()}"  # a name that the program cannot have taken
+                os.rename(inner, new, src_dir_fd=fd, dst_dir_fd=root_fd)
     finally:
         os.close(fd)
     os.rmdir(name, dir_fd=root_fd)
-    return serial

@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -54,24 +55,24 @@ def pid_namespace(root: None) -> list[str]:
 
 
 @pytest.fixture
-def tmpfs(root: None, tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """Mount small file systems. Nobody else writes to them, so that their free space tells exactly what is there."""
+def tmpfs(root: None) -> Iterator[Callable[..., Path]]:
+    """Mount small file systems where any uid can come. Nobody else writes to them: their free space tells all."""
     mounted: list[Path] = []
 
-    def mount(name: str, options: str = "size=16m,nr_inodes=8192,mode=0700") -> Path:
-        path = tmp_path / name
-        path.mkdir()
+    def mount(options: str = "size=16m,nr_inodes=8192,mode=0700") -> Path:
+        path = Path(tempfile.mkdtemp(prefix="code-executor-"))
         try:
             kernel.mount_tmpfs(str(path), options)
         except PermissionError:
+            path.rmdir()
             _missing("no tmpfs can be mounted here")
         mounted.append(path)
         return path
 
-    tmp_path.chmod(0o755)
     yield mount
     for path in mounted:
         subprocess.run(["umount", "--lazy", path], check=True)
+        path.rmdir()
 
 
 class Killed(Exception):  # noqa: N818  # it is what happened, not what went wrong
