@@ -8,7 +8,7 @@ PYTHON ?= python3
 ENGINE ?= $(or $(CODE_EXECUTOR_ENGINE),auto)
 BIN := .venv/bin
 
-.PHONY: help serve test image sandbox lint types layers check format docs fuzz bench clean
+.PHONY: help serve test image sandbox web screenshots lint types layers check format docs fuzz bench clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -24,11 +24,16 @@ image: ## build the sandbox image (code-executor:latest)
 
 sandbox: .sandbox/.done ## make the interpreter of the native engine
 
+web: ## build the page at / and the <run-code> component (needs npm)
+	scripts/build-web
+
 serve: .venv/.done ## serve on port 8000 (PORT=…): Docker if an engine answers, else the native engine
+	@scripts/build-web --optional
 	@scripts/engine $(ENGINE) || [ "$(ENGINE)" = docker ] || $(MAKE) --no-print-directory .sandbox/.done
 	exec $(BIN)/code-executor serve --engine $(ENGINE) $(ARGS)
 
 test: .venv/.done .sandbox/.done ## run every test (ARGS: more for pytest)
+	@scripts/build-web --optional
 	@scripts/engine auto || [ "$${CI:-}" != true ] || { echo "CI=true, and Docker cannot be used" >&2; exit 1; }
 	$(BIN)/pytest $(ARGS)
 
@@ -54,8 +59,12 @@ docs: .venv/.done ## write the tables in docs/ that come from the code
 fuzz: .venv/.done ## the property tests, for longer
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -m fuzz --timeout=3600 $(ARGS)
 
+screenshots: .venv/.done .sandbox/.done ## take the pictures in docs/images (needs npm and Chromium)
+	scripts/build-web
+	$(BIN)/python scripts/screenshots.py
+
 bench: .venv/.done .sandbox/.done ## measure; table and plots in bench/README.md (ARGS=--quick: 2 minutes, not 15)
 	bench/run $(ARGS)
 
 clean:
-	rm -rf .venv .sandbox .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .sandbox .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis web/node_modules web/dist src/code_executor/api/web
