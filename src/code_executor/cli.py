@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import sys
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
-from code_executor import __version__, doctor
+from code_executor import __version__, doctor, terminal
 from code_executor.api.schemas import result_to_wire
 from code_executor.bootstrap import configure_logging, open_executor
 from code_executor.errors import CodeExecutorError
 from code_executor.executor import Executor
-from code_executor.models import Execution, Output, Reason, Result, Status
+from code_executor.models import Event, Execution, Output, Reason, Result, Status
 from code_executor.settings import Settings
 
 EXIT_TIMEOUT = 124  # as timeout(1)
@@ -95,9 +97,9 @@ def _serve(options: dict[str, Any]) -> int:
 
 def _run(options: dict[str, Any]) -> int:
     code = _read(options["file"])
-    stdin = "" if sys.stdin.isatty() or options["file"] == "-" else sys.stdin.read()
-    execution = Execution(code, stdin, tuple(options["args"]), options["timeout"])
-    result = asyncio.run(_execute(execution, _settings(options), quiet=options["json"]))
+    execution = Execution(code, args=tuple(options["args"]), timeout=options["timeout"])
+    fed = options["file"] != "-"  # else stdin was the program
+    result = asyncio.run(_execute(execution, _settings(options), quiet=options["json"], fed=fed))
     if options["json"]:
         print(json.dumps(result_to_wire(result)))
     elif explanation := _explanation(result):
@@ -105,8 +107,15 @@ def _run(options: dict[str, Any]) -> int:
     return exit_status(result)
 
 
-async def _execute(execution: Execution, settings: Settings, *, quiet: bool) -> Result:
-    async with open_executor(settings) as opened, aclosing(opened.executor.stream(execution)) as events:
+async def _execute(execution: Execution, settings: Settings, *, quiet: bool, fed: bool = False) -> Result:
+    source = terminal.inputs() if fed else contextlib.nullcontext()
+    async with open_executor(settings) as opened:
+        with source as inputs:
+            return await _follow(opened.executor.stream(execution, inputs), quiet=quiet)
+
+
+async def _follow(run: AsyncGenerator[Event, None], *, quiet: bool) -> Result:
+    async with aclosing(run) as events:
         async for event in events:
             if isinstance(event, Output) and not quiet:
                 stream = sys.stdout if event.stream == "stdout" else sys.stderr
