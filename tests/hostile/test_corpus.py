@@ -1,0 +1,120 @@
+"""Every program of the corpus, on every engine, and after each a canary that must find a clean, working sandbox.
+
+The programs run in lanes: several executors of one sandbox each, so that a canary has the sandbox of its program, or
+the one that replaced it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from code_executor import Executor
+from code_executor.models import Execution, Reason, Result
+from tests.hostile import cases
+from tests.hostile.cases import Case
+
+LANES = 3
+ANSWERED_WITHIN = 60.0
+"""Seconds past its time limit in which a program must be answered, whatever it does and however slow the machine is."""
+
+CANARY = (Path(__file__).with_name("programs") / "canary.py").read_text()
+CASES = [case for kind in cases.load() for case in kind.cases]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a program, of the one that was to run after it, and what canaries found: before and after."""
+
+    result: Result
+    then: Result | None
+    fresh: dict[str, Any]
+    found: dict[str, Any]
+
+
+class Lanes:
+    """Runs cases of one engine, several at a time, in the background of the tests that wait for them."""
+
+    def __init__(self, engine: str, selected: list[Case]) -> None:
+        self._engine = engine
+        self._waiting = deque(selected)
+        self._verdicts: dict[Case, asyncio.Future[Verdict]] = {
+            case: asyncio.get_running_loop().create_future() for case in selected
+        }
+        self._lanes = [asyncio.create_task(self._lane()) for _ in range(min(LANES, len(selected)))]
+
+    async def verdict(self, case: Case) -> Verdict:
+        future = self._verdicts[case]
+        while not future.done():
+            waited: list[asyncio.Future[Any]] = [future, *self._lanes]
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            for lane in self._lanes:
+                if lane.done():
+                    lane.result()
+        return future.result()
+
+    async def _lane(self) -> None:
+        async with Executor.open(
+            engine=self._engine, policy="off", pool_size=1, pool_min=1, preload=(), log_level="error"
+        ) as executor:
+            fresh = await _canary(executor)
+            while self._waiting:
+                case = self._waiting.popleft()
+                try:
+                    self._verdicts[case].set_result(await _judge(executor, case, fresh))
+                except Exception as error:  # noqa: BLE001  # it is for the test that waits
+                    self._verdicts[case].set_exception(error)
+
+    async def close(self) -> None:
+        self._waiting.clear()
+        await asyncio.gather(*self._lanes, return_exceptions=True)
+
+
+async def _judge(executor: Executor, case: Case, fresh: dict[str, Any]) -> Verdict:
+    execution = Execution(case.code, case.stdin, case.args, case.timeout)
+    async with asyncio.timeout(case.timeout + ANSWERED_WITHIN):
+        result = await executor.run(execution)
+    then = await executor.run(case.then, timeout=10) if case.then else None
+    return Verdict(result, then, fresh, await _canary(executor))
+
+
+async def _canary(executor: Executor) -> dict[str, Any]:
+    result = await executor.run(CANARY, timeout=20)
+    assert result.reason is Reason.COMPLETED, f"the canary ended with {result.reason}: {result.error}"
+    found: dict[str, Any] = json.loads(result.output)
+    return found
+
+
+@pytest.fixture(scope="module")
+async def lanes(engine: str, request: pytest.FixtureRequest) -> AsyncIterator[Lanes]:
+    """Start the cases that were selected."""
+    wanted = [getattr(item, "callspec", None) for item in request.session.items if item.path == request.path]
+    parameters = [spec.params for spec in wanted if spec is not None]
+    running = Lanes(engine, [p["case"] for p in parameters if p.get("engine") == engine])
+    yield running
+    await running.close()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_is_contained(case: Case, lanes: Lanes) -> None:
+    verdict = await lanes.verdict(case)
+    result = verdict.result
+    said = result.output + result.error
+    assert result.reason in case.reasons, said[-2000:]
+    if case.output is not None:
+        assert result.output == case.output, result.error[-2000:]
+    assert [text for text in case.prints if text not in said] == [], said[-2000:]
+    assert [text for text in case.never if text in said] == [], said[-2000:]
+    if verdict.then is not None:
+        assert verdict.then.reason is Reason.COMPLETED, verdict.then.error
+        assert cases.BREACH not in verdict.then.output
+    assert verdict.found["same"] == verdict.fresh["same"]
+    assert verdict.found["random"] != verdict.fresh["random"]

@@ -1,0 +1,30 @@
+"""The test of the tests: without the protection that holds it, a hostile program gets through."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from code_executor.models import Execution
+from tests.hostile import cases
+from tests.hostile.cases import Kind, Weakened
+from tests.hostile.weakenings import weakened
+
+KINDS = cases.load()
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: str(kind.name))
+def test_every_class_has_a_weakened_case(kind: Kind) -> None:
+    assert kind.weakened
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("entry", [entry for kind in KINDS for entry in kind.weakened], ids=str)
+async def test_gets_through(engine: str, entry: Weakened, tmp_path: Path) -> None:
+    case = entry.case
+    async with weakened(engine, entry.off, tmp_path) as executor:
+        result = await executor.run(Execution(case.code, case.stdin, case.args, case.timeout))
+        then = await executor.run(case.then) if case.then else None
+    said = result.output + result.error + (then.output if then else "")
+    assert cases.BREACH in said, f"{result.reason}: {said[-1000:]}"

@@ -1,0 +1,163 @@
+"""Sandboxes with a protection taken away, to show that it matters. They exist in tests alone: no setting reaches here.
+
+A weakening switches off layers of the agent (``AgentConfig.layers_off``), loosens limits, or changes lines of a copy of
+the agent. A line that is no longer there is an error, so that none of these goes stale unseen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shutil
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import sandbox_agent
+from code_executor.executor import Executor
+from code_executor.models import Limits
+from code_executor.sandbox import cgroups, hardening
+from code_executor.sandbox.docker import DockerEngine
+from code_executor.sandbox.native import Interpreter, NativeEngine
+from code_executor.sandbox.pool import Pool, PoolSize
+from sandbox_agent.config import AgentConfig
+from sandbox_agent.policy import OFF
+
+IMAGE = os.environ.get("CODE_EXECUTOR_IMAGE", "code-executor:latest")
+PYTHON = Path(".sandbox/bin/python")
+AGENT = Path(sandbox_agent.__file__).parent
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A change to a file of the agent: ``old`` stands in it exactly once."""
+
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Weakening:
+    """What is taken away."""
+
+    layers_off: tuple[str, ...] = ()
+    limits: dict[str, Any] = field(default_factory=dict)
+    patches: tuple[Patch, ...] = ()
+
+
+WEAKENINGS = {
+    "seccomp": Weakening(layers_off=("seccomp",)),
+    "landlock": Weakening(layers_off=("landlock",)),
+    "uid": Weakening(layers_off=("uid",)),
+    "rlimits": Weakening(layers_off=("rlimits",)),
+    "memory limit": Weakening(limits={"memory": 2 << 30}),
+    "process limit": Weakening(limits={"processes": 200}),
+    "output limit": Weakening(limits={"output": 64 << 20}),
+    "disk limit": Weakening(limits={"disk": 1 << 30, "files": 50_000}),
+    "clock": Weakening(
+        patches=(Patch("supervisor.py", "self._limit = wall_ms * 1_000_000", "self._limit = wall_ms * 60_000_000"),)
+    ),
+    "closed descriptors": Weakening(
+        patches=(
+            Patch("supervisor.py", "os.dup(0), os.dup(1)", "os.dup(0), __import__('fcntl').fcntl(1, 0, 200)"),
+            Patch("confinement.py", "kernel.close_from(len(aside))", "os.closerange(len(aside), 200)"),
+        )
+    ),
+    "kill": Weakening(
+        patches=(
+            Patch("reset.py", "os.kill(-1, signal.SIGKILL)", "pass"),
+            Patch("reset.py", "if not left:", "if True:"),
+        )
+    ),
+    "wipe": Weakening(patches=(Patch("reset.py", "dirty = self.dirty()", "dirty = []"),)),
+    "doubt destroys": Weakening(patches=(Patch("supervisor.py", "if outcome.signal:", "if False:"),)),
+    "unread payload": Weakening(
+        patches=(
+            Patch(
+                "relay.py",
+                "moved = os.splice(self._source, sink, self._remaining, flags=_NONBLOCK)",
+                "moved = os.write(sink, os.read(self._source, min(self._remaining, 1 << 15)))",
+            ),
+        )
+    ),
+    "unread output": Weakening(
+        patches=(
+            Patch(
+                "relay.py",
+                "os.splice(self._current.fd, self._sink, self._remaining, flags=_NONBLOCK)",
+                "os.write(self._sink, os.read(self._current.fd, self._remaining))",
+            ),
+        )
+    ),
+}
+
+
+def patched_agent(directory: Path, patches: Collection[Patch]) -> Path:
+    """Copy the agent below ``directory``, changed; raise ``ValueError`` for a patch that does not fit."""
+    copy = directory / "sandbox_agent"
+    shutil.copytree(AGENT, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    for patch in patches:
+        file = copy / patch.file
+        text = file.read_text()
+        if text.count(patch.old) != 1:
+            raise ValueError(f"{patch.old!r} stands {text.count(patch.old)} times in {patch.file}: renew the weakening")
+        file.write_text(text.replace(patch.old, patch.new))
+    return copy
+
+
+class WeakDocker(DockerEngine):
+    """The Docker engine with another agent, or with layers off."""
+
+    def __init__(self, limits: Limits, layers_off: tuple[str, ...], agent: Path, preload: tuple[str, ...]) -> None:
+        super().__init__(IMAGE, limits, preload=preload, policy=hardening.policy_table(OFF))
+        self._layers_off = layers_off
+        self._agent = agent
+
+    def _container(self, uid: int) -> dict[str, Any]:
+        body = super()._container(uid)
+        verb, config = body["Cmd"]
+        body["Cmd"] = [verb, _without(AgentConfig.from_json(config), self._layers_off).to_json()]
+        body["HostConfig"]["Binds"] = [f"{self._agent}:{hardening.AGENT}:ro"]
+        return body
+
+
+class WeakNative(NativeEngine):
+    """The native engine, likewise."""
+
+    def __init__(self, limits: Limits, layers_off: tuple[str, ...], agent: Path, preload: tuple[str, ...]) -> None:
+        super().__init__(limits, python=str(PYTHON.absolute()), preload=preload, policy=hardening.policy_table(OFF))
+        self._layers_off = layers_off
+        self._agent = agent
+
+    def _config(self, uid: int | None) -> AgentConfig:
+        return _without(super()._config(uid), self._layers_off)
+
+    def _arguments(self, python: Interpreter, config: AgentConfig, group: cgroups.Group | None) -> list[str]:
+        arguments = super()._arguments(python, config, group)
+        place = arguments.index(hardening.AGENT)
+        return [*arguments[: place - 1], str(self._agent), *arguments[place:]]
+
+
+def _without(config: AgentConfig, layers_off: tuple[str, ...]) -> AgentConfig:
+    # root without capabilities cannot enter a box that belongs to the run's uid
+    return dataclasses.replace(config, layers_off=layers_off, box="/usr" if "uid" in layers_off else config.box)
+
+
+@contextlib.asynccontextmanager
+async def weakened(
+    engine: str, off: Collection[str], directory: Path, *, preload: tuple[str, ...] = (), reuse: int = 200
+) -> AsyncIterator[Executor]:
+    """Open an executor on one sandbox that lacks the protections named in ``off``; ``directory``: for its agent."""
+    found = [WEAKENINGS[name] for name in off]
+    limits = Limits()
+    for weakening in found:
+        limits = dataclasses.replace(limits, **weakening.limits)
+    layers_off = tuple(layer for weakening in found for layer in weakening.layers_off)
+    agent = patched_agent(directory, [patch for weakening in found for patch in weakening.patches])
+    make = WeakDocker if engine == "docker" else WeakNative
+    async with Pool(make(limits, layers_off, agent, preload), PoolSize(least=1, most=1, reuse=reuse)) as pool:
+        await pool.wait_ready(60)
+        yield Executor(pool, limits)
