@@ -1,0 +1,153 @@
+"""Nothing is left: not by an executor that is closed, and of one that was killed, not after the next start."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from code_executor.sandbox import cgroups
+from code_executor.sandbox.docker import LABEL, OWNER, owner_identity
+from tests.census import containers_of, eventually, everything_of, groups_of
+from tests.conftest import IMAGE
+
+WORK_AND_CLOSE = """
+import asyncio, json, os, sys
+from contextlib import aclosing
+from code_executor import Execution, Executor
+
+def census():
+    tasks = os.listdir("/proc/self/task")
+    children = [open(f"/proc/self/task/{task}/children").read() for task in tasks]
+    return {"children": "".join(children), "threads": len(tasks), "descriptors": len(os.listdir("/proc/self/fd"))}
+
+CODES = ["print(1)", "1/0", "import os; os.kill(os.getpid(), 9)", "import os\\nwhile True: os.fork()", "open('f', 'w')"]
+
+async def work():
+    async with Executor.open(engine=sys.argv[1], policy="off", pool_size=2, preload=()) as executor:
+        await asyncio.gather(*(executor.run(code, timeout=1) for code in CODES))
+        async with aclosing(executor.stream(Execution("while True: pass"))) as events:
+            await anext(events)
+
+async def main():
+    await work()  # what is opened once for good is open from here on
+    before = census()
+    await work()
+    print(json.dumps([before, census()]))
+
+asyncio.run(main())
+"""
+
+WORK_UNTIL_KILLED = """
+import asyncio, sys
+from code_executor import Executor
+
+async def main():
+    async with Executor.open(engine=sys.argv[1], policy="off", pool_size=2, preload=()) as executor:
+        print("open", flush=True)
+        await executor.run("while True: pass")
+
+asyncio.run(main())
+"""
+
+OPEN_AND_CLOSE = """
+import asyncio, sys
+from code_executor import Executor
+
+async def main():
+    async with Executor.open(engine=sys.argv[1], policy="off", pool_size=1, preload=()):
+        pass
+
+asyncio.run(main())
+"""
+
+
+def test_a_closed_executor_leaves_nothing_and_loses_no_descriptor(engine: str) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", WORK_AND_CLOSE, engine], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    with process:
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    before, after = json.loads(out)
+    assert before == after
+    assert after["children"] == ""
+    assert everything_of(process.pid) == []
+
+
+def test_of_a_killed_executor_nothing_runs_on_and_the_next_start_removes_the_rest(engine: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", WORK_UNTIL_KILLED, engine], stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        assert everything_of(process.pid)
+        process.kill()
+    assert eventually(lambda: not [*containers_of(process.pid), *running_in(groups_of(process.pid))])
+    open_and_close(engine)
+    assert everything_of(process.pid) == []
+
+
+@pytest.mark.usefixtures("docker")
+def test_containers_of_a_dead_server_are_removed_and_those_of_a_living_one_are_not() -> None:
+    host = owner_identity().partition("/")[0]
+    stray = create_container(f"{host}/{dead_pid()}/1")
+    foreign = create_container("another-host/1/1")
+    living = create_container(owner_identity())
+    try:
+        open_and_close("docker")
+        assert [exists(container) for container in (stray, living, foreign)] == [False, True, True]
+    finally:
+        subprocess.run(["docker", "rm", "-f", stray, living, foreign], capture_output=True, check=False)
+
+
+def test_control_groups_of_a_dead_server_are_removed_and_those_of_a_living_one_are_not() -> None:
+    home = cgroups.find_home()
+    if home is None:
+        pytest.skip("control groups cannot be written here")
+    directory = next(iter(home.directories.values()))
+    stray = directory / f"code-executor-{dead_pid()}-0123456789ab"
+    living = directory / f"code-executor-{os.getpid()}-0123456789ab"
+    stray.mkdir()
+    living.mkdir()
+    try:
+        open_and_close("native")
+        assert [group.exists() for group in (stray, living)] == [False, True]
+    finally:
+        living.rmdir()
+
+
+def open_and_close(engine: str) -> None:
+    """Start an executor in a process of its own, as a server starts."""
+    subprocess.run([sys.executable, "-c", OPEN_AND_CLOSE, engine], check=True, capture_output=True, timeout=60)
+
+
+def dead_pid() -> int:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+def create_container(owner: str) -> str:
+    """Make a container as a server makes its sandboxes, which never runs; return its id."""
+    labels = ["--label", f"{LABEL}=sandbox", "--label", f"{OWNER}={owner}"]
+    done = subprocess.run(["docker", "create", *labels, IMAGE], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def exists(container: str) -> bool:
+    return subprocess.run(["docker", "inspect", container], capture_output=True, check=False).returncode == 0
+
+
+def running_in(groups: list[str]) -> list[str]:
+    """Return the processes in these control groups."""
+    found = []
+    for group in groups:
+        with contextlib.suppress(OSError):  # it has just been removed
+            found += Path(group, "cgroup.procs").read_text().split()
+    return found
