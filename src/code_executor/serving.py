@@ -58,7 +58,7 @@ def application(service: Service, settings: Settings) -> ASGIApp:
     """Return the app, behind the middleware that reads ``X-Forwarded-For`` of trusted proxies."""
     app = create_app(
         service,
-        RequestLimits(settings.max_code, settings.max_stdin, settings.max_attachments),
+        RequestLimits(settings.max_code, settings.max_stdin, settings.max_attachments, settings.body_timeout),
         __version__,
         settings.allowed_origins,
     )

@@ -123,6 +123,7 @@ class Settings(BaseSettings):
     )
     max_code: Size = Field(256 << 10, ge=1, le=64 << 20, description="Bytes of source.")
     max_stdin: Size = Field(1 << 20, ge=0, le=64 << 20, description="Bytes of stdin.")
+    body_timeout: float = Field(30.0, gt=0, le=3600, description="Seconds that a request may take to arrive.")
 
     allow_missing: Names = Field(
         (), description="Layers of protection that this host cannot give and that you accept to miss (see `doctor`)."

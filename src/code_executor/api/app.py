@@ -56,7 +56,7 @@ def create_app(service: Service, most: RequestLimits, version: str, origins: tup
     errors.install(app)
     pages.install(app, embedders=origins or ("*",))
 
-    whole: ASGIApp = RateLimit(BodyLimit(Shortcut(app, execute), most.body), service, _COUNTED)
+    whole: ASGIApp = RateLimit(BodyLimit(Shortcut(app, execute), most.body, most.arrival), service, _COUNTED)
     if origins:
         whole = CORSMiddleware(
             whole,

@@ -24,7 +24,6 @@ from code_executor.models import Cancel, Execution, Input, Interrupt, Stdin
 from code_executor.ratelimit import Verdict, client_key, refusal
 from code_executor.service import Service
 
-_REQUEST_WITHIN = 30.0
 _MOST_MESSAGES = 1000
 """Inputs that may wait for the program to take them."""
 
@@ -60,9 +59,9 @@ async def serve(socket: WebSocket, service: Service, most: RequestLimits, allowe
 
 async def _begin(socket: WebSocket, service: Service, most: RequestLimits) -> tuple[Execution, Verdict | None]:
     try:
-        text = await asyncio.wait_for(socket.receive_text(), _REQUEST_WITHIN)
+        text = await asyncio.wait_for(socket.receive_text(), most.arrival)
     except TimeoutError:
-        raise Refusal(408, f"No request came within {_REQUEST_WITHIN:g} seconds.") from None
+        raise Refusal(408, f"No request came within {most.arrival:g} seconds.") from None
     except KeyError:
         raise Refusal(400, "The first message must be text, a request in JSON.") from None
     if len(text) > most.body:

@@ -12,15 +12,14 @@ from code_executor.errors import CodeExecutorError
 from code_executor.ratelimit import Verdict, client_key, refusal
 from code_executor.service import Service
 
-_BODY_WITHIN = 30.0
-
 
 class BodyLimit:
-    """Refuses bodies over ``most`` bytes while they are read, and such as take longer than 30 s to arrive."""
+    """Refuses bodies over ``most`` bytes while they are read, and such as take over ``within`` seconds to arrive."""
 
-    def __init__(self, app: ASGIApp, most: int) -> None:
+    def __init__(self, app: ASGIApp, most: int, within: float) -> None:
         self._app = app
         self._most = most
+        self._within = within
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -31,7 +30,7 @@ class BodyLimit:
             await self._too_large().response()(scope, receive, send)
             return
         seen = 0
-        deadline = asyncio.get_running_loop().time() + _BODY_WITHIN
+        deadline = asyncio.get_running_loop().time() + self._within
         whole = False
 
         async def bounded() -> Message:
@@ -42,7 +41,7 @@ class BodyLimit:
                 async with asyncio.timeout_at(deadline):
                     message = await receive()
             except TimeoutError:
-                raise Refusal(408, f"The body did not arrive within {_BODY_WITHIN:g} seconds.") from None
+                raise Refusal(408, f"The body did not arrive within {self._within:g} seconds.") from None
             seen += len(message.get("body", b""))
             if seen > self._most:
                 raise self._too_large()

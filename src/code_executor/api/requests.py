@@ -13,11 +13,12 @@ from code_executor.models import Execution, File, Limits
 
 @dataclass(frozen=True)
 class RequestLimits:
-    """Bytes of source, of stdin, and of all files together that a request may have."""
+    """Bytes of source, of stdin, and of all files together that a request may have, and the seconds it may take."""
 
     code: int = 256 << 10
     stdin: int = 1 << 20
     files: int = 8 << 20
+    arrival: float = 30.0
 
     @property
     def body(self) -> int:
