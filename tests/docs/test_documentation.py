@@ -111,11 +111,11 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def output_of(command: list[str], directory: Path, **more: str) -> str:
+def output_of(command: list[str], directory: Path, typed: str = "", **more: str) -> str:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     environment |= {f"{PREFIX}ENGINE": "native", f"{PREFIX}PRELOAD": "", "PYTHONWARNINGS": "error"} | more
     done = subprocess.run(
-        command, cwd=directory, env=environment, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=directory, env=environment, input=typed, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -152,18 +152,26 @@ def test_python_in_the_docs_runs(block: Block, checkout: Path) -> None:
     assert output_of([sys.executable, "-c", block.text], checkout)
 
 
-@pytest.mark.parametrize("name", ["library.py", "blocking.py", "stream.py", "curl.sh"])
+EXAMPLES = {
+    "library.py": "timeout - Execution exceeded 0.5 second timeout",
+    "blocking.py": "12: correct",
+    "stream.py": "step 2\nsuccess completed",
+    "interactive.py": "What is your name? Hello, Ada\ncompleted",
+    "curl.sh": "event: result",
+}
+"""Each example that is a program, and something that it prints."""
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_examples_run(name: str, checkout: Path, request: pytest.FixtureRequest) -> None:
     run = [sys.executable] if name.endswith(".py") else ["bash"]
-    base = request.getfixturevalue("url") if name in ("stream.py", "curl.sh") else ""
-    printed = output_of([*run, f"examples/{name}"], checkout, BASE_URL=base)
-    expected = {
-        "library.py": "timeout - Execution exceeded 0.5 second timeout",
-        "blocking.py": "12: correct",
-        "stream.py": "step 2\nsuccess completed",
-        "curl.sh": "event: result",
-    }
-    assert expected[name] in printed
+    base = request.getfixturevalue("url") if "BASE_URL" in (ROOT / "examples" / name).read_text() else ""
+    assert EXAMPLES[name] in output_of([*run, f"examples/{name}"], checkout, "Ada\n", BASE_URL=base)
+
+
+def test_every_example_is_run() -> None:
+    programs = {path.name for path in (ROOT / "examples").iterdir() if path.suffix in (".py", ".sh")}
+    assert programs == set(EXAMPLES)
 
 
 # ---- what is read
@@ -257,7 +265,7 @@ def sorted_reasons() -> list[Reason]:
 
 
 def test_fields_in_the_docs_are_those_of_the_code() -> None:
-    assert names(HTTP_API, "## POST /api/execute") == list(ExecuteRequest.model_fields)
+    assert [row[0] for row in table(HTTP_API, "## POST /api/execute", 1)] == list(ExecuteRequest.model_fields)
     answer = {field.alias or name for name, field in ExecuteResponse.model_fields.items()}
     assert set(names(HTTP_API, "### The answer")) == answer
     first = next(block for block in blocks("json") if block.document == README)
