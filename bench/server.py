@@ -137,7 +137,7 @@ class Server:
         return [[pid, *descendants(pid)] for pid in sorted(supervisors)]
 
     def _supervisors_native(self) -> list[int]:
-        return [pid for pid in descendants(self.pid) if _is_supervisor(pid)]
+        return [pid for pid in descendants(self.pid) if is_supervisor(pid)]
 
     def _supervisors_docker(self) -> list[int]:
         """Containers carry the pid of the server that made them in a label: HOST/PID/START."""
@@ -153,7 +153,7 @@ def _docker(*arguments: str) -> str:
     return subprocess.run(["docker", *arguments], check=True, capture_output=True, text=True, timeout=60).stdout
 
 
-def _is_supervisor(pid: int) -> bool:
+def is_supervisor(pid: int) -> bool:
     """Whether it is an agent's first process (bubblewrap has the same words on its command line)."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")

@@ -39,6 +39,11 @@ class Call:
         return int(first) if first.isdigit() else None
 
 
+def read(log: Path) -> list[Call]:
+    """Return the calls of a log that `follow` wrote."""
+    return parse(log.read_text(errors="replace").splitlines())
+
+
 def parse(lines: Iterable[str]) -> list[Call]:
     """Return the calls in the order in which they began. Lines about signals and exits are left out."""
     calls: list[Call] = []

@@ -210,7 +210,7 @@ async def _profile(server: Server, count: int, cost: float) -> dict[str, Any]:
         with strace.follow([server.pid, *(pid for pids in sandboxes for pid in pids)], log):
             traced = await ask_now_and_then(count)
             await asyncio.sleep(_GAP)
-        calls = strace.parse(log.read_text(errors="replace").splitlines())
+        calls = strace.read(log)
     on: dict[str, list[tuple[float, float]]] = {}
     off: dict[str, list[tuple[float, float]]] = {}
 

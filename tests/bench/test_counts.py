@@ -1,0 +1,187 @@
+"""What one run costs, in counts that do not depend on the machine: a guard against slowing down that times nothing.
+
+A sandbox of the native engine is traced through a number of runs. Where a count must rise, raise it here and say why:
+every system call on the path is some microseconds of every run, and every fork is a copy of page tables.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import venv
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bench import strace
+from bench.parts.layers import FORK, RECEIVE, SEND, moved
+from bench.server import descendants, is_supervisor
+from bench.strace import Call
+from code_executor import Executor
+from sandbox_agent import protocol
+from sandbox_agent.protocol import EventType
+
+pytestmark = pytest.mark.anyio
+
+RUNS = 10
+CODE = "print(1, end='')"
+"""It writes once: of two writes, the scheduler decides whether they are one frame or two."""
+
+# Upper bounds per run, on average over the runs (a wake-up more or less is the scheduler's doing)
+SUPERVISOR_CALLS = 95
+"""A third of them are its end of the child's pipes: made, closed on the child's side, closed at the end."""
+CHILD_CALLS = 96
+"""The whole life of a child: birth, confinement, warm-up, run, exit. Most of it is off anybody's path."""
+CHILD_CALLS_ON_PATH = 12
+"""From its payload on: read it, to its end (2), close pipes (4), set the CPU limit (2), let SIGINT in, write (2), exit."""
+SUPERVISOR_BYTES = 250
+"""Through its own memory: a command's header, a result, READY, and a header of 8 for each frame of output."""
+SERVER_TO_SUPERVISOR_BYTES = 150
+"""A header of 20, and the payload's JSON but for the source."""
+
+
+@pytest.fixture
+async def executor() -> AsyncIterator[Executor]:
+    async with Executor.open(engine="native", pool_size=1, preload=()) as opened:
+        await settled(opened)  # it has been examined, which was a run
+        yield opened
+
+
+async def settled(executor: Executor) -> None:
+    """Wait until the sandbox is clean and its next child waits."""
+    async with asyncio.timeout(30):
+        while not executor.pool.book.idle:  # noqa: ASYNC110  # the pool's own event is the pool's to clear
+            await asyncio.sleep(0.005)
+
+
+def supervisor_of_ours() -> int:
+    (pid,) = (pid for pid in descendants(os.getpid()) if is_supervisor(pid))
+    return pid
+
+
+@pytest.fixture
+async def tracing() -> None:
+    """Ask for strace."""
+    if not strace.present():
+        if os.environ.get("CI") == "true":
+            pytest.fail("CI=true, and strace is not installed")
+        pytest.skip("strace is not installed: system calls were not counted")
+
+
+async def trace(executor: Executor, code: str, log: Path, *, policy: bool = True) -> tuple[int, list[Call]]:
+    """Run ``code`` ``RUNS`` times; return the supervisor's pid and all calls of it and of its children meanwhile."""
+    assert (await executor.run(code, policy=policy)).reason == "completed"  # what is done once is done
+    await settled(executor)
+    supervisor = supervisor_of_ours()
+    with strace.follow([supervisor, *descendants(supervisor)], log):
+        for _ in range(RUNS):
+            assert (await executor.run(code, policy=policy)).reason == "completed"
+            await settled(executor)
+    return supervisor, strace.read(log)
+
+
+def forks(calls: list[Call], supervisor: int) -> int:
+    """How many processes the supervisor made: copies of itself, with page tables of their own."""
+    made = (call for call in calls if call.pid == supervisor and call.name in FORK and moved(call))
+    return sum("CLONE_VM" not in call.arguments for call in made)
+
+
+@pytest.mark.usefixtures("tracing")
+class TestSystemCalls:
+    async def test_a_run_stays_within_its_system_calls(self, executor: Executor, tmp_path: Path) -> None:
+        supervisor, calls = await trace(executor, CODE, tmp_path / "log")
+        by_supervisor = [call for call in calls if call.pid == supervisor]
+        by_children = [call for call in calls if call.pid != supervisor]
+        assert len(by_supervisor) / RUNS <= SUPERVISOR_CALLS, Counter(call.name for call in by_supervisor)
+        assert len(by_children) / RUNS <= CHILD_CALLS, Counter(call.name for call in by_children)
+
+    async def test_a_child_does_next_to_nothing_between_its_payload_and_its_end(
+        self, executor: Executor, tmp_path: Path
+    ) -> None:
+        supervisor, calls = await trace(executor, CODE, tmp_path / "log")
+        children = {call.pid for call in calls if call.pid != supervisor and call.name == "exit_group"}
+        assert len(children) == RUNS
+        for child in children:
+            own = [call for call in calls if call.pid == child]
+            payload = next(n for n, call in enumerate(own) if call.name in RECEIVE and "code" in call.arguments)
+            counts = Counter(call.name for call in own[payload:])
+            assert counts.total() <= CHILD_CALLS_ON_PATH, counts
+            assert not counts.keys() & {"open", "openat", "stat", "newfstatat", "statx", "execve"}, counts  # no imports
+
+    async def test_a_run_is_one_fork_and_three_where_it_leaves_a_file(self, executor: Executor, tmp_path: Path) -> None:
+        supervisor, calls = await trace(executor, CODE, tmp_path / "clean")
+        assert forks(calls, supervisor) == RUNS
+        supervisor, calls = await trace(executor, "open('file', 'w').close()", tmp_path / "dirty", policy=False)
+        assert forks(calls, supervisor) == 3 * RUNS  # its own, one to collect the file, one to wipe it
+
+    async def test_the_supervisor_copies_headers_and_nothing_of_a_run(self, executor: Executor, tmp_path: Path) -> None:
+        """What it reads into its own memory is what later children are copies of, and what it costs to copy."""
+        supervisor, calls = await trace(executor, "print('x' * 50_000, end='')", tmp_path / "log")
+        through_memory = [call for call in calls if call.pid == supervisor and call.name in (*SEND, *RECEIVE)]
+        through_memory = [call for call in through_memory if call.name not in ("splice", "sendfile")]
+        assert sum(call.result or 0 for call in through_memory if moved(call)) / RUNS <= SUPERVISOR_BYTES
+
+
+async def test_a_run_is_one_frame_out_and_three_in(executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RUN; STDOUT, RESULT, READY."""
+    sent: list[int] = []
+    received: list[protocol.Event] = []
+    make, feed = protocol.command, protocol.EventReader.feed
+
+    def make_and_count(*arguments: object, **options: object) -> bytes:
+        frame = make(*arguments, **options)  # type: ignore[arg-type]
+        sent.append(len(frame))
+        return frame
+
+    def feed_and_count(self: protocol.EventReader, data: bytes) -> list[protocol.Event]:
+        events = feed(self, data)
+        received.extend(events)
+        return events
+
+    monkeypatch.setattr(protocol, "command", make_and_count)
+    monkeypatch.setattr(protocol.EventReader, "feed", feed_and_count)
+    assert (await executor.run(CODE)).output == "1"
+    await settled(executor)
+    assert len(sent) == 1
+    assert sent[0] - len(CODE) <= SERVER_TO_SUPERVISOR_BYTES
+    assert [event.type for event in received] == [EventType.STDOUT, EventType.RESULT, EventType.READY]
+
+
+SITE_CUSTOMIZE = """\
+import atexit, os, sys
+
+imported = None
+
+def note(event, arguments):
+    if event == "import" and imported is not None:
+        imported.append(arguments[0])
+
+def begin():
+    global imported
+    imported = []
+    atexit.register(lambda: print(imported) if sys.argv[1:] == ["tell"] else None)
+
+sys.addaudithook(note)
+os.register_at_fork(after_in_child=begin)
+"""
+
+
+@pytest.fixture(scope="module")
+def telling_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An interpreter that says, at the end of a program, what was imported since its process was forked."""
+    home = tmp_path_factory.mktemp("python")
+    venv.create(home, symlinks=True)
+    python = home / "bin" / "python"
+    question = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    library = subprocess.run([python, "-c", question], capture_output=True, text=True, check=True).stdout.strip()
+    (Path(library) / "sitecustomize.py").write_text(SITE_CUSTOMIZE)
+    return str(python)
+
+
+async def test_nothing_is_imported_after_the_fork(telling_python: str) -> None:
+    async with Executor.open(engine="native", python=telling_python, pool_size=1, preload=()) as executor:
+        assert (await executor.run("print(1)", args=("tell",))).output == "1\n[]\n"
+        assert (await executor.run("import colorsys", args=("tell",))).output == "['colorsys']\n"
