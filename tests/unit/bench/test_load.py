@@ -1,4 +1,4 @@
-"""Load, on a server that answers nobody before it has been asked a number of times."""
+"""Load, on a server that answers nobody before a number of requests wait for it."""
 
 from __future__ import annotations
 
@@ -20,15 +20,21 @@ pytestmark = pytest.mark.anyio
 
 @asynccontextmanager
 async def server(together: int, answer: bytes = OK, *, backwards: bool = False) -> AsyncIterator[int]:
-    """Answer requests ``together`` at a time, the last one first if ``backwards``; yield the port."""
+    """Answer ``together`` requests once they are there, the last one first if ``backwards``, and later ones at once.
+
+    Yields the port.
+    """
     asked: list[asyncio.StreamWriter] = []
+    opened = False
     handlers: set[asyncio.Task[None] | None] = set()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal opened
         handlers.add(asyncio.current_task())
         while await reader.read(65536):
             asked.append(writer)
-            if len(asked) == together:
+            if opened or len(asked) == together:
+                opened = True
                 for one in reversed(asked) if backwards else asked:
                     one.write(answer)
                     await one.drain()
