@@ -15,7 +15,7 @@ from code_executor import doctor
 from code_executor.errors import CodeExecutorError, EngineError
 from code_executor.executor import Executor
 from code_executor.sandbox import hardening
-from code_executor.sandbox.base import Engine
+from code_executor.sandbox.base import Engine, SharedEngine
 from code_executor.sandbox.docker import DockerEngine
 from code_executor.sandbox.native import NativeEngine
 from code_executor.sandbox.pool import Pool, PoolSize
@@ -24,6 +24,7 @@ from code_executor.settings import Settings
 log = structlog.get_logger()
 
 _READY_WITHIN = 120.0
+_BUILT_ON_NUMPY = ("matplotlib", "scipy", "seaborn", "sklearn", "statsmodels", "networkx", "skimage")
 _LOCAL_PYTHON = ".sandbox/bin/python"
 
 
@@ -104,26 +105,40 @@ class Opened:
     """What `open_executor` yields."""
 
     executor: Executor
-    pool: Pool
     findings: list[doctor.Finding]
+
+    @property
+    def pool(self) -> Pool:
+        """The pool whose sandboxes have nothing preloaded."""
+        return self.executor.pool
 
 
 @contextlib.asynccontextmanager
-async def open_executor(settings: Settings, *, examine: bool = True) -> AsyncIterator[Opened]:
+async def open_executor(
+    settings: Settings, *, examine: bool = True, kind: type[Executor] = Executor
+) -> AsyncIterator[Opened]:
     """Open an executor on a warm pool, having made sure (``examine``) that the required layers hold.
 
+    ``kind``: the class to make it of.
     Raises ``EngineError`` where no engine works and ``CodeExecutorError`` naming the layers that do not hold.
     """
     engine = await choose_engine(settings)
-    async with Pool(engine, pool_size(settings)) as pool:
-        await pool.wait_ready(_READY_WITHIN)
-        executor = Executor(pool, settings.limits())
+    size = pool_size(settings)
+    async with contextlib.AsyncExitStack() as stack:
+        await engine.start()
+        stack.push_async_callback(engine.close)
+        plain = await stack.enter_async_context(Pool(SharedEngine(engine, preload=False), size))
+        await plain.wait_ready(_READY_WITHIN)  # first, so that importing what is preloaded does not delay it
+        pools = [plain]
+        if settings.preload:
+            pools.append(await stack.enter_async_context(Pool(SharedEngine(engine, preload=True), size)))
+        executor = kind(pools, settings.limits(), preloaded={*settings.preload, *_BUILT_ON_NUMPY})
         findings: list[doctor.Finding] = []
         if examine:
-            findings = await doctor.examine(executor, pool.introduction)
+            findings = await doctor.examine(executor, plain.introduction)
             require(findings, engine.name, settings)
-        log.info("ready", engine=engine.name, pool=pool.book.size.most, python=pool.introduction.get("python"))
-        yield Opened(executor, pool, findings)
+        log.info("ready", engine=engine.name, pool=size.most, python=plain.introduction.get("python"))
+        yield Opened(executor, findings)
 
 
 def require(findings: list[doctor.Finding], engine: str, settings: Settings) -> None:

@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
 def _settings(options: dict[str, Any], **more: Any) -> Settings:
     """Settings for a single command: one sandbox, logs for people, warnings only."""
     given = {name: options.get(name) for name in ("engine", "policy")}
-    settings = Settings.load(**given, pool_size=1, pool_min=1, **more)
+    settings = Settings.load(**given, pool_size=1, pool_min=1, preload=(), **more)
     configure_logging(settings.model_copy(update={"log_format": "console", "log_level": "error"}))
     return settings
 

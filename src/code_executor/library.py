@@ -14,7 +14,7 @@ import contextlib
 import threading
 from collections.abc import AsyncIterator, Coroutine
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 import structlog
 
@@ -40,8 +40,8 @@ class Executor(core.Executor):
         loaded = Settings.load(**settings)
         if not structlog.is_configured():  # as it comes, it would write to the stdout of the program around us
             configure_logging(loaded)
-        async with open_executor(loaded) as opened:
-            yield cls(opened.pool, opened.executor.limits)
+        async with open_executor(loaded, kind=cls) as opened:
+            yield cast("Executor", opened.executor)
 
 
 class BlockingExecutor:

@@ -50,9 +50,9 @@ class Metrics:
             registry=self.registry,
         )
 
-    def watch(self, pool: Pool) -> None:
-        """Report the pool's state as it is when asked."""
-        self.registry.register(_PoolCollector(pool))
+    def watch(self, *pools: Pool) -> None:
+        """Report the state of all the pools together as it is when asked."""
+        self.registry.register(_PoolCollector(pools))
 
     def render(self) -> bytes:
         """Return the Prometheus text format, version 0.0.4."""
@@ -60,21 +60,22 @@ class Metrics:
 
 
 class _PoolCollector(Collector):
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, pools: tuple[Pool, ...]) -> None:
+        self._pools = pools
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        book = self._pool.book
+        books = [pool.book for pool in self._pools]
         sandboxes = GaugeMetricFamily("code_executor_sandboxes", "Sandboxes by state.", labels=["state"])
         for state, count in (
-            ("idle", len(book.idle)),
-            ("busy", len(book.busy)),
-            ("settling", len(book.settling)),
-            ("making", book.making),
+            ("idle", sum(len(book.idle) for book in books)),
+            ("busy", sum(len(book.busy) for book in books)),
+            ("settling", sum(len(book.settling) for book in books)),
+            ("making", sum(book.making for book in books)),
         ):
             sandboxes.add_metric([state], count)
         yield sandboxes
-        yield GaugeMetricFamily("code_executor_waiting", "Executions that wait for a sandbox.", value=len(book.waiters))
+        waiting = sum(len(book.waiters) for book in books)
+        yield GaugeMetricFamily("code_executor_waiting", "Executions that wait for a sandbox.", value=waiting)
 
 
 class ObservedRunner:

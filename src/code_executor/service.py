@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -50,9 +50,11 @@ class Service(Protocol):
 class LocalService:
     """The service whose pool is in this process."""
 
-    def __init__(self, runner: Runner, pool: Pool, limiters: Mapping[str, RateLimiter], metrics: Metrics) -> None:
+    def __init__(
+        self, runner: Runner, pools: Sequence[Pool], limiters: Mapping[str, RateLimiter], metrics: Metrics
+    ) -> None:
         self._runner = runner
-        self._pool = pool
+        self._pools = pools
         self._limiters = limiters
         self._metrics = metrics
 
@@ -73,5 +75,6 @@ class LocalService:
         return self._metrics.render()
 
     async def readiness(self) -> Readiness:
-        ready = self._pool.ready
-        return Readiness(ready, self._pool.engine.name, "" if ready else self._pool.failure or "no sandbox yet")
+        ready = any(pool.ready for pool in self._pools)  # each runs every program, if not as fast
+        failures = [pool.failure for pool in self._pools if pool.failure]
+        return Readiness(ready, self._pools[0].engine.name, "" if ready else "; ".join(failures) or "no sandbox yet")

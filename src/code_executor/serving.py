@@ -96,9 +96,9 @@ async def open_service(settings: Settings) -> AsyncIterator[LocalService]:
     """Open the pool and put the observers around its executor."""
     async with open_executor(settings) as opened:
         metrics = Metrics()
-        metrics.watch(opened.pool)
+        metrics.watch(*opened.executor.pools)
         limiters = {RUNS: RateLimiter(settings.rate_limit), CHECKS: RateLimiter(settings.check_rate_limit)}
-        yield LocalService(ObservedRunner(opened.executor, metrics), opened.pool, limiters, metrics)
+        yield LocalService(ObservedRunner(opened.executor, metrics), opened.executor.pools, limiters, metrics)
 
 
 async def serve(settings: Settings) -> None:

@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     )
     preload: Names = Field(
         ("numpy", "pandas"),
-        description="Modules that are imported before a run, so that it does not wait for them; empty: none.",
+        description="Modules that are imported beforehand, in sandboxes for the programs that name them.",
     )
 
     host: str = Field("127.0.0.1", description="The address to listen on.")
@@ -93,8 +93,15 @@ class Settings(BaseSettings):
     )
     policy: str = Field("strict", description="The check of the source: `strict`, `off`, or the path of a TOML file.")
 
-    pool_size: int = Field(default_factory=lambda: 2 * _cores(), ge=1, le=10_000, description="Most sandboxes at once.")
-    pool_min: int = Field(default_factory=_cores, ge=0, description="Sandboxes that are kept warm at all times.")
+    pool_size: int = Field(
+        default_factory=lambda: 2 * _cores(),
+        ge=1,
+        le=10_000,
+        description="Most sandboxes at once, of each kind: with what is preloaded and without.",
+    )
+    pool_min: int = Field(
+        default_factory=_cores, ge=0, description="Sandboxes of each kind that are kept warm at all times."
+    )
     queue_size: int = Field(1000, ge=0, description="Most executions that may wait for a sandbox.")
     queue_timeout: float = Field(30.0, gt=0, description="Seconds that an execution may wait for one, before a 503.")
     reuse: int = Field(

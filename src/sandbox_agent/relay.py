@@ -59,7 +59,7 @@ class Inbound:
         self._header = bytearray()
         self._sink: int | None = None
         self._remaining = 0
-        self._last = False  # close the sink once the body is through
+        self._last = False  # close the sink once the body is through; until then it is its owner's to close
         self._sink_full = False
 
     @property
@@ -100,7 +100,7 @@ class Inbound:
             except BlockingIOError:
                 self._sink_full = self._sink is not None and available(self._source) > 0
                 return
-            except BrokenPipeError:
+            except BrokenPipeError:  # the program closed its stdin: every piece that still comes is dropped
                 self.discard()
                 continue
             if moved == 0:
@@ -110,8 +110,7 @@ class Inbound:
 
     def discard(self) -> None:
         """From now on, drop what is still to come of the current body; its reader is gone."""
-        close(self._sink)
-        self._sink = None
+        self._done()
         self._sink_full = False
 
     def _done(self) -> None:

@@ -130,6 +130,7 @@ class Supervisor:
         self._outbound = Outbound(events)
         self._policy = Policy(**config.policy) if config.policy else Policy()
         self._interrupted = False
+        self._stdin: int | None = None
         self._oom_kills = counters.oom_kills()
         self._refused_forks = counters.refused_forks()
 
@@ -225,6 +226,7 @@ class Supervisor:
         before = Before(self._oom_kills.read(), self._refused_forks.read(), _cpu_us(waiting.pid))
         waiting.output.left = run.output_bytes
         self._interrupted = False
+        self._stdin = waiting.stdin
         self._outbound.begin(run.run, waiting.sources)
         self._inbound.forward(run.length, waiting.payload, last=True)
         stopped, exit_ = self._relay(waiting, run, clock)
@@ -234,6 +236,7 @@ class Supervisor:
         else:
             reset.kill()  # nobody writes any more; that nobody is left is proved when the caller has the result
         self._inbound.discard()
+        close(self._stdin)
         self._outbound.drain()
         outcome = dataclasses.replace(self._judge(waiting, run, stopped, exit_, before), wall_us=wall_us)
         close(waiting.hint)
@@ -285,10 +288,9 @@ class Supervisor:
 
         Returns why it must be stopped (None: it need not) and how it ended (None: it lives).
         """
-        stdin: int | None = waiting.stdin
         if not run.flags & STDIN_OPEN:
-            close(stdin)
-            stdin = None
+            close(self._stdin)
+            self._stdin = None
         more = False
         prompt = waiting.prompt if run.flags & INTERACTIVE else None
         while (left := clock.left()) > 0:
@@ -296,8 +298,6 @@ class Supervisor:
             host = self._poll(0 if more else left, prompt)
             exit_, _, more = reset.reap(waiting.pid)
             if exit_ is not None:
-                if stdin is not None and not self._inbound.busy:
-                    close(stdin)
                 return None, exit_
             self._outbound.pump()
             if self._outbound.truncated:
@@ -306,8 +306,8 @@ class Supervisor:
                 prompt is not None
                 and discard(prompt)
                 and not clock.waiting
-                and stdin is not None
-                and not available(stdin)
+                and self._stdin is not None
+                and not available(self._stdin)
             ):
                 clock.wait()
                 self._outbound.send(event(EventType.WAITING, run.run))
@@ -323,8 +323,8 @@ class Supervisor:
                 os.kill(waiting.pid, signal.SIGINT)
             if ours and header.type == Command.STDIN:
                 clock.go_on()
-                self._inbound.forward(header.length, stdin, last=header.length == 0)
-                stdin = stdin if header.length else None
+                self._inbound.forward(header.length, self._stdin, last=header.length == 0)
+                self._stdin = self._stdin if header.length else None
             else:
                 self._inbound.forward(header.length, None, last=False)
         return Cause.INPUT_TIME if clock.waiting else Cause.WALL_TIME, None

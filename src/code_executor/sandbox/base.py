@@ -50,11 +50,32 @@ class Engine(Protocol):
     async def start(self) -> None:
         """Get ready, and remove what a crashed server left behind; raise ``EngineError`` where it cannot work."""
 
-    async def create(self) -> Sandbox:
-        """Return a new sandbox that is ready for its first run; raise ``EngineError`` or ``SandboxError``."""
+    async def create(self, *, preload: bool = True) -> Sandbox:
+        """Return a new sandbox that is ready for its first run; raise ``EngineError`` or ``SandboxError``.
+
+        ``preload`` False: nothing but Python itself is imported in it.
+        """
 
     async def close(self) -> None:
         """Release what `start` took. Sandboxes are destroyed before."""
+
+
+class SharedEngine:
+    """An engine that several pools share, as one of them sees it; its owner starts and closes it."""
+
+    def __init__(self, engine: Engine, *, preload: bool) -> None:
+        self._engine = engine
+        self._preload = preload
+        self.name = engine.name
+
+    async def start(self) -> None:
+        """The owner has done it."""
+
+    async def create(self, *, preload: bool = True) -> Sandbox:
+        return await self._engine.create(preload=preload and self._preload)
+
+    async def close(self) -> None:
+        """The owner does it."""
 
 
 class Sandbox:

@@ -103,14 +103,17 @@ class DockerEngine:
             await self._docker.close()
             self._docker = None
 
-    async def create(self) -> Sandbox:
+    async def create(self, *, preload: bool = True) -> Sandbox:
         if self._docker is None:
             raise EngineError("the engine is not started")
         uid = self._uids.take()
         name = f"code-executor-{secrets.token_hex(6)}"
         link: DockerLink | None = None
         try:
-            container = await _call("create", self._docker.containers.create(self._container(uid), name=name))
+            container = await _call(
+                "create",
+                self._docker.containers.create(self._container(uid, self._preload if preload else ()), name=name),
+            )
             sandbox = Sandbox(name, self._limits)
             link = DockerLink(self._docker, container, sandbox, lambda: self._uids.give_back(uid))
             sandbox.attach(link)
@@ -128,10 +131,10 @@ class DockerEngine:
             log.warning("not_preloaded", sandbox=name, modules=missing)
         return sandbox
 
-    def _container(self, uid: int) -> dict[str, Any]:
+    def _container(self, uid: int, preload: tuple[str, ...]) -> dict[str, Any]:
         """Return the body of the create call: the hardening of design §6 in Docker's words."""
         limits = self._limits
-        config = hardening.agent_config(limits, uid, self._preload, self._policy)
+        config = hardening.agent_config(limits, uid, preload, self._policy)
         if self._runtime.startswith("runsc"):
             config = hardening.without_landlock(config)
         tmpfs = {

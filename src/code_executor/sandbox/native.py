@@ -118,7 +118,7 @@ class NativeEngine:
     async def close(self) -> None:
         """Nothing outlives its sandbox."""
 
-    async def create(self) -> Sandbox:
+    async def create(self, *, preload: bool = True) -> Sandbox:
         if self._interpreter is None:
             raise EngineError("the engine is not started")
         name = f"{os.getpid()}-{secrets.token_hex(6)}"
@@ -131,7 +131,10 @@ class NativeEngine:
             sandbox = Sandbox(f"native-{name}", self._limits)
             link = NativeLink(sandbox, group, self._gone(uid))
             sandbox.attach(link)
-            await link.open(self._bwrap, self._arguments(self._interpreter, self._config(uid), group))
+            await link.open(
+                self._bwrap,
+                self._arguments(self._interpreter, self._config(uid, self._preload if preload else ()), group),
+            )
             await sandbox.boot()
         except BaseException as error:
             if link is not None:
@@ -154,8 +157,8 @@ class NativeEngine:
 
         return give_back
 
-    def _config(self, uid: int | None) -> AgentConfig:
-        config = hardening.agent_config(self._limits, uid, self._preload, self._policy)
+    def _config(self, uid: int | None, preload: tuple[str, ...]) -> AgentConfig:
+        config = hardening.agent_config(self._limits, uid, preload, self._policy)
         mounts = tuple(Mount(fs.path, hardening.tmpfs_options(fs, self._limits, uid)) for fs in hardening.WRITABLE)
         readable = [inside for _, inside in self._interpreter.binds] if self._interpreter else []
         return dataclasses.replace(config, mounts=mounts, readable=(*config.readable, *readable))
