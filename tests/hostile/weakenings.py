@@ -79,17 +79,20 @@ WEAKENINGS = {
             Patch(
                 "relay.py",
                 "moved = os.splice(self._source, sink, self._remaining, flags=_NONBLOCK)",
-                "moved = os.write(sink, os.read(self._source, min(self._remaining, 1 << 15)))",
+                "seen.append(os.read(self._source, min(self._remaining, 1 << 15))); moved = os.write(sink, seen[-1])",
             ),
+            Patch("relay.py", "_NONBLOCK = os.SPLICE_F_NONBLOCK", "_NONBLOCK = os.SPLICE_F_NONBLOCK; seen = []"),
         )
     ),
     "unread output": Weakening(
         patches=(
             Patch(
                 "relay.py",
-                "os.splice(self._current.fd, self._sink, self._remaining, flags=_NONBLOCK)",
-                "os.write(self._sink, os.read(self._current.fd, self._remaining))",
+                "self._remaining -= os.splice(self._current.fd, self._sink, self._remaining, flags=_NONBLOCK)",
+                "seen.append(os.read(self._current.fd, self._remaining)); "
+                "self._remaining -= os.write(self._sink, seen[-1])",
             ),
+            Patch("relay.py", "_NONBLOCK = os.SPLICE_F_NONBLOCK", "_NONBLOCK = os.SPLICE_F_NONBLOCK; seen = []"),
         )
     ),
 }
@@ -116,8 +119,8 @@ class WeakDocker(DockerEngine):
         self._layers_off = layers_off
         self._agent = agent
 
-    def _container(self, uid: int) -> dict[str, Any]:
-        body = super()._container(uid)
+    def _container(self, *arguments: Any, **options: Any) -> dict[str, Any]:
+        body = super()._container(*arguments, **options)
         verb, config = body["Cmd"]
         body["Cmd"] = [verb, _without(AgentConfig.from_json(config), self._layers_off).to_json()]
         body["HostConfig"]["Binds"] = [f"{self._agent}:{hardening.AGENT}:ro"]
@@ -132,8 +135,8 @@ class WeakNative(NativeEngine):
         self._layers_off = layers_off
         self._agent = agent
 
-    def _config(self, uid: int | None) -> AgentConfig:
-        return _without(super()._config(uid), self._layers_off)
+    def _config(self, *arguments: Any, **options: Any) -> AgentConfig:
+        return _without(super()._config(*arguments, **options), self._layers_off)
 
     def _arguments(self, python: Interpreter, config: AgentConfig, group: cgroups.Group | None) -> list[str]:
         arguments = super()._arguments(python, config, group)
