@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     )
     preload: Names = Field(
         ("numpy", "pandas"),
-        description="Modules that are imported beforehand, in sandboxes for the programs that name them.",
+        description="Modules that are imported beforehand, in sandboxes for the programs that name them; empty: none.",
     )
 
     host: str = Field("127.0.0.1", description="The address to listen on.")
