@@ -136,15 +136,16 @@ def test_a_box_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     assert (tmp_path / "precious" / "file").exists()
 
 
-def test_depth_costs_no_descriptors(tmp_path: Path, in_child: InChild) -> None:
+def test_depth_costs_no_descriptors(tmpfs: Callable[..., Path], in_child: InChild) -> None:
+    box = tmpfs()
+
     def nest_and_empty() -> list[str]:
-        os.chdir(tmp_path)
+        os.chdir(box)
         nest(1_500)
-        os.chdir(tmp_path)
         room = max(map(int, os.listdir("/proc/self/fd"))) + 4
         resource.setrlimit(resource.RLIMIT_NOFILE, (room, room))
-        empty(str(tmp_path))
-        return os.listdir(tmp_path)
+        empty(str(box))
+        return os.listdir(box)
 
     assert in_child(nest_and_empty) == []
 
