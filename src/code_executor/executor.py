@@ -255,7 +255,7 @@ class Transcript:
             report = json.loads(self._report)
             problems = tuple(Problem(int(p["line"]), int(p["column"]), str(p["message"])) for p in report["problems"])
             return _REPORTED[report["reason"]], problems
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             log.warning("report_malformed", execution=self._execution.id, why=str(error))
             return Reason.INTERNAL, ()
 
@@ -297,7 +297,7 @@ _EXITED = frozenset(
 """Reasons with which a program ends by itself, and so has an exit code (unless a signal came with them)."""
 
 
-_FRAME = re.compile(r'^ *(?:\| *)*File "main\.py", line (\d+)', re.MULTILINE)
+_FRAME = re.compile(r'^ *(?:\| *)*File "main\.py", line ([0-9]{1,9})\b', re.MULTILINE)  # int() has limits
 
 
 def _traceback_line(error: str, reason: Reason) -> int | None:

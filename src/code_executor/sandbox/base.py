@@ -137,7 +137,7 @@ class Sandbox:
             self.introduction = json.loads(event.body)
         except ValueError:
             raise SandboxError(f"{self.name}: it introduced itself with something else than JSON") from None
-        if self.introduction.get("protocol") != protocol.VERSION:
+        if not isinstance(self.introduction, dict) or self.introduction.get("protocol") != protocol.VERSION:
             raise SandboxError(
                 f"{self.name}: it is of another version than this server (`make image` renews the image)"
             )
