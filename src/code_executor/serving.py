@@ -139,6 +139,7 @@ async def _keep_worker(fd: int, path: str, settings: Settings, stop: asyncio.Eve
             "-m",
             "code_executor.serving",
             env={**os.environ, WORKER_SOCKET: f"{fd} {path}", **_as_environment(settings)},
+            stdin=asyncio.subprocess.PIPE,  # see `_work`
             pass_fds=(fd,),
             start_new_session=True,  # Ctrl-C reaches this process alone, which tells the workers
         )
@@ -176,8 +177,17 @@ def _as_environment(settings: Settings) -> dict[str, str]:
 async def _work(settings: Settings, fd: int, path: str) -> None:
     configure_logging(settings)
     service = broker.RemoteService(path, settings.limits())
+    server = _server(application(service, settings), settings)
+    loop = asyncio.get_running_loop()
+
+    def orphaned() -> None:
+        loop.remove_reader(sys.stdin)
+        server.should_exit = True
+
+    # nothing is ever written to it: its end is that of the main process, which has no time to say so when it is killed
+    loop.add_reader(sys.stdin, orphaned)
     with socket.socket(fileno=fd) as listener:
-        await _server(application(service, settings), settings).serve([listener])
+        await server.serve([listener])
     await service.close()
 
 
