@@ -66,7 +66,10 @@ class LocalService:
         return self._runner.stream(execution, inputs)
 
     async def hit(self, client: str, what: str = RUNS) -> Verdict | None:
-        return await self._limiters[what].hit(client)
+        verdict = await self._limiters[what].hit(client)
+        if verdict is not None and not verdict.allowed:
+            self._metrics.refused.labels("rate_limit").inc()
+        return verdict
 
     async def peek(self, client: str) -> Verdict | None:
         return await self._limiters[RUNS].peek(client)

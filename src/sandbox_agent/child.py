@@ -210,10 +210,23 @@ class _PromptingFile(io.FileIO):
     """A stdin that tells the supervisor, with a byte in the prompt pipe, when the program is about to wait for it."""
 
     def readinto(self, buffer: Any) -> int | None:
-        if not available(STDIN):
-            with contextlib.suppress(OSError):
-                os.write(PROMPT, b"\0")
+        self._prompt()
         return super().readinto(buffer)
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or size < 0:
+            return self.readall()
+        self._prompt()
+        return super().read(size) or b""
+
+    def readall(self) -> bytes:
+        return b"".join(iter(lambda: self.read(1 << 16), b""))
+
+    @staticmethod
+    def _prompt() -> None:
+        with contextlib.suppress(OSError):
+            if not available(STDIN):
+                os.write(PROMPT, b"\0")
 
 
 def _write_files(files: list[list[str]]) -> None:
