@@ -69,7 +69,7 @@ export class Console {
     });
     this.element = el(
       "div",
-      { className: "console", part: "output", role: "region", ariaLabel: "Output", tabIndex: 0, hidden: true },
+      { className: "console", part: "output", role: "group", ariaLabel: "Output", tabIndex: 0, hidden: true },
       this.#log,
       this.#prompt,
       this.#files,

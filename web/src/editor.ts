@@ -1,11 +1,11 @@
 /** The editor: CodeMirror with Python, a mark on the line that failed, and squiggles under what is not allowed. */
 
 import { autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap } from "@codemirror/autocomplete";
-import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
+import { defaultKeymap, history, historyKeymap, indentWithTab, isolateHistory } from "@codemirror/commands";
 import { python } from "@codemirror/lang-python";
 import { bracketMatching, indentOnInput, indentUnit, syntaxHighlighting } from "@codemirror/language";
 import { type Diagnostic, linter, lintKeymap, setDiagnostics } from "@codemirror/lint";
-import { Compartment, EditorState, type Line, Prec, RangeSet, StateEffect, StateField } from "@codemirror/state";
+import { Compartment, EditorState, type Extension, type Line, Prec, RangeSet, StateEffect, StateField } from "@codemirror/state";
 import {
   Decoration,
   type DecorationSet,
@@ -74,64 +74,79 @@ function diagnostic(state: EditorState, problem: Problem): Diagnostic {
 
 export class Editor {
   readonly view: EditorView;
+  readonly #extensions: Extension;
   readonly #writable = new Compartment();
+  #readOnly = false;
   #edited = false;
   #problems: readonly Problem[] = [];
 
   constructor(options: EditorOptions) {
     const runKey = { key: "Mod-Enter", preventDefault: true, run: () => (options.run(), true) };
-    const state = EditorState.create({
-      extensions: [
-        Prec.highest(keymap.of([runKey, { ...runKey, key: "Ctrl-Enter" }])),
-        lineNumbers(),
-        highlightSpecialChars(),
-        history(),
-        drawSelection(),
-        indentOnInput(),
-        bracketMatching(),
-        closeBrackets(),
-        highlightActiveLine(),
-        // on request (Ctrl-Space) only: a list that opens by itself takes the Enter key away from a learner
-        autocompletion({ activateOnTyping: false, icons: false }),
-        python(),
-        syntaxHighlighting(classHighlighter),
-        indentUnit.of("    "),
-        EditorState.tabSize.of(4),
-        failure,
-        linter((view) => this.#check(view, options.check), { delay: CHECK_AFTER }),
-        keymap.of([...closeBracketsKeymap, ...defaultKeymap, ...historyKeymap, ...completionKeymap, ...lintKeymap, indentWithTab]),
-        EditorView.updateListener.of((update) => {
-          if (!update.docChanged) return;
-          this.#edited = true;
-          options.changed();
-        }),
-        EditorView.contentAttributes.of({
-          "aria-label": "Python code",
-          "aria-description": "Tab indents; press Escape, then Tab, to leave the editor. Control Enter runs the program.",
-          autocapitalize: "off",
-          autocorrect: "off",
-          spellcheck: "false",
-        }),
-        this.#writable.of([]),
-      ],
-    });
-    this.view = new EditorView({ state, parent: options.parent, root: options.root });
+    this.#extensions = [
+      Prec.highest(keymap.of([runKey, { ...runKey, key: "Ctrl-Enter" }])),
+      lineNumbers(),
+      highlightSpecialChars(),
+      history(),
+      drawSelection(),
+      indentOnInput(),
+      bracketMatching(),
+      closeBrackets(),
+      highlightActiveLine(),
+      // on request (Ctrl-Space) only: a list that opens by itself takes the Enter key away from a learner
+      autocompletion({ activateOnTyping: false, icons: false }),
+      python(),
+      syntaxHighlighting(classHighlighter),
+      indentUnit.of("    "),
+      EditorState.tabSize.of(4),
+      failure,
+      linter((view) => this.#check(view, options.check), { delay: CHECK_AFTER }),
+      keymap.of([...closeBracketsKeymap, ...defaultKeymap, ...historyKeymap, ...completionKeymap, ...lintKeymap, indentWithTab]),
+      EditorView.updateListener.of((update) => {
+        if (!update.docChanged) return;
+        this.#edited = true;
+        options.changed();
+      }),
+      EditorView.contentAttributes.of({
+        "aria-label": "Python code",
+        "aria-description": "Tab indents; press Escape, then Tab, to leave the editor. Control Enter runs the program.",
+        autocapitalize: "off",
+        autocorrect: "off",
+        spellcheck: "false",
+      }),
+    ];
+    this.view = new EditorView({ state: this.#state(""), parent: options.parent, root: options.root });
   }
 
   get code(): string {
     return this.view.state.doc.toString();
   }
 
-  /** Replace the code, as an edit that can be undone. */
+  /** Begin with another program: there is nothing to undo. */
+  open(text: string): void {
+    this.view.setState(this.#state(text));
+    this.#edited = false;
+    this.#problems = [];
+  }
+
+  /** Replace the code, as one edit that can be undone. */
   set code(text: string) {
     if (text === this.code) return;
-    this.view.dispatch({ changes: { from: 0, to: this.view.state.doc.length, insert: text }, scrollIntoView: true });
+    const changes = { from: 0, to: this.view.state.doc.length, insert: text };
+    this.view.dispatch({ changes, annotations: isolateHistory.of("full"), scrollIntoView: true });
     this.#edited = false; // nobody typed it
     this.showProblems([]);
   }
 
   set readOnly(on: boolean) {
-    this.view.dispatch({ effects: this.#writable.reconfigure(on ? EditorState.readOnly.of(true) : []) });
+    this.#readOnly = on;
+    this.view.dispatch({ effects: this.#writable.reconfigure(EditorState.readOnly.of(on)) });
+  }
+
+  #state(doc: string): EditorState {
+    return EditorState.create({
+      doc,
+      extensions: [this.#extensions, this.#writable.of(EditorState.readOnly.of(this.#readOnly))],
+    });
   }
 
   /** Mark a line as the one that failed; null: none. */

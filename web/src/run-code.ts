@@ -135,6 +135,7 @@ export class RunCodeElement extends HTMLElement {
   }
 
   set code(text: string) {
+    this.#showHint([]);
     if (this.#editor) this.#editor.code = text;
     else this.#starter = text;
   }
@@ -198,7 +199,7 @@ export class RunCodeElement extends HTMLElement {
   /** Bring the starter code back, as an edit that can be undone. */
   reset(): void {
     if (!this.#editor) return;
-    this.#editor.code = this.starter;
+    this.code = this.starter;
     this.#save();
     if (!this.#run) {
       this.clear();
@@ -250,7 +251,7 @@ export class RunCodeElement extends HTMLElement {
     if (!this.#editor) return;
     const storage = this.getAttribute("storage");
     this.#draft = storage === "off" ? null : new Draft(storage, this.starter);
-    this.#editor.code = this.#draft?.load() ?? this.starter;
+    this.#editor.open(this.#draft?.load() ?? this.starter);
     this.clear();
     this.#say("", "Ready");
     this.#resetButton.disabled = this.code === this.starter;

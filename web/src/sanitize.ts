@@ -21,7 +21,7 @@ function withoutStyles(html: string): string {
 }
 
 export function sanitize(html: string): DocumentFragment {
-  return createPurifier(window).sanitize(withoutStyles(html), {
+  const fragment = createPurifier(window).sanitize(withoutStyles(html), {
     ALLOWED_TAGS: TAGS,
     ALLOWED_ATTR: ATTRIBUTES,
     ALLOWED_URI_REGEXP: EMBEDDED_PICTURE,
@@ -30,4 +30,11 @@ export function sanitize(html: string): DocumentFragment {
     FORBID_CONTENTS: ["style", "script", "title", "noscript", "template", "iframe", "object", "svg", "math"],
     RETURN_DOM_FRAGMENT: true,
   });
+  // pandas heads its index with nothing, which is no heading to a screen reader
+  for (const heading of fragment.querySelectorAll("th:empty")) {
+    const cell = document.createElement("td");
+    for (const { name, value } of heading.attributes) cell.setAttribute(name, value);
+    heading.replaceWith(cell);
+  }
+  return fragment;
 }
