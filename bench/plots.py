@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib import pyplot as plt
 
-from bench.parts import latency, layers
+from bench.parts import latency
 from bench.stats import percentile
 
 mpl.use("agg")
@@ -81,7 +81,7 @@ def _layers(data: Any) -> Any:
     labels: dict[str, int] = {}
     for engine, found in data.items():
         left = 0.0
-        for name, (_, took) in layers.medians(found["on"]).items():
+        for name, took in found["on"].items():
             colour = colours(labels.setdefault(name, len(labels)) % 20)
             known = name in axis.get_legend_handles_labels()[1]
             axis.barh([engine], [took], left=left, color=colour, label=None if known else name)

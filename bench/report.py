@@ -12,6 +12,9 @@ from bench import markdown
 from bench.parts import burst, footprint, latency, throughput
 from bench.stats import Summary
 
+_BUSY = 0.5
+"""Runnable processes (the load of a minute) from which on others disturb what is measured."""
+
 Results = Mapping[str, Any]
 """``{"facts": {…}, "quick": bool, "parts": {name: data}, "absent": {what: why}}``, as it is kept in results.json."""
 
@@ -87,7 +90,7 @@ TARGETS = (
         "idle sandbox with numpy and pandas: PSS, MB",
         45,
         "footprint",
-        lambda data, engine: footprint.pss(data, f"{engine}, 2 sandboxes"),
+        lambda data, engine: footprint.pss(data, f"{engine}, pool of 2"),
     ),
     Target(
         "streaming, first byte: p50, ms",
@@ -143,6 +146,8 @@ def document(results: Results, parts: Mapping[str, ModuleType], plots: Mapping[s
     pieces = []
     if results["quick"]:
         pieces.append("**A quick run: too few samples to quote.**")
+    if float(results["facts"]["load before"]) > _BUSY:
+        pieces.append(f"**The machine was busy (load {results['facts']['load before']}): not to be quoted.**")
     pieces += ["## Targets", targets(results)]
     for name, part in parts.items():
         pieces.append(f"## {part.TITLE}")

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-OPTIONS = ("-f", "--absolute-timestamps=format:unix,precision:ns", "--syscall-times=ns")
+OPTIONS = ("--absolute-timestamps=format:unix,precision:ns", "--syscall-times=ns")
 _ENDED_WITHIN = 10.0
 
-_LINE = re.compile(r"^(?P<pid>\d+) +(?P<at>\d+\.\d+) (?P<rest>.*)$")
+_LINE = re.compile(r"^(?:(?P<pid>\d+) +)?(?P<at>\d+\.\d+) (?P<rest>.*)$")
 _WHOLE = re.compile(r"^(?P<name>\w+)\((?P<args>.*)\) += (?P<result>-?\w+|\?)(?P<note>.*?)(?: <(?P<took>[\d.]+)>)?$")
 _RESUMED = re.compile(r"^<\.\.\. (?P<name>\w+) resumed>(?P<tail>.*)$")
 _UNFINISHED = " <unfinished ...>"
@@ -22,7 +22,10 @@ _UNFINISHED = " <unfinished ...>"
 
 @dataclass(frozen=True)
 class Call:
-    """One system call. ``start`` and ``end`` in seconds of the wall clock; ``result`` None where it never returned."""
+    """One system call. ``start`` and ``end`` in seconds of the wall clock; ``result`` None where it never returned.
+
+    ``pid`` is 0 in the log of one process alone, where strace leaves it out.
+    """
 
     pid: int
     name: str
@@ -51,7 +54,7 @@ def parse(lines: Iterable[str]) -> list[Call]:
     for line in lines:
         if not (match := _LINE.match(line.rstrip("\n"))):
             continue
-        pid, at, rest = int(match["pid"]), float(match["at"]), match["rest"]
+        pid, at, rest = int(match["pid"] or 0), float(match["at"]), match["rest"]
         if rest.endswith(_UNFINISHED):
             begun[pid] = rest.removesuffix(_UNFINISHED), at
             continue
@@ -88,12 +91,12 @@ def present() -> bool:
 
 
 @contextlib.contextmanager
-def follow(pids: Sequence[int], log: Path, *, strings: int = 96) -> Iterator[None]:
-    """Trace ``pids``, and what they fork from here on, into ``log`` while the block runs.
+def follow(pids: Sequence[int], log: Path, *, forks: bool = True, strings: int = 96) -> Iterator[None]:
+    """Trace ``pids``, and with ``forks`` what they fork from here on, into ``log`` while the block runs.
 
     Raises ``RuntimeError`` with strace's words where it cannot attach (it takes root, or the same user and no Yama).
     """
-    command = ["strace", *OPTIONS, "-o", str(log), "-s", str(strings)]
+    command = ["strace", *OPTIONS, "-o", str(log), "-s", str(strings), *(["-f"] if forks else [])]
     for pid in pids:
         command += ["-p", str(pid)]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

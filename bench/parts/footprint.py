@@ -23,10 +23,10 @@ async def measure(plan: Plan) -> dict[str, Any]:
     results: dict[str, list[dict[str, Any]]] = {}
     for engine in plan.engines:
         for count in (2, 8):
-            with plan.attempt(f"memory, {engine}, {count} sandboxes"):
+            with plan.attempt(f"memory, {engine}, pool of {count}"):
                 async with Server(engine, pool_size=count, pool_min=count) as server:
                     await server.quiet(idle=count)
-                    results[f"{engine}, {count} sandboxes"] = [_weigh(pids) for pids in server.sandboxes()]
+                    results[f"{engine}, pool of {count}"] = [_weigh(pids) for pids in server.sandboxes()]
     return results
 
 

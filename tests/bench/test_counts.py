@@ -36,7 +36,7 @@ SUPERVISOR_CALLS = 95
 CHILD_CALLS = 96
 """The whole life of a child: birth, confinement, warm-up, run, exit. Most of it is off anybody's path."""
 CHILD_CALLS_ON_PATH = 12
-"""From its payload on: read it to its end (2), close pipes (4), limit its CPU time (2), let SIGINT in, write (2), end."""
+"""From its payload on: read it to its end (2), close pipes (4), limit CPU time (2), let SIGINT in, write (2), exit."""
 SUPERVISOR_BYTES = 250
 """Through its own memory: a command's header, a result, READY, and a header of 8 for each frame of output."""
 SERVER_TO_SUPERVISOR_BYTES = 150

@@ -7,7 +7,12 @@ from bench import contenders as c
 from bench import report
 from bench.parts import burst, latency, openloop, throughput
 
-FACTS = {"date": "2026-01-02 03:04 UTC", "processor": "A processor, 2 cores", "commit": "abc1234"}
+FACTS = {
+    "date": "2026-01-02 03:04 UTC",
+    "processor": "A processor, 2 cores",
+    "commit": "abc1234",
+    "load before": "0.10",
+}
 LATENCY = {
     "print": {
         c.BARE: [[10.0, 12.0, 14.0], [24.0]],
@@ -92,6 +97,12 @@ def test_a_quick_run_says_so() -> None:
     quick = {**results(latency=LATENCY), "quick": True}
     assert "too few samples to quote" in report.document(quick, PARTS, {})
     assert "too few samples to quote" not in report.document(results(latency=LATENCY), PARTS, {})
+
+
+def test_a_busy_machine_is_told() -> None:
+    busy = {**results(latency=LATENCY), "facts": {**FACTS, "load before": "1.50"}}
+    assert "busy (load 1.50)" in report.document(busy, PARTS, {})
+    assert "busy" not in report.document(results(latency=LATENCY), PARTS, {})
 
 
 def test_absences_with_one_reason_are_told_once() -> None:

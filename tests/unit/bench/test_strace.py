@@ -51,3 +51,8 @@ def test_a_call_that_never_returned_is_there_without_a_result() -> None:
 
 def test_a_descriptor_is_known_where_the_first_argument_is_one() -> None:
     assert [call.descriptor for call in CALLS[:2]] == [3, None]
+
+
+def test_the_log_of_one_process_alone_has_no_pids() -> None:
+    (call,) = parse(['1000.000000100 write(1, "1", 1) = 1 <0.000010000>'])
+    assert (call.pid, call.name, call.descriptor, call.result) == (0, "write", 1, 1)
