@@ -243,10 +243,12 @@ async def peers(stack: AsyncExitStack) -> list[Contender]:
 def openers(engines: tuple[str, ...], python: str) -> dict[str, Opener]:
     """Return all that can take part with ``engines`` there, by a name for where it cannot."""
     found: dict[str, Opener] = {BARE: bare(python)}
+    if "docker" in engines:
+        found[BARE_IMAGE] = bare_in_image
     for engine in engines:
         found[f"HTTP, {engine}"] = over_http(engine)
         found[http_name(engine, FRESH)] = over_http_fresh(engine)
     found[BWRAP] = bubblewrap
     if "docker" in engines:
-        found |= {BARE_IMAGE: bare_in_image, DOCKER_RUN: docker_run, "llm-sandbox and epicbox": peers}
+        found |= {DOCKER_RUN: docker_run, "llm-sandbox and epicbox": peers}
     return found

@@ -53,6 +53,7 @@ def _latency(data: Any) -> Any:
         for place, median in enumerate(medians):
             axis.text(median, place + 0.28, f" {median:.1f}", fontsize=8)
         axis.set_xscale("log")
+        axis.set_xlim(left=1)
         axis.set_xlabel("ms, median, with p10 and p90")
         axis.set_title(program)
     figure.tight_layout()
@@ -69,7 +70,7 @@ def _openloop(data: Any) -> Any:
     axis.set_xscale("log")
     axis.set_xticks([1 / (1 - share) for share in shares], [f"p{share * 100:g}" for share in shares])
     axis.minorticks_off()
-    axis.set_ylim(bottom=0)
+    axis.set_yscale("log")
     axis.set_ylabel("ms from when it was due")
     axis.legend()
     return figure

@@ -22,7 +22,7 @@ async def measure(plan: Plan) -> dict[str, Any]:
     """Return per engine and pool the bytes of each sandbox: ``{"pss", "private", "preloaded"}``."""
     results: dict[str, list[dict[str, Any]]] = {}
     for engine in plan.engines:
-        for count in (2, 8):
+        for count in plan.pick((2, 8), (2,)):
             with plan.attempt(f"memory, {engine}, pool of {count}"):
                 async with Server(engine, pool_size=count, pool_min=count) as server:
                     await server.quiet(idle=count)

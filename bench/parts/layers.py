@@ -194,7 +194,7 @@ async def measure(plan: Plan) -> dict[str, Any]:
     for engine in plan.engines:
         with plan.attempt(f"layers, {engine}"):
             async with Server(engine, pool_size=1) as server:
-                results[engine] = await _Profiler(server, await server.connect(), plan.pick(40, 12), cost).profile()
+                results[engine] = await _Profiler(server, await server.connect(), plan.pick(40, 8), cost).profile()
     return results
 
 

@@ -31,7 +31,8 @@ async def measure(plan: Plan) -> dict[str, Any]:
                 await load.closed(*at, request, clients=8, seconds=1)  # as many sandboxes as it will have under load
                 await server.quiet()
                 saturation = (await load.closed(*at, request, clients=8, seconds=plan.pick(8.0, 2.0))).rate
-                for kind, seed in (("random", _SEED), ("even", None)):
+                kinds = (("random", _SEED), ("even", None))
+                for kind, seed in plan.pick(kinds, kinds[:1]):
                     await server.quiet()
                     found = await load.open_loop(*at, request, arrivals(saturation / 2, seconds, seed=seed))
                     results[f"{engine}, {kind} arrivals"] = {
