@@ -56,6 +56,7 @@ class Inbound:
 
     def __init__(self, source: int) -> None:
         self._source = source
+        self._waste = os.pipe2(os.O_CLOEXEC)
         self._header = bytearray()
         self._sink: int | None = None
         self._remaining = 0
@@ -94,9 +95,8 @@ class Inbound:
     def pump(self) -> None:
         """Move what can be moved now. Raises ``HostGoneError`` when the host closes in the middle of a body."""
         while self._remaining:
-            sink = _null() if self._sink is None else self._sink
             try:
-                moved = os.splice(self._source, sink, self._remaining, flags=_NONBLOCK)
+                moved = self._drop() if self._sink is None else self._splice_to(self._sink)
             except BlockingIOError:
                 self._sink_full = self._sink is not None and available(self._source) > 0
                 return
@@ -107,6 +107,15 @@ class Inbound:
                 raise HostGoneError
             self._remaining -= moved
         self._done()
+
+    def _splice_to(self, sink: int) -> int:
+        return os.splice(self._source, sink, self._remaining, flags=_NONBLOCK)
+
+    def _drop(self) -> int:
+        """Drop what is there, by way of a pipe: one end of a splice must be one, and the source may be a socket."""
+        moved = self._splice_to(self._waste[1])
+        discard(self._waste[0])
+        return moved
 
     def discard(self) -> None:
         """From now on, drop what is still to come of the current body; its reader is gone."""
