@@ -192,6 +192,8 @@ class Transcript:
         for path, data in self._records[EventType.FILE].feed(body):
             if not path:
                 self._files_omitted = int(data) if data.isdigit() and len(data) < _DIGITS else 0
+            elif {"", ".", ".."}.intersection(path.split("/")):
+                log.warning("file_outside_the_box", execution=self._execution.id)  # no agent names one so
             elif self._given.get(path) != data:
                 found.append(File(path, data))
         self._files += found

@@ -31,6 +31,11 @@ _STDIN_PIECE = 1 << 16
 _TRUSTED_OUTPUT = 64 << 10
 """Bytes a run may exceed its output limit by before the host takes the supervisor for broken."""
 
+_EVENT_COST = 64
+_MOST_UNREAD = 32 << 20
+"""Bytes, beyond what a run may send, of events (at ``_EVENT_COST`` each) that wait to be taken: a broken sandbox may
+talk when nobody listens, and a run's listener may be slow."""
+
 
 class Link(Protocol):
     """The byte stream to one supervisor, and the power to end it."""
@@ -93,6 +98,7 @@ class Sandbox:
         self._link: Link | None = None
         self._reader = EventReader()
         self._events: asyncio.Queue[protocol.Event | None] = asyncio.Queue()
+        self._unread = 0
         self._why_lost = ""
         self._running = False
         self._ready = False  # clean, and nothing was sent to it since
@@ -113,8 +119,11 @@ class Sandbox:
         try:
             for event in self._reader.feed(data):
                 self._events.put_nowait(event)
+                self._unread += _EVENT_COST + len(event.body)
         except ProtocolError as error:
             self.lost(f"protocol: {error}")
+        if self._unread > self._most_sent + _MOST_UNREAD:
+            self.lost("it says more than anybody listens to")
 
     def lost(self, why: str) -> None:
         """Learn that nothing more will come."""
@@ -217,7 +226,7 @@ class Sandbox:
                 await asyncio.wait([feeder])
 
     async def _events_of_run(self) -> AsyncGenerator[protocol.Event, None]:
-        left = self.limits.output + 2 * self.limits.attachments + _TRUSTED_OUTPUT + protocol.MAX_REPORT
+        left = self._most_sent
         while True:
             event = await self._next()
             if event.run != self._number or event.type in (EventType.READY, EventType.FATAL):
@@ -230,6 +239,11 @@ class Sandbox:
             if left < 0:
                 raise SandboxError(f"{self.name}: it sends more than its output limit")
             yield event
+
+    @property
+    def _most_sent(self) -> int:
+        """Bytes that all the events of one run may have."""
+        return self.limits.output + 2 * self.limits.attachments + _TRUSTED_OUTPUT + protocol.MAX_REPORT
 
     @property
     def _number(self) -> int:
@@ -269,6 +283,7 @@ class Sandbox:
         if event is None:
             self._events.put_nowait(None)  # whoever asks next learns it too
             raise SandboxError(f"{self.name}: {self._why_lost}")
+        self._unread -= _EVENT_COST + len(event.body)
         return event
 
     async def _expect(self, kind: EventType, within: float, *, run: int) -> protocol.Event:
