@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import shutil
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
@@ -24,8 +23,8 @@ from code_executor.sandbox.native import Interpreter, NativeEngine
 from code_executor.sandbox.pool import Pool, PoolSize
 from sandbox_agent.config import AgentConfig
 from sandbox_agent.policy import OFF
+from tests.conftest import IMAGE
 
-IMAGE = os.environ.get("CODE_EXECUTOR_IMAGE", "code-executor:latest")
 PYTHON = Path(".sandbox/bin/python")
 AGENT = Path(sandbox_agent.__file__).parent
 
@@ -163,4 +162,4 @@ async def weakened(
     make = WeakDocker if engine == "docker" else WeakNative
     async with Pool(make(limits, layers_off, agent, preload), PoolSize(least=1, most=1, reuse=reuse)) as pool:
         await pool.wait_ready(60)
-        yield Executor(pool, limits)
+        yield Executor([pool], limits)

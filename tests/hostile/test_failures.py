@@ -1,0 +1,247 @@
+"""Sandboxes that break or are taken over: nobody waits for ever, no run is called what it was not, the pool heals."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from code_executor import Executor, errors
+from code_executor.executor import Executor as Core
+from code_executor.models import Execution, Limits, Output, Reason, Result
+from code_executor.sandbox import base
+from code_executor.sandbox.base import Sandbox
+from code_executor.sandbox.native import NativeLink
+from code_executor.sandbox.pool import Pool, PoolSize
+from sandbox_agent.protocol import EVENT, MAX_BODY, Cause, EventType, Outcome, event, record
+from tests.census import until
+from tests.conftest import IMAGE
+from tests.hostile.impostor import READY, Impostor
+
+TALKER = "print('before', flush=True)\nimport time\ntime.sleep(600)"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take a supervisor for mute sooner."""
+    monkeypatch.setattr(base, "MUTE_AFTER", 1.0)
+
+
+def docker_cli(*arguments: str, check: bool = True) -> str:
+    return subprocess.run(["docker", *arguments], check=check, capture_output=True, text=True, timeout=60).stdout
+
+
+@asynccontextmanager
+async def opened(engine: str, **settings: object) -> AsyncIterator[Executor]:
+    """Open an executor of one sandbox."""
+    async with Executor.open(
+        **{"engine": engine, "policy": "off", "pool_size": 1, "preload": (), "log_level": "error", **settings}
+    ) as executor:
+        yield executor
+
+
+def supervisor_of(sandbox: Sandbox) -> int:
+    """The pid, on this host, of a sandbox's PID 1."""
+    link = sandbox._link
+    if isinstance(link, NativeLink):
+        assert link._process is not None
+        bubblewrap = link._process.pid
+        return int(Path(f"/proc/{bubblewrap}/task/{bubblewrap}/children").read_text().split()[0])
+    return int(docker_cli("inspect", "--format", "{{.State.Pid}}", sandbox.name))
+
+
+def stop(sandbox: Sandbox) -> None:
+    os.kill(supervisor_of(sandbox), signal.SIGSTOP)
+
+
+async def strike(executor: Core, execution: Execution, blow: Callable[[Sandbox], None]) -> Result:
+    """Deal a sandbox a blow when its program has written something; return the result."""
+    struck = False
+    async with aclosing(executor.stream(execution)) as events:
+        async for each in events:
+            if isinstance(each, Output) and not struck:
+                (sandbox,) = executor.pool.book.busy
+                await asyncio.to_thread(blow, sandbox)
+                struck = True
+            if isinstance(each, Result):
+                return each
+    raise AssertionError("no result")
+
+
+async def works(executor: Core) -> bool:
+    result = await executor.run("print('works')", timeout=10)
+    return (result.reason, result.output) == (Reason.COMPLETED, "works\n")
+
+
+# ---- sandboxes that break
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("impatient")
+async def test_a_mute_supervisor_is_waited_for_no_longer_than_the_limit_and_a_little(engine: str) -> None:
+    async with opened(engine) as executor:
+        result = await strike(executor, Execution(TALKER, timeout=1), stop)
+        assert result.reason is Reason.WALL_TIME
+        assert result.output == "before\n"
+        assert await works(executor)
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("impatient")
+async def test_a_supervisor_that_is_mute_before_a_run_cannot_say_that_it_succeeded(engine: str) -> None:
+    async with opened(engine) as executor:
+        await until(lambda: executor.pool.book.idle)
+        (sandbox,) = executor.pool.book.idle
+        await asyncio.to_thread(stop, sandbox)
+        result = await executor.run("print('never')", timeout=1)
+        assert (result.reason, result.output) == (Reason.WALL_TIME, "")
+        assert await works(executor)
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("docker")
+async def test_a_container_removed_under_a_run_is_internal_and_replaced() -> None:
+    def remove(sandbox: Sandbox) -> None:
+        docker_cli("rm", "--force", sandbox.name)
+
+    async with opened("docker") as executor:
+        result = await strike(executor, Execution(TALKER, timeout=20), remove)
+        assert (result.reason, result.output) == (Reason.INTERNAL, "before\n")
+        assert await works(executor)
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("docker")
+async def test_an_image_that_vanishes_is_named_to_those_who_wait_and_its_return_heals() -> None:
+    image = f"code-executor-vanishing:{os.getpid()}"
+
+    def kill(sandbox: Sandbox) -> None:
+        docker_cli("rmi", image)
+        os.kill(supervisor_of(sandbox), signal.SIGKILL)
+
+    await asyncio.to_thread(docker_cli, "tag", IMAGE, image)
+    try:
+        async with opened("docker", image=image, queue_timeout=2) as executor:
+            await strike(executor, Execution(TALKER, timeout=20), kill)
+            with pytest.raises(errors.PoolBusyError, match=f"No such image: {image}"):
+                await executor.run("print(1)")
+            assert not executor.pool.ready
+            await asyncio.to_thread(docker_cli, "tag", IMAGE, image)
+            async with asyncio.timeout(60):
+                await until_it_works(executor)
+    finally:
+        await asyncio.to_thread(docker_cli, "rmi", image, check=False)
+
+
+async def until_it_works(executor: Core) -> None:
+    while True:
+        try:
+            assert await works(executor)
+        except errors.PoolBusyError:
+            continue  # after its own patience
+        return
+
+
+# ---- sandboxes that have been taken over
+
+
+def result_frame(cause: int = Cause.COMPLETED, run: int = 1) -> bytes:
+    return event(EventType.RESULT, run, Outcome(Cause.COMPLETED).pack().replace(b"\0", bytes([cause]), 1))
+
+
+def reported(report: str) -> str:
+    return f"{event(EventType.REPORT, 1, report.encode()) + result_frame(Cause.REPORTED)!r}"
+
+
+SILENT = ("nothing", "half a frame", "that it waits, for ever")
+MOST_BELIEVED = Limits().output + 20 * MAX_BODY
+
+LIES = {
+    "nothing": "b''",
+    "nothing, and the end": "b''",
+    "noise": "bytes(range(255, 0, -1)) * 100",
+    "an unknown type": repr(b"\x7f" + bytes(7)),
+    "a frame of four gigabytes": repr(b"\x02\x00\x00\x01\xff\xff\xff\xff"),
+    "half a frame": repr(event(EventType.STDOUT, 1, b"x" * 100)[:50]),
+    "output of another run": repr(event(EventType.STDOUT, 2, b"another's") + result_frame()),
+    "the result of another run": repr(result_frame(run=7)),
+    "a result of no cause": repr(result_frame(cause=200)),
+    "half a result": repr(event(EventType.RESULT, 1, b"\0" * 9)),
+    "that it is ready": repr(event(EventType.READY, 0)),
+    "that it is broken": repr(event(EventType.FATAL, 0, b"\xff" * 1000)),
+    "more than the limit": f"({EVENT.pack(EventType.STDOUT, 0, 1, MAX_BODY)!r} + bytes({MAX_BODY})) * 30",
+    "that it waits, for ever": f"{event(EventType.WAITING, 1)!r} * 200_000",
+    "a report that is none": reported("x"),
+    "a report of lists": reported("[" * 20_000 + "]" * 20_000),
+    "a report of nothing": reported("null"),
+    "a report of an unknown reason": reported('{"reason": "fine", "problems": []}'),
+    "a report of no reason": reported('{"reason": [], "problems": []}'),
+    "a report of a line without end": reported(
+        '{"reason": "policy", "problems": [{"line": Infinity, "column": 1, "message": ""}]}'
+    ),
+}
+
+
+@asynccontextmanager
+async def taken_over(impostor: Impostor, patience: float = 20) -> AsyncIterator[Core]:
+    async with Pool(impostor, PoolSize(least=1, most=1, patience=patience)) as pool:
+        yield Core([pool], Limits())
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("lie", LIES)
+async def test_a_sandbox_that_lies_is_never_believed(lie: str) -> None:
+    impostor = Impostor(LIES[lie], stay=not lie.endswith("end"))
+    async with taken_over(impostor) as executor, asyncio.timeout(30):
+        result = await executor.run("print(1)", timeout=1)
+        assert result.reason is (Reason.WALL_TIME if lie in SILENT else Reason.INTERNAL)
+        assert len(result.output) <= MOST_BELIEVED
+        if "report" not in lie:  # that one ended as it should
+            await until(lambda: impostor.made > 1)
+
+
+@pytest.mark.anyio
+async def test_files_that_a_sandbox_names_outside_of_its_box_are_dropped() -> None:
+    names = ("/etc/passwd", "../up", "a/../../up", "a//b", ".", "within/the box")
+    files = b"".join(record(name, b"x") for name in names)
+    impostor = Impostor(repr(event(EventType.FILE, 1, files) + result_frame()))
+    async with taken_over(impostor) as executor:
+        result = await executor.run("print(1)", timeout=1)
+    assert [file.path for file in result.files] == ["within/the box"]
+
+
+@pytest.mark.anyio
+async def test_a_sandbox_that_talks_when_nobody_listens_is_replaced_before_it_fills_the_memory() -> None:
+    chatter = f"({EVENT.pack(EventType.STDOUT, 0, 1, MAX_BODY)!r} + bytes({MAX_BODY})) * 80"
+    impostor = Impostor("b''", greeting=f"{READY!r} + {chatter}")
+    async with taken_over(impostor):
+        await until(lambda: impostor.made > 1)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "greeting",
+    [
+        event(EventType.READY, 0),
+        event(EventType.READY, 0, b"[]"),
+        event(EventType.READY, 0, b"{"),
+        event(EventType.READY, 0, b'{"protocol": 0}'),
+        event(EventType.READY, 1, b'{"protocol": 2}'),
+        result_frame(),
+        b"Traceback (most recent call last):",
+    ],
+    ids=str,
+)
+async def test_a_sandbox_that_introduces_itself_wrongly_is_never_lent(greeting: bytes) -> None:
+    impostor = Impostor("b''", greeting=repr(greeting), stay=False)
+    async with taken_over(impostor, patience=1) as executor:
+        with pytest.raises(errors.PoolBusyError):
+            await executor.run("print(1)")
+    assert impostor.made > 1
