@@ -68,7 +68,7 @@ class AgentConfig:
     @classmethod
     def from_json(cls, text: str) -> AgentConfig:
         """Raise ``TypeError`` or ``ValueError`` on anything but what ``to_json`` writes."""
-        values = json.loads(text)
+        values = {**json.loads(text)}  # TypeError unless it is an object
         values["mounts"] = tuple(Mount(**mount) for mount in values.get("mounts", ()))
         for name in ("writable", "readable", "preload", "layers_off"):
             if name in values:

@@ -75,6 +75,22 @@ def tmpfs(root: None) -> Iterator[Callable[..., Path]]:
         path.rmdir()
 
 
+@pytest.fixture(scope="session")
+def memory_of(root: None) -> Callable[[int], Iterator[bytes]]:
+    """Read the memory of another process, region by region."""
+
+    def regions(pid: int) -> Iterator[bytes]:
+        with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+            for line in maps:
+                bounds, permissions = line.split()[:2]
+                start, end = (int(part, 16) for part in bounds.split("-"))
+                if permissions.startswith("r") and "[v" not in line:  # the kernel's own pages cannot be read
+                    memory.seek(start)
+                    yield memory.read(end - start)
+
+    return regions
+
+
 class Killed(Exception):  # noqa: N818  # it is what happened, not what went wrong
     """The child died of this signal."""
 

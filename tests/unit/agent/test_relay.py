@@ -28,6 +28,7 @@ class Pipe:
 
 
 Pipes = Callable[[], Pipe]
+MemoryOf = Callable[[int], Iterator[bytes]]
 
 
 @pytest.fixture
@@ -404,17 +405,7 @@ sys.stdin.read()
 """
 
 
-def memory_of(pid: int) -> Iterator[bytes]:
-    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-        for line in maps:
-            bounds, permissions = line.split()[:2]
-            start, end = (int(part, 16) for part in bounds.split("-"))
-            if permissions.startswith("r") and "[v" not in line:
-                memory.seek(start)
-                yield memory.read(end - start)
-
-
-def test_no_byte_that_is_passed_on_enters_the_relays_memory(root: None, pipe: Pipes) -> None:
+def test_no_byte_that_is_passed_on_enters_the_relays_memory(root: None, pipe: Pipes, memory_of: MemoryOf) -> None:
     source, sink, host, stdout = pipe(), pipe(), pipe(), pipe()
     ends = [source.read, sink.write, host.write, stdout.read]
     inward, outward = (secrets.token_hex(2000).encode() for _ in range(2))

@@ -282,7 +282,7 @@ def test_it_ends_with_its_host_in_a_run(supervise: Supervise) -> None:
     with supervise() as supervisor:
         supervisor.ready()
         supervisor.start("import time\nprint('up', flush=True)\ntime.sleep(600)")
-        supervisor.until(b"up")
+        supervisor.until(b"up\n")
         assert supervisor.process.stdin is not None
         supervisor.process.stdin.close()
         assert supervisor.next() is None
@@ -393,6 +393,19 @@ def test_output_larger_than_any_pipe_arrives_whole(supervisor: Supervisor) -> No
     assert run.stdout == b"".join(b"%d\n" % n for n in range(100_000))
 
 
+def test_what_comes_of_a_body_after_its_run_goes_to_no_other(supervisor: Supervisor) -> None:
+    body = b"of the first run" * 10_000
+    number = supervisor.start("import time; time.sleep(600)", stdin=b"", wall_ms=100)
+    frame = protocol.command(Command.STDIN, number, body)
+    supervisor.send(frame[:100_000])
+    assert supervisor.finish().outcome.cause is Cause.WALL_TIME
+    supervisor.ready()
+    supervisor.send(frame[100_000:])
+    supervisor.start("import sys; print(sys.stdin.read())", stdin=b"of the second")
+    supervisor.stdin(b"")
+    assert supervisor.finish().stdout == b"of the second\n"
+
+
 # ---- being stopped
 
 
@@ -409,14 +422,14 @@ def test_a_busy_program_is_stopped_at_its_time(supervisor: Supervisor) -> None:
 
 def test_a_program_is_stopped_on_request(supervisor: Supervisor) -> None:
     supervisor.start("import time\nprint('up', flush=True)\ntime.sleep(600)")
-    supervisor.until(b"up")
+    supervisor.until(b"up\n")
     supervisor.cancel()
     assert supervisor.finish().outcome.cause is Cause.CANCELLED
 
 
 def test_a_cancel_of_another_run_stops_nothing(supervisor: Supervisor) -> None:
     number = supervisor.start("print('up', flush=True)\ninput()\nprint('on')", stdin=b"")
-    supervisor.until(b"up")
+    supervisor.until(b"up\n")
     supervisor.cancel(number - 1)
     supervisor.cancel(number + 1)
     supervisor.stdin(b"\n")
@@ -598,6 +611,21 @@ def test_a_program_is_nobody_in_particular(supervisor: Supervisor) -> None:
     assert seen["leader"]
 
 
+def test_a_program_has_the_usual_signals_whatever_the_supervisor_was_started_with(supervise: Supervise) -> None:
+    unusual = (
+        "import os, signal, sys\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1, signal.SIGTERM])\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    with supervise(through=("PYTHON", "-I", "-c", unusual)) as supervisor:
+        supervisor.ready()
+        run = supervisor.run(
+            "import signal\nprint(signal.pthread_sigmask(signal.SIG_BLOCK, []), signal.getsignal(15) == signal.SIG_DFL)"
+        )
+        assert run.stdout == b"set() True\n"
+
+
 @pytest.mark.parametrize(
     "attempt",
     [
@@ -685,17 +713,7 @@ print(hasattr(builtins, 'left'), hasattr(sys, 'left'), 'LEFT' in os.environ, os.
     assert supervisor.run(look).stdout == b"[] [] 0o700\nFalse False False []\n"
 
 
-def memory_of(pid: int) -> Iterator[bytes]:
-    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-        for line in maps:
-            bounds, permissions = line.split()[:2]
-            start, end = (int(part, 16) for part in bounds.split("-"))
-            if permissions.startswith("r") and "[v" not in line:
-                memory.seek(start)
-                yield memory.read(end - start)
-
-
-def test_no_byte_of_a_run_is_ever_in_the_supervisors_memory(supervisor: Supervisor) -> None:
+def test_no_byte_of_a_run_is_ever_in_the_supervisors_memory(supervisor: Supervisor, memory_of: Any) -> None:
     """Not of its source, stdin, arguments, files or output, nor of a report about it, while it runs or afterwards."""
     source, stdin, argument, output, problem = (secrets.token_hex(64) for _ in range(5))
     code = f"# {source}\nx = input()\nopen('f', 'w').write(x)\nprint(x, '{output}', flush=True)\ninput()"
@@ -863,7 +881,7 @@ def test_commands_that_mean_nothing_are_passed_over(supervisor: Supervisor) -> N
     supervisor.send(protocol.command(Command.STDIN, 9, b"x" * 1000))
     supervisor.send(protocol.COMMAND.pack(77, 0, 1, 5, 0, 0, 0) + b"bytes")
     number = supervisor.start("print('up', flush=True)\ninput()", stdin=b"")
-    supervisor.until(b"up")
+    supervisor.until(b"up\n")
     supervisor.send(protocol.COMMAND.pack(77, 0, number, 5, 0, 0, 0) + b"bytes")
     supervisor.send(protocol.command(Command.RUN, number + 1, b"{}"))  # a second one at once is the host's mistake
     supervisor.stdin(b"\n")

@@ -1,0 +1,103 @@
+"""What a learner is told: a status for every cause, and a sentence where the program did not say it itself."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from code_executor.models import Reason
+from sandbox_agent import verdict, wording
+from sandbox_agent.protocol import Cause
+
+LIMITS = {"wall_time": 5.0, "cpu_time": 30.0, "memory": 512 << 20, "output": 1 << 20, "processes": 10, "disk": 64 << 20}
+
+SENTENCES = {
+    Cause.WALL_TIME: "Execution exceeded 5 second timeout",
+    Cause.CPU_TIME: "Your program used more than the 30 seconds of processor time it may use.",
+    Cause.INPUT_TIME: "Your program waited too long for input.",
+    Cause.MEMORY_LIMIT: "Your program used more than the 512 MB of memory it may use.",
+    Cause.OUTPUT_LIMIT: "Your program wrote more than the 1 MB it may write; only the beginning is kept.",
+    Cause.PROCESS_LIMIT: "Your program started more than the 10 processes and threads it may have.",
+    Cause.DISK_LIMIT: "Your program wrote more files than the 64 MB of disk it may use.",
+    Cause.VIOLATION: "Your program was stopped because it did something that no program may do here.",
+    Cause.CANCELLED: "The run was cancelled.",
+    Cause.INTERNAL: "The service failed while it ran your program. It is not your fault, and it is safe to try again.",
+    Cause.COMPLETED: "",
+    Cause.EXCEPTION: "",
+    Cause.EXIT: "",
+    Cause.REPORTED: "",
+}
+
+
+@pytest.mark.parametrize("cause", SENTENCES)
+def test_a_cause_has_its_sentence(cause: Cause) -> None:
+    assert verdict.explain(cause, **LIMITS) == SENTENCES[cause]  # type: ignore[arg-type]
+
+
+def test_every_cause_has_a_sentence_or_says_it_itself() -> None:
+    assert set(SENTENCES) | {Cause.SIGNAL} == set(Cause)
+
+
+def test_a_fraction_of_a_second_is_one() -> None:
+    assert verdict.explain(Cause.WALL_TIME, **{**LIMITS, "wall_time": 0.25}) == "Execution exceeded 0.25 second timeout"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_both_sides_give_a_cause_the_same_status(cause: Cause) -> None:
+    if cause is not Cause.REPORTED:
+        assert Reason[cause.name].status.value == verdict.status(cause)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (signal.SIGSEGV, "segmentation fault"),
+        (signal.SIGABRT, "abort"),
+        (signal.SIGBUS, "bus error"),
+        (signal.SIGFPE, "arithmetic"),
+        (signal.SIGILL, "instruction"),
+        (signal.SIGKILL, "SIGKILL"),
+        (signal.SIGRTMIN + 3, f"signal {signal.SIGRTMIN + 3}"),
+    ],
+)
+def test_a_death_by_signal_is_explained(number: int, words: str) -> None:
+    sentence = verdict.explain(Cause.SIGNAL, signal=number, **LIMITS)  # type: ignore[arg-type]
+    assert words in sentence
+    assert sentence.startswith("Your program ")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0 bytes"),
+        (1023, "1023 bytes"),
+        (1024, "1 KB"),
+        (1536, "1.5 KB"),
+        (1 << 20, "1 MB"),
+        (100_000, "97.7 KB"),
+        (512 << 20, "512 MB"),
+        (1 << 30, "1 GB"),
+        (3 << 29, "1.5 GB"),
+    ],
+)
+def test_a_size_is_told_in_the_largest_unit(value: int, text: str) -> None:
+    assert wording.size(value) == text
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("x = '\0'", "null character"),
+        ("x = '\ud800'", "not valid Unicode"),
+        ("-" * 100_000 + "1", "too large or too deeply nested"),
+    ],
+)
+def test_what_cannot_be_compiled_is_explained(source: str, words: str) -> None:
+    with pytest.raises((ValueError, RecursionError, MemoryError, SyntaxError)) as caught:
+        compile(source, "main.py", "exec")
+    assert words in wording.uncompilable(caught.value)
+
+
+def test_what_else_cannot_be_compiled_is_quoted() -> None:
+    assert wording.uncompilable(ValueError("odd")) == "The program could not be compiled: odd"
