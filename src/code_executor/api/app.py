@@ -37,7 +37,7 @@ class Shortcut:
             response = await self._execute(Request(scope, receive))
         except Exception as error:
             response = errors.answer(error)
-            if response.status_code == 500:
+            if response.status_code == 500 and not isinstance(error, errors.Refusal):
                 log.exception("execute_failed")
         await response(scope, receive, send)
 
