@@ -65,6 +65,9 @@ async function main() {
   await put(join(here, "dist/run-code.js"), component.text);
   await put(join(here, "dist/licenses.txt"), notices);
   execFileSync("node_modules/.bin/tsc", ["-p", "tsconfig.types.json"], { cwd: here, stdio: "inherit" });
+  for (const name of await readdir(join(here, "dist"))) {
+    if (name.endsWith(".d.ts") && !["run-code.d.ts", "wire.d.ts"].includes(name)) await rm(join(here, "dist", name));
+  }
 
   const assets = { "run-code.js": component.text };
   for (const entry of ["index.ts", "embed.ts", "page.css"]) {

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +55,14 @@ def need(missing: str) -> None:
 
 def need_build() -> None:
     need(NO_BUILD)
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    """Wait until something holds that nothing can be asked to tell of."""
+    deadline = time.monotonic() + PATIENCE / 1000
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")  # not longer: while it is open, Playwright's event loop is in the way of any other

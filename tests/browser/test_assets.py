@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,8 @@ from fastapi import FastAPI
 from code_executor.api import pages
 from tests.browser.conftest import need_build
 from tests.conftest import Server
+
+WEB = Path(__file__).parents[2] / "web"
 
 
 @pytest.fixture
@@ -97,3 +100,20 @@ async def test_frames_can_be_allowed_to_some_sites_only() -> None:
     async with asking(app) as http:
         policy = (await http.get("/embed")).headers["content-security-policy"]
         assert policy.endswith("frame-ancestors https://moodle.example https://notion.example")
+
+
+def test_the_component_documents_what_it_has() -> None:
+    source = (WEB / "src/run-code.ts").read_text(encoding="utf-8")
+    styles = (WEB / "src/styles.css").read_text(encoding="utf-8")
+    read = set(re.findall(r'(?:get|has)Attribute\("([a-z]+)"\)', source))
+    observed = set(re.findall(r'"([a-z]+)"', re.findall(r"observedAttributes = \[(.*)\]", source)[0]))
+    emitted = set(re.findall(r'#emit\("([a-z-]+)"', source))
+    properties = set(re.findall(r"var\((--run-code-[a-z-]+)", styles))
+    modules = json.loads((WEB / "custom-elements.json").read_text(encoding="utf-8"))["modules"]
+    element = modules[0]["declarations"][0]
+    assert {each["name"] for each in element["attributes"]} == read | observed | {"theme"}
+    assert {each["name"] for each in element["events"]} == emitted | {"run-output"}
+    assert {each["name"] for each in element["cssProperties"]} == properties
+    readme = (WEB / "README.md").read_text(encoding="utf-8")
+    for each in element["attributes"] + element["events"]:
+        assert f"| `{each['name']}` |" in readme

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Program, Watch
@@ -265,9 +264,8 @@ def test_a_server_that_is_gone_is_said_to_be(page: Page, serve: Serve, watch: Wa
     expect(program.log).to_contain_text("could not be reached")
 
 
-@pytest.mark.parametrize(
-    ("example", "status"),
-    [
+def test_every_example_does_what_it_shows(program: Program) -> None:
+    for example, status in (
         ("Text", "Finished"),
         ("Plots", "Finished"),
         ("Tables", "Finished"),
@@ -275,13 +273,11 @@ def test_a_server_that_is_gone_is_said_to_be(page: Page, serve: Serve, watch: Wa
         ("Errors", "Error on line 2"),
         ("Not allowed", "Not allowed on line 1"),
         ("Too slow", "Time is up"),
-    ],
-)
-def test_every_example_does_what_it_shows(program: Program, example: str, status: str) -> None:
-    program.page.get_by_role("link", name=example).click()
-    expect(program.page.get_by_role("heading", level=1)).to_have_text(example)
-    program.run.click()
-    program.ends(status)
+    ):
+        program.page.get_by_role("link", name=example).click()
+        expect(program.page.get_by_role("heading", level=1)).to_have_text(example)
+        program.run.click()
+        program.ends(status)
 
 
 def test_the_input_example_talks(program: Program, site: Server) -> None:

@@ -1,0 +1,7 @@
+import { forward } from "@/lib/upstream";
+
+export const dynamic = "force-dynamic";
+
+export function POST(request: Request): Promise<Response> {
+  return forward(request, "/api/check");
+}

@@ -1,0 +1,91 @@
+"""Takes the pictures in docs/images: the page, on a real server with the native engine (`make screenshots`)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+ROOT = Path(__file__).parents[1]
+IMAGES = ROOT / "docs/images"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+WIDE = {"width": 1180, "height": 680}
+
+
+def run_to_the_end(page: Page) -> None:
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.locator(".state")).not_to_have_class("state busy")
+    expect(page.locator("run-code")).not_to_have_attribute("running", "")
+
+
+def plots(page: Page) -> None:
+    run_to_the_end(page)
+    for picture in page.locator("run-code img").all():
+        picture.evaluate("picture => picture.decode()")
+
+
+def asked_for_input(page: Page) -> None:
+    page.get_by_role("button", name="Run", exact=True).click()
+    for answer in ("Ada", "21"):
+        expect(page.locator(".prompt input")).to_be_focused()
+        page.keyboard.type(f"{answer}\n")
+    expect(page.get_by_role("log")).to_contain_text("42.0")
+    expect(page.locator(".state")).to_have_text("Waiting for input")
+
+
+def refused(page: Page) -> None:
+    page.get_by_role("textbox", name="Python code").focus()
+    page.keyboard.press("Control+End")
+    page.keyboard.type("\nprint(open(\"diary.txt\").read())")
+    expect(page.locator(".cm-lintRange-error")).to_have_count(3)
+    page.get_by_role("heading", level=1).click()
+
+
+PICTURES: list[tuple[str, str, str, dict[str, int], Callable[[Page], None]]] = [
+    ("plots.png", "#plots", "light", {"width": 1180, "height": 1330}, plots),
+    ("input.png", "#input", "dark", WIDE, asked_for_input),
+    ("error.png", "#errors", "light", WIDE, run_to_the_end),
+    ("policy.png", "#rules", "light", WIDE, refused),
+    ("table-mobile.png", "#tables", "dark", {"width": 400, "height": 900}, run_to_the_end),
+]
+
+
+def take(browser: Browser, url: str) -> None:
+    for name, fragment, scheme, size, act in PICTURES:
+        page = browser.new_page(viewport=size, color_scheme=scheme)  # type: ignore[arg-type]  # typed dictionaries
+        page.goto(f"{url}/{fragment}")
+        act(page)
+        page.mouse.move(0, 0)
+        page.screenshot(path=IMAGES / name, animations="disabled", caret="hide")
+        page.close()
+        print(f"docs/images/{name}")
+
+
+def main() -> int:
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        print("Chromium is not installed (apt install chromium)", file=sys.stderr)
+        return 1
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "code_executor.cli", "serve", "--engine", "native", "--port", "0"]
+    settings = {"CODE_EXECUTOR_RATE_LIMIT": "off", "CODE_EXECUTOR_LOG_FORMAT": "json"}
+    environment = {**os.environ, **settings}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        try:
+            url = next(line.split('"url": "')[1].split('"')[0] for line in server.stderr if '"serving"' in line)
+            with sync_playwright() as playwright:
+                take(playwright.chromium.launch(executable_path=chromium, args=FLAGS), url)
+        finally:
+            server.terminate()
+            server.communicate()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
