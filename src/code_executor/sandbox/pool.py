@@ -114,7 +114,7 @@ class Book:
     def superfluous(self, now: float) -> list[Sandbox]:
         """Take out of the book what has been idle too long beyond the least, or lived too long, and return it."""
         old = [s for s in self.idle if now - self.born[s] > self.size.lifetime]
-        keep = max(self.size.least, len(self.busy) + len(self.waiters) + 1)
+        keep = max(self.size.least, len(self.busy) + len(self.settling) + len(self.waiters) + 1)  # as `wanted` has it
         spare = max(0, self.total - len(old) - keep)
         bored = [s for s in self.idle if s not in old and now - self.idle_since[s] > IDLE_SECONDS][:spare]
         for sandbox in (*old, *bored):
@@ -204,9 +204,11 @@ class Pool:
             async with asyncio.timeout(size.patience):
                 return await waiter
         except TimeoutError:
+            if waiter.done() and not waiter.cancelled():  # it was lent in the same moment
+                return waiter.result()
             raise self._busy(self.failure or f"every sandbox stayed busy for {size.patience:g} s") from None
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():  # it was lent in the same moment: pass it on unused
+            if waiter.done() and not waiter.cancelled() and not waiter.exception():  # likewise: pass it on unused
                 self._unlend(waiter.result())
             raise
         finally:

@@ -1,0 +1,385 @@
+"""The pool's book, stepped through as plain state: bounds, fairness, reuse, and that nobody and nothing gets lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import cast
+
+import pytest
+from hypothesis import assume
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from code_executor.errors import PoolBusyError
+from code_executor.models import Limits
+from code_executor.sandbox.base import Engine, Sandbox
+from code_executor.sandbox.pool import IDLE_SECONDS, Book, Pool, PoolSize
+
+Waiter = asyncio.Future[Sandbox]
+
+
+def sandbox(name: str = "one") -> Sandbox:
+    return Sandbox(name, Limits())
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """Futures belong to a loop; this one never runs."""
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.close()
+
+
+def fill(book: Book, count: int, now: float = 0.0) -> list[Sandbox]:
+    """Put in ``count`` new sandboxes."""
+    new = [sandbox(str(number)) for number in range(count)]
+    for each in new:
+        book.arrived(each, now)
+    return new
+
+
+def lend(book: Book) -> Sandbox:
+    lent = book.take()
+    assert lent is not None
+    return lent
+
+
+# ---- how many
+
+
+@pytest.mark.parametrize(
+    ("size", "idle", "busy", "wanted"),
+    [
+        (PoolSize(least=2, most=4), 0, 0, 2),
+        (PoolSize(least=2, most=4), 2, 0, 0),
+        (PoolSize(least=2, most=4), 1, 1, 0),
+        (PoolSize(least=2, most=4), 0, 2, 1),  # one beyond what is asked for
+        (PoolSize(least=2, most=4), 0, 3, 1),
+        (PoolSize(least=2, most=4), 0, 4, 0),
+        (PoolSize(least=0, most=4), 0, 0, 1),
+        (PoolSize(least=4, most=4), 1, 1, 2),
+        (PoolSize(least=1, most=1), 0, 1, 0),
+        (PoolSize(least=2, most=4), 4, 0, 0),
+    ],
+)
+def test_as_many_are_wanted_as_are_asked_for_and_one_more(size: PoolSize, idle: int, busy: int, wanted: int) -> None:
+    book = Book(size)
+    fill(book, idle + busy)
+    for _ in range(busy):
+        lend(book)
+    assert book.wanted() == wanted
+
+
+def test_who_waits_is_asked_for(loop: asyncio.AbstractEventLoop) -> None:
+    book = Book(PoolSize(least=1, most=10))
+    fill(book, 1)
+    lend(book)
+    book.waiters.extend(loop.create_future() for _ in range(3))
+    assert book.wanted() == 4  # three wait, and one more
+    book.making = 4
+    assert book.wanted() == 0
+
+
+def test_what_settles_will_be_back_and_is_not_made_again() -> None:
+    book = Book(PoolSize(least=1, most=10))
+    fill(book, 2)
+    lent = lend(book)
+    assert book.returned(lent, 0)
+    assert book.wanted() == 0
+
+
+# ---- who gets which
+
+
+def test_the_one_that_has_rested_longest_is_lent() -> None:
+    book = Book(PoolSize(most=3))
+    first, second, third = fill(book, 3)
+    assert lend(book) is first
+    book.returned(first, 1)
+    book.arrived(first, 1)
+    assert [lend(book) for _ in range(3)] == [second, third, first]
+    assert book.take() is None
+
+
+def test_who_has_waited_longest_is_served_first(loop: asyncio.AbstractEventLoop) -> None:
+    book = Book(PoolSize(most=3))
+    first, second = loop.create_future(), loop.create_future()
+    book.waiters.extend((first, second))
+    one, other = fill(book, 2)
+    assert (first.result(), second.result()) == (one, other)
+    assert book.busy == {one, other}
+
+
+def test_nobody_is_served_before_those_who_wait(loop: asyncio.AbstractEventLoop) -> None:
+    book = Book(PoolSize(most=3))
+    fill(book, 1)
+    book.waiters.append(loop.create_future())
+    assert book.take() is None
+
+
+def test_who_has_given_up_is_passed_over(loop: asyncio.AbstractEventLoop) -> None:
+    book = Book(PoolSize(most=3))
+    gone, here = loop.create_future(), loop.create_future()
+    gone.cancel()
+    book.waiters.extend((gone, here))
+    (one,) = fill(book, 1)
+    assert here.result() is one
+    assert not book.waiters
+
+
+# ---- how long
+
+
+@pytest.mark.parametrize(("reuse", "runs"), [(0, 1), (1, 1), (3, 3)])
+def test_a_sandbox_serves_as_many_runs_as_are_allowed(reuse: int, runs: int) -> None:
+    book = Book(PoolSize(reuse=reuse))
+    (one,) = fill(book, 1)
+    for run in range(1, runs + 1):
+        assert lend(book) is one
+        one.runs = run
+        again = book.returned(one, 0)
+        assert again == (run < runs)
+        if again:
+            book.arrived(one, 0)
+    assert book.total == 0
+    assert not book.born
+
+
+def test_a_sandbox_that_broke_is_not_used_again() -> None:
+    book = Book(PoolSize())
+    (one,) = fill(book, 1)
+    lend(book)
+    one.lost("it broke")
+    assert not book.returned(one, 0)
+    assert book.total == 0
+
+
+def test_a_sandbox_that_has_lived_long_is_not_used_again() -> None:
+    book = Book(PoolSize(lifetime=100))
+    fill(book, 2, now=0)
+    young, old = lend(book), lend(book)
+    assert book.returned(young, 100)
+    assert not book.returned(old, 100.1)
+
+
+def test_settling_does_not_make_it_younger() -> None:
+    book = Book(PoolSize(lifetime=100))
+    (one,) = fill(book, 1, now=0)
+    lend(book)
+    book.returned(one, 90)
+    book.arrived(one, 90)
+    assert book.superfluous(101) == [one]
+
+
+def test_the_bored_are_given_up_down_to_the_least() -> None:
+    book = Book(PoolSize(least=2, most=5))
+    some = fill(book, 5, now=0)
+    assert book.superfluous(IDLE_SECONDS) == []
+    assert book.superfluous(IDLE_SECONDS + 1) == some[:3]
+    assert list(book.idle) == some[3:]
+    assert book.superfluous(10 * IDLE_SECONDS) == []
+
+
+def test_one_more_than_are_in_use_is_kept_however_bored() -> None:
+    book = Book(PoolSize(least=0, most=5))
+    fill(book, 4, now=0)
+    lend(book)
+    assert len(book.superfluous(10 * IDLE_SECONDS)) == 2
+    assert len(book.idle) == 1
+
+
+def test_the_old_are_given_up_even_if_they_are_the_least() -> None:
+    book = Book(PoolSize(least=2, most=5, lifetime=100))
+    old = fill(book, 2, now=0)
+    assert book.superfluous(101) == old
+    assert book.wanted() == 2
+
+
+def test_giving_up_the_bored_asks_for_no_new_ones() -> None:
+    book = Book(PoolSize(least=1, most=5))
+    fill(book, 2, now=0)
+    assert book.returned(lend(book), 0)
+    book.superfluous(10 * IDLE_SECONDS)
+    assert book.wanted() == 0
+
+
+# ---- whatever happens, in whatever order
+
+
+class BookMachine(RuleBasedStateMachine):
+    """Does to a book what the pool, its callers, its engine and time do."""
+
+    @initialize(
+        least=st.integers(0, 4),
+        more=st.integers(0, 3),
+        reuse=st.integers(0, 4),
+        lifetime=st.sampled_from([50.0, 1e9]),
+    )
+    def open(self, least: int, more: int, reuse: int, lifetime: float) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.size = PoolSize(least=least, most=max(1, least + more), reuse=reuse, lifetime=lifetime)
+        self.book = Book(self.size)
+        self.now = 0.0
+        self.waiting: list[Waiter] = []  # in the order in which they came
+        self.lent: list[Sandbox] = []  # to those who were not made to wait
+        self.gone: set[Sandbox] = set()
+
+    def teardown(self) -> None:
+        if hasattr(self, "loop"):
+            self.loop.close()
+
+    def served(self) -> list[Waiter]:
+        return [waiter for waiter in self.waiting if waiter.done() and not waiter.cancelled()]
+
+    def arrive(self, sandbox: Sandbox) -> None:
+        """Whoever has waited longest must get it."""
+        still = [waiter for waiter in self.waiting if not waiter.done()]
+        self.book.arrived(sandbox, self.now)
+        if still:
+            assert still[0].done()
+            assert still[0].result() is sandbox
+        else:
+            assert self.book.idle[-1] is sandbox
+
+    @rule(seconds=st.sampled_from([0.1, 10.0, 45.0, IDLE_SECONDS + 1]))
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule()
+    def refill(self) -> None:
+        self.book.making += self.book.wanted()
+        assert self.book.wanted() == 0
+        assert self.book.total >= self.size.least
+
+    @precondition(lambda self: self.book.making)
+    @rule(works=st.booleans())
+    def make(self, works: bool) -> None:
+        self.book.making -= 1
+        if works:
+            self.arrive(sandbox())
+
+    @rule()
+    def ask(self) -> None:
+        longest = self.book.idle[0] if self.book.idle else None
+        lent = self.book.take()
+        if lent is None:
+            waiter: Waiter = self.loop.create_future()
+            self.book.waiters.append(waiter)
+            self.waiting.append(waiter)
+        else:
+            assert lent is longest
+            self.lent.append(lent)
+
+    @precondition(lambda self: any(not waiter.done() for waiter in self.waiting))
+    @rule(data=st.data())
+    def give_up(self, data: st.DataObject) -> None:
+        waiter = data.draw(st.sampled_from([waiter for waiter in self.waiting if not waiter.done()]))
+        waiter.cancel()
+        if data.draw(st.booleans(), label="removed at once"):
+            self.book.waiters.remove(waiter)
+        self.waiting.remove(waiter)
+
+    @rule(data=st.data(), breaks=st.booleans())
+    def end_a_run(self, data: st.DataObject, breaks: bool) -> None:
+        for waiter in self.served():
+            self.waiting.remove(waiter)
+            self.lent.append(waiter.result())
+        assume(self.lent)
+        ended = data.draw(st.sampled_from(self.lent))
+        self.lent.remove(ended)
+        ended.runs += 1
+        if breaks:
+            ended.lost("it broke")
+        if not self.book.returned(ended, self.now):
+            self.gone.add(ended)
+
+    @precondition(lambda self: self.book.settling)
+    @rule(data=st.data(), works=st.booleans())
+    def settle(self, data: st.DataObject, works: bool) -> None:
+        settled = data.draw(st.sampled_from(sorted(self.book.settling, key=id)))
+        if works:
+            self.arrive(settled)
+        else:
+            self.book.forget(settled)
+            self.gone.add(settled)
+
+    @precondition(lambda self: self.book.idle)
+    @rule(data=st.data())
+    def lose_an_idle_one(self, data: st.DataObject) -> None:
+        lost = data.draw(st.sampled_from(list(self.book.idle)))
+        self.book.forget(lost)
+        self.gone.add(lost)
+
+    @rule()
+    def tend(self) -> None:
+        wanted, born = self.book.wanted(), dict(self.book.born)
+        superfluous = self.book.superfluous(self.now)
+        assert len(set(superfluous)) == len(superfluous)
+        if not any(self.now - born[each] > self.size.lifetime for each in superfluous):
+            assert self.book.wanted() == wanted  # else it would make what it has just given up
+        self.gone.update(superfluous)
+
+    @invariant()
+    def never_more_than_most(self) -> None:
+        if hasattr(self, "book"):
+            assert self.book.total <= self.size.most
+            assert self.book.total + self.book.wanted() <= self.size.most
+
+    @invariant()
+    def every_sandbox_is_in_one_place(self) -> None:
+        if hasattr(self, "book"):
+            places = [*self.book.idle, *self.book.busy, *self.book.settling]
+            assert len(places) == len(set(places))
+            assert not self.gone & set(places)
+            assert set(self.book.born) == set(places)
+            assert set(self.book.idle_since) == set(self.book.idle)
+
+    @invariant()
+    def every_lent_sandbox_has_one_borrower(self) -> None:
+        if hasattr(self, "book"):
+            borrowed = [*self.lent, *(waiter.result() for waiter in self.served())]
+            assert len(borrowed) == len(set(borrowed))
+            assert set(borrowed) == self.book.busy
+
+    @invariant()
+    def nobody_who_waits_is_lost_or_waits_for_nothing(self) -> None:
+        if hasattr(self, "book"):
+            waiting = [waiter for waiter in self.waiting if not waiter.done()]
+            assert [waiter for waiter in self.book.waiters if not waiter.done()] == waiting
+            if waiting:
+                assert not self.book.idle
+
+
+TestBook = pytest.mark.fuzz(BookMachine.TestCase)
+
+
+# ---- the moment in which patience ends
+
+
+@pytest.mark.anyio
+async def test_a_sandbox_that_is_lent_as_patience_ends_is_not_lost() -> None:
+    """The event loop may give a waiter its sandbox and its timeout in the same turn."""
+    pool = Pool(cast("Engine", None), PoolSize(least=0, most=1, patience=0.01))
+    pool.book.making = 1  # so that no more are wanted
+    loop = asyncio.get_running_loop()
+    one = sandbox()
+    borrowed = []
+
+    async def borrow() -> None:
+        with contextlib.suppress(PoolBusyError):
+            async with pool.lease() as lent:
+                borrowed.append(lent)
+
+    borrower = asyncio.create_task(borrow())
+    await asyncio.sleep(0)
+    assert pool.book.waiters
+    pool.book.making = 0
+    loop.call_soon(pool.book.arrived, one, 0.0)
+    late = loop.time() + 0.02
+    while loop.time() < late:
+        pass  # now the timeout is due in the very turn in which the sandbox arrives
+    await borrower
+    assert borrowed == [one] or list(pool.book.idle) == [one]
+    assert one not in pool.book.busy
