@@ -1,0 +1,160 @@
+"""A server under load and among rude clients: every answer is right, nothing is lost, nothing is left."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from tests.census import containers_of, eventually, everything_of, groups_of, session_of
+from tests.conftest import Serve, Server
+
+REQUESTS = 2000
+AT_ONCE = 200
+
+HOSTILE = {
+    "signal": "import os; os.kill(os.getpid(), 9)",
+    "wall_time": "while True: pass",
+    "output_limit": "while True: print('x' * 1000)",
+    "exception": "1 / 0",
+    "violation": "import ctypes; ctypes.CDLL(None).ptrace(0, 0, 0, 0)",
+}
+
+
+def census(server: Server) -> dict[str, int]:
+    """How many of each thing a server has."""
+    pid = server.process.pid
+    return {
+        "descriptors": len(os.listdir(f"/proc/{pid}/fd")),
+        "threads": len(os.listdir(f"/proc/{pid}/task")),
+        "processes": len(session_of(pid)),
+        "groups": len(groups_of(pid)),
+        "containers": len(containers_of(pid)),
+    }
+
+
+def at_rest(server: Server) -> dict[str, int]:
+    """Return the census of a server once it no longer changes."""
+    before = census(server)
+    while (now := census(server)) != before:
+        before = now
+    return now
+
+
+@asynccontextmanager
+async def crowd(server: Server) -> AsyncIterator[httpx.AsyncClient]:
+    limits = httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE)
+    async with httpx.AsyncClient(base_url=server.url, timeout=90, limits=limits) as client:
+        yield client
+
+
+async def ask(client: httpx.AsyncClient, code: str, timeout: float = 20) -> httpx.Response:  # noqa: ASYNC109  # the program's
+    return await client.post("/api/execute", json={"code": code, "language": "python", "timeout": timeout})
+
+
+@pytest.mark.anyio
+@pytest.mark.timeout(300)
+async def test_thousands_of_requests_are_each_answered_rightly_and_leave_nothing(serve: Serve) -> None:
+    with serve("native", rate_limit="off", policy="off", preload="", pool_size=2, queue_timeout=90) as server:
+        async with crowd(server) as client:
+            await asyncio.gather(*(ask(client, "print(1)") for _ in range(20)))
+        before = at_rest(server)
+        turns = asyncio.Semaphore(AT_ONCE)
+        reasons = list(HOSTILE)
+
+        async def one(number: int) -> None:
+            async with turns:
+                if number % 100:
+                    answer = await ask(client, f"print({number})")
+                    assert (answer.status_code, answer.json()["output"]) == (200, f"{number}\n")
+                else:
+                    reason = reasons[number // 100 % len(reasons)]
+                    answer = await ask(client, HOSTILE[reason], 0.3)
+                    assert (answer.status_code, answer.json()["reason"]) == (200, reason)
+
+        async with crowd(server) as client, asyncio.TaskGroup() as group:
+            for number in range(REQUESTS):
+                group.create_task(one(number))
+        assert eventually(lambda: census(server) == before), (before, census(server))
+
+
+@pytest.mark.anyio
+async def test_sigterm_under_load_answers_or_refuses_everyone_and_leaves_nothing(serve: Serve, engine: str) -> None:
+    with serve(engine, rate_limit="off", policy="off", preload="", pool_size=2) as server:
+        answered = asyncio.Event()
+        statuses: list[int] = []
+
+        async def one(number: int) -> None:
+            with contextlib.suppress(httpx.TransportError):  # it came when nobody listened any more
+                answer = await ask(client, f"import time; time.sleep(0.05); print({number})")
+                statuses.append(answer.status_code)
+                if answer.status_code == 200:
+                    assert answer.json()["output"] == f"{number}\n"
+                    answered.set()
+
+        async with crowd(server) as client, asyncio.TaskGroup() as group:
+            for number in range(100):
+                group.create_task(one(number))
+            await answered.wait()
+            server.process.send_signal(signal.SIGTERM)
+        assert set(statuses) <= {200, 503}
+        assert await asyncio.to_thread(server.stop) == 0
+        assert everything_of(server.process.pid) == []
+
+
+def connect(server: Server, *, receive_buffer: int = 0) -> socket.socket:
+    url = httpx.URL(server.url)
+    connection = socket.socket()
+    if receive_buffer:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    connection.connect((url.host, url.port or 80))
+    return connection
+
+
+def head(length: int, accept: str = "application/json") -> bytes:
+    return (
+        f"POST /api/execute HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    ).encode()
+
+
+def test_a_client_that_does_not_read_holds_a_sandbox_no_longer_than_its_run_may_last(serve: Serve) -> None:
+    with (
+        serve("native", rate_limit="off", preload="", pool_size=1, queue_timeout=60) as server,
+        connect(server, receive_buffer=2048) as rude,
+        httpx.Client(base_url=server.url, timeout=90) as client,
+    ):
+        flood = json.dumps({"code": r"print('\x01' * 1_000_000)", "language": "python", "timeout": 1}).encode()
+        rude.sendall(head(len(flood), "text/event-stream") + flood)
+        assert rude.recv(9) == b"HTTP/1.1 "  # it has a sandbox
+        answer = client.post("/api/execute", json={"code": "print(1)", "language": "python"})
+        assert answer.json()["output"] == "1\n"
+
+
+def test_hundreds_that_never_finish_their_requests_hinder_nobody(serve: Serve) -> None:
+    with (
+        serve("native", rate_limit="off", preload="", pool_size=1, body_timeout=2) as server,
+        httpx.Client(base_url=server.url, timeout=90) as client,
+        contextlib.ExitStack() as stack,
+    ):
+        program = {"code": "print(1)", "language": "python"}
+        assert client.post("/api/execute", json=program).json()["output"] == "1\n"
+        before = at_rest(server)
+        slow = [stack.enter_context(connect(server)) for _ in range(300)]
+        for connection in slow[:150]:
+            connection.sendall(head(1000) + b'{"code": "')
+        for connection in slow[150:]:
+            connection.sendall(b"POST /api/execute HTTP/1.1\r\nHost: x\r\nX-")
+        assert client.post("/api/execute", json=program).json()["output"] == "1\n"
+        assert b" 408 " in slow[0].recv(100)
+        for connection in slow:
+            connection.close()
+        assert eventually(lambda: census(server) == before), (before, census(server))
