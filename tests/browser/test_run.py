@@ -118,8 +118,9 @@ def test_pictures_show_as_they_are_made(program: Program) -> None:
 
 
 def test_a_table_on_the_last_line_is_shown_as_one(program: Program) -> None:
-    program.start("import pandas as pd\npd.DataFrame({'n': [1, 2], 'square': [1, 4]})")
-    program.ends("Finished")
+    for _ in range(2):
+        program.start("import pandas as pd\npd.DataFrame({'n': [1, 2], 'square': [1, 4]})")
+        program.ends("Finished")
     table = program.log.get_by_role("table")
     expect(table.get_by_role("columnheader")).to_have_text(["n", "square"])
     expect(table.get_by_role("cell")).to_have_text(["", "1", "1", "2", "4"])

@@ -337,6 +337,7 @@ export class RunCodeElement extends HTMLElement {
     const sentence = this.#sentence(result);
     if (sentence) this.#console.note(sentence, "refusal");
     else if (this.#console.empty) this.#console.note("The program wrote nothing.");
+    if (result.filesOmitted) this.#console.note(`${result.filesOmitted} more files were too many, or too large.`);
     this.#editor?.showProblems(result.problems);
     const line = result.line ?? result.problems[0]?.line ?? null;
     this.#editor?.markLine(result.status === "success" ? null : line);

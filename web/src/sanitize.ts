@@ -3,7 +3,7 @@
  * that can be clicked, and no names that the component's own style sheet or scripts go by.
  */
 
-import createPurifier from "dompurify";
+import createPurifier, { type DOMPurify } from "dompurify";
 
 const TAGS = [
   ..."table caption colgroup col thead tbody tfoot tr th td".split(" "),
@@ -13,6 +13,8 @@ const TAGS = [
 const ATTRIBUTES = ["colspan", "rowspan", "span", "scope", "headers", "src", "alt", "width", "height", "title", "dir", "lang", "open"];
 const EMBEDDED_PICTURE = /^data:image\/(?:png|jpeg|gif|webp);base64,/i;
 
+let purifier: DOMPurify | undefined; // one for all: a second of its Trusted Types policies may not be allowed
+
 /** Styles would be dropped in any case; without them, a page with a strict policy has nothing to report. */
 function withoutStyles(html: string): string {
   return html
@@ -21,7 +23,8 @@ function withoutStyles(html: string): string {
 }
 
 export function sanitize(html: string): DocumentFragment {
-  const fragment = createPurifier(window).sanitize(withoutStyles(html), {
+  purifier ??= createPurifier(window);
+  const fragment = purifier.sanitize(withoutStyles(html), {
     ALLOWED_TAGS: TAGS,
     ALLOWED_ATTR: ATTRIBUTES,
     ALLOWED_URI_REGEXP: EMBEDDED_PICTURE,

@@ -60,6 +60,8 @@ export interface Result {
   line: number | null;
   column: number | null;
   problems: Problem[];
+  /** Files that are not among those sent, because they were too many or too large. */
+  filesOmitted?: number;
 }
 
 /** How many runs the service still allows. `reset` and `window` are seconds. */
