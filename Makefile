@@ -8,7 +8,7 @@ PYTHON ?= python3
 ENGINE ?= $(or $(CODE_EXECUTOR_ENGINE),auto)
 BIN := .venv/bin
 
-.PHONY: help serve test image sandbox web screenshots lint types layers check format docs fuzz bench clean
+.PHONY: help serve test image sandbox web screenshots lint types layers check format docs fuzz bench soak clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -65,6 +65,9 @@ screenshots: .venv/.done .sandbox/.done ## take the pictures in docs/images (nee
 
 bench: .venv/.done .sandbox/.done ## measure; table and plots in bench/README.md (ARGS=--quick: 2 minutes, not 15)
 	bench/run $(ARGS)
+
+soak: .venv/.done .sandbox/.done ## good, slow and hostile programs for MINUTES, and a census before and after
+	$(BIN)/python -m tests.hostile.soak --minutes $(or $(MINUTES),30) --engine $(if $(filter auto,$(ENGINE)),docker,$(ENGINE))
 
 clean:
 	rm -rf .venv .sandbox .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis web/node_modules web/dist src/code_executor/api/web

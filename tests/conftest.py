@@ -103,7 +103,7 @@ Serve = Callable[..., contextlib.AbstractContextManager[Server]]
 
 
 @contextlib.contextmanager
-def _serve(engine: str, *arguments: str, **settings: object) -> Iterator[Server]:
+def serve_for(engine: str, *arguments: str, **settings: object) -> Iterator[Server]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CODE_EXECUTOR_")}
     environment["CODE_EXECUTOR_IMAGE"] = IMAGE
     environment |= {f"CODE_EXECUTOR_{name.upper()}": str(value) for name, value in settings.items()}
@@ -131,13 +131,13 @@ def _serve(engine: str, *arguments: str, **settings: object) -> Iterator[Server]
 @pytest.fixture(scope="session")
 def serve() -> Serve:
     """Start servers: ``with serve("native", rate_limit="off") as server``; keywords are settings."""
-    return _serve
+    return serve_for
 
 
 @pytest.fixture(scope="session")
 def server(engine: str) -> Iterator[Server]:
     """A server with the default policy and no rate limit, per engine."""
-    with _serve(engine, rate_limit="off", pool_size=2, preload="") as running:
+    with serve_for(engine, rate_limit="off", pool_size=2, preload="") as running:
         yield running
 
 

@@ -1,0 +1,164 @@
+"""A long mixed run: good, slow and hostile programs from several clients at once, and a census before and after.
+
+    make soak MINUTES=30 ENGINE=docker
+
+Ends with a table in Markdown, and with status 1 where an answer was not what it should be or something was left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from tests.census import containers_of, groups_of, session_of
+from tests.conftest import Server, serve_for
+from tests.hostile import cases
+from tests.hostile.cases import BREACH, Case
+
+CLIENTS = 3
+ANSWERED_WITHIN = 120.0
+
+
+@dataclass
+class Findings:
+    """What came of it: programs by kind, how they ended, and everything that should not have been."""
+
+    programs: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+
+
+def census(server: Server) -> dict[str, int]:
+    """How many of each thing a server has."""
+    pid = server.process.pid
+    return {
+        "descriptors": len(os.listdir(f"/proc/{pid}/fd")),
+        "threads": len(os.listdir(f"/proc/{pid}/task")),
+        "processes": len(session_of(pid)),
+        "control groups": len(groups_of(pid)),
+        "containers": len(containers_of(pid)),
+    }
+
+
+def resident(server: Server) -> int:
+    """Return the server's resident memory in bytes."""
+    with open(f"/proc/{server.process.pid}/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+async def ask(http: httpx.AsyncClient, code: str, **more: object) -> dict[str, Any]:
+    content = json.dumps({"code": code, **more})  # in ASCII: a lone surrogate has no other spelling
+    answer = await http.post("/api/execute", content=content, headers={"Content-Type": "application/json"})
+    body: dict[str, Any] = answer.json()
+    return {**body, "http": answer.status_code}
+
+
+async def good(http: httpx.AsyncClient, findings: Findings) -> None:
+    number = random.randrange(1 << 30)
+    code = f"print({number} + int(input()))"
+    answer = await ask(http, code, stdin="1\n")
+    note(findings, "good", answer)
+    if answer.get("output") != f"{number + 1}\n":
+        findings.wrong.append(f"good: {answer}")
+
+
+async def slow(http: httpx.AsyncClient, findings: Findings) -> None:
+    answer = await ask(http, "import time\nprint('begun')\ntime.sleep(20)", timeout=1)
+    note(findings, "slow", answer)
+    if (answer.get("reason"), answer.get("output")) != ("wall_time", "begun\n"):
+        findings.wrong.append(f"slow: {answer}")
+
+
+async def hostile(http: httpx.AsyncClient, findings: Findings, case: Case) -> None:
+    more = {"stdin": case.stdin, "args": list(case.args), "timeout": min(case.timeout, 30.0)}
+    answer = await ask(http, case.code, **more)
+    note(findings, "hostile", answer)
+    if BREACH in f"{answer.get('output')}{answer.get('error')}":
+        findings.wrong.append(f"{case}: {answer}")
+
+
+def note(findings: Findings, kind: str, answer: dict[str, Any]) -> None:
+    findings.programs[kind] += 1
+    findings.reasons[str(answer.get("reason", answer["http"]))] += 1
+
+
+async def client(http: httpx.AsyncClient, findings: Findings, corpus: list[Case], until: float) -> None:
+    while time.monotonic() < until:
+        draw = random.random()
+        if draw < 0.6:
+            await good(http, findings)
+        elif draw < 0.65:
+            await slow(http, findings)
+        else:
+            await hostile(http, findings, random.choice(corpus))
+
+
+async def at_rest(server: Server) -> dict[str, int]:
+    """Return the census once it stays the same."""
+    seen = [census(server)]
+    while len(seen) < 4 or any(each != seen[-1] for each in seen[-4:]):
+        await asyncio.sleep(1)
+        seen.append(census(server))
+        if len(seen) > 120:
+            break
+    return seen[-1]
+
+
+def connected(server: Server) -> httpx.AsyncClient:
+    """A client whose connections are gone when the server is counted."""
+    return httpx.AsyncClient(base_url=server.url, timeout=ANSWERED_WITHIN)
+
+
+async def soak(server: Server, minutes: float) -> int:
+    corpus = [case for kind in cases.load() for case in kind.cases if len(case.code) < 200_000]
+    findings = Findings()
+    async with connected(server) as http:
+        await asyncio.gather(*(good(http, findings) for _ in range(20)))
+    before, memory = await at_rest(server), resident(server)
+    async with connected(server) as http, asyncio.TaskGroup() as clients:
+        until = time.monotonic() + minutes * 60
+        for _ in range(CLIENTS):
+            clients.create_task(client(http, findings, corpus, until))
+    async with connected(server) as http:
+        await asyncio.gather(*(good(http, findings) for _ in range(20)))
+    after = await at_rest(server)
+    report(findings, before, after, resident(server) - memory)
+    return int(bool(findings.wrong) or before != after)
+
+
+def report(findings: Findings, before: dict[str, int], after: dict[str, int], growth: int) -> None:
+    print("| programs | |\n| --- | --- |")
+    for name, count in findings.programs.items():
+        print(f"| {name} | {count} |")
+    print("\n| ended as | |\n| --- | --- |")
+    for name, count in findings.reasons.most_common():
+        print(f"| {name} | {count} |")
+    print("\n| census | before | after |\n| --- | --- | --- |")
+    for name, count in before.items():
+        print(f"| {name} | {count} | {after[name]} |")
+    print(f"\nmemory of the server grew by {growth / (1 << 20):.1f} MB; wrong answers: {len(findings.wrong)}")
+    for wrong in findings.wrong[:20]:
+        print(f"WRONG {wrong[:1000]}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--engine", choices=["docker", "native"], default="docker")
+    options = parser.parse_args()
+    with serve_for(options.engine, rate_limit="off", policy="off", preload="", pool_size=2, pool_min=2) as server:
+        return asyncio.run(soak(server, options.minutes))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
