@@ -6,6 +6,8 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
+import signal
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -35,7 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"code-executor: {error}", file=sys.stderr)
         return EXIT_USAGE if command == "serve" else EXIT_OURS
     except KeyboardInterrupt:
-        return _EXIT_SIGNAL + 2
+        return _EXIT_SIGNAL + signal.SIGINT
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter would complain at its end
+        return _EXIT_SIGNAL + signal.SIGPIPE
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", parents=[common], help="run a file (- for stdin's place in a pipe)")
     run.add_argument("file", metavar="FILE")
     run.add_argument("args", nargs="*", metavar="ARG", help="sys.argv[1:] of the program")
-    run.add_argument("--timeout", type=float, help="seconds")
+    run.add_argument("--timeout", type=_seconds, metavar="SECONDS")
     run.add_argument("--json", action="store_true", help="print the result as JSON instead of streaming")
 
     check = commands.add_parser("check", parents=[common], help="check a file against the policy, without running it")
@@ -68,6 +73,13 @@ def _parser() -> argparse.ArgumentParser:
     examine = commands.add_parser("doctor", parents=[common], help="show which layers of protection hold here")
     examine.add_argument("--json", action="store_true")
     return parser
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError(f"must be more than 0, not {text}")
+    return seconds
 
 
 def _settings(options: dict[str, Any], **more: Any) -> Settings:
@@ -142,8 +154,6 @@ def exit_status(result: Result) -> int:
     if result.exit_code is not None:
         return result.exit_code
     if result.signal is not None:
-        import signal  # noqa: PLC0415
-
         return _EXIT_SIGNAL + getattr(signal, result.signal, 0)
     return 1
 

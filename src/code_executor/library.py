@@ -49,12 +49,12 @@ class BlockingExecutor:
 
     def __init__(self, **settings: Any) -> None:
         self._settings = settings
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="code-executor", daemon=True)
         self._opened: contextlib.AbstractAsyncContextManager[Executor] | None = None
         self._executor: Executor | None = None
 
     def __enter__(self) -> Self:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="code-executor", daemon=True)
         self._thread.start()
         self._opened = Executor.open(**self._settings)
         try:

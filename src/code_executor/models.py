@@ -91,6 +91,10 @@ class Execution:
     client: str = ""
     id: str = field(default_factory=lambda: secrets.token_hex(8))
 
+    def __post_init__(self) -> None:
+        if self.timeout is not None and not self.timeout > 0:
+            raise ValueError(f"timeout must be more than 0 seconds, not {self.timeout}")
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
