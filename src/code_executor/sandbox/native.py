@@ -287,8 +287,11 @@ class NativeLink:
     async def write(self, data: bytes) -> None:
         if self._process is None or self._process.stdin is None:
             raise ConnectionError("not started")
-        self._process.stdin.write(data)
-        await self._process.stdin.drain()
+        try:
+            self._process.stdin.write(data)
+            await self._process.stdin.drain()
+        except RuntimeError as error:  # uvloop's, for a pipe that is closed
+            raise ConnectionError(str(error)) from None
 
     async def destroy(self) -> None:
         if self._destroyed is None:
