@@ -225,7 +225,8 @@ class DockerLink:
 
     async def write(self, data: bytes) -> None:
         try:
-            await self._stream.write_in(data)
+            # shielded: all who wait for room in the stream wait for one future, which a cancelled one would take along
+            await asyncio.shield(self._stream.write_in(data))
         except (aiohttp.ClientError, RuntimeError, AssertionError) as error:
             raise ConnectionError(f"the attach stream is closed ({type(error).__name__})") from None
 
