@@ -126,7 +126,6 @@ def _limit(config: AgentConfig) -> None:
         resource.RLIMIT_FSIZE: config.file_bytes,
         resource.RLIMIT_NOFILE: config.open_files,
         resource.RLIMIT_MEMLOCK: 0,
-        resource.RLIMIT_MSGQUEUE: 0,
         resource.RLIMIT_CPU: config.cpu_seconds,
     }
     if config.uid is not None:  # counted per uid on the whole host, so only with a uid of one's own
@@ -135,3 +134,5 @@ def _limit(config: AgentConfig) -> None:
         hard = resource.getrlimit(name)[1]
         bounded = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(name, (bounded, bounded))
+    with contextlib.suppress(ValueError):  # gVisor, which has no message queues, does not let it be set
+        resource.setrlimit(resource.RLIMIT_MSGQUEUE, (0, 0))

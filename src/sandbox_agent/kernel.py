@@ -54,7 +54,7 @@ def prctl(option: int, argument: int = 0, third: int = 0) -> None:
 def close_from(first: int) -> None:
     """Close every descriptor from ``first`` on. Falls back to a loop where the kernel has no close_range (< 5.9)."""
     try:
-        syscall(_CLOSE_RANGE, first, ctypes.c_uint(0xFFFFFFFF), 0)
+        syscall(_CLOSE_RANGE, first, 0x7FFFFFFF, 0)  # descriptors are ints; gVisor refuses more
     except OSError as error:
         if error.errno != errno.ENOSYS:
             raise
