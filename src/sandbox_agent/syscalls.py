@@ -26,7 +26,7 @@ ALLOWED = (
     ),
     Group(
         "memory and threads of one's own",
-        "mmap mprotect munmap mremap madvise msync mincore brk futex set_robust_list get_robust_list set_tid_address "
+        "mmap mprotect munmap mremap madvise msync mincore brk futex set_robust_list set_tid_address "
         "rseq membarrier getcpu arch_prctl",
     ),
     Group(
@@ -166,7 +166,6 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "fsync": (74, 82),
     "ftruncate": (77, 46),
     "futex": (202, 98),
-    "get_robust_list": (274, 100),
     "getcpu": (309, 168),
     "getcwd": (79, 17),
     "getdents64": (217, 61),
