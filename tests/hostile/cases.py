@@ -17,6 +17,7 @@ A file has, for its class::
     reasons = ["completed"]        the reasons with which a correct sandbox may end it
     output = "…"                   its stdout, exactly (optional)
     prints = ["…"]                 texts that its stdout or error must contain (optional)
+    needs = ["landlock"]           layers of `doctor` without which this case is not held, but skipped (optional)
     never = ["…"]                  texts that they must not contain (optional)
     then = '''…'''                 a program that is run after it, in what should be a clean world (optional)
     timeout, stdin, args           of the execution (optional)
@@ -53,6 +54,7 @@ class Case:
     prints: tuple[str, ...]
     never: tuple[str, ...]
     then: str
+    needs: frozenset[str]
     timeout: float
     stdin: str
     args: tuple[str, ...]
@@ -79,6 +81,7 @@ class Case:
             tuple(table.pop("prints", ())),
             (BREACH, *table.pop("never", ())),
             prelude + then if then else "",
+            frozenset(table.pop("needs", ())),
             table.pop("timeout", _SHORT_TIMEOUT if reasons == {Reason.WALL_TIME} else _TIMEOUT),
             table.pop("stdin", ""),
             tuple(table.pop("args", ())),

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from code_executor import Executor
+from code_executor import Executor, doctor
 from code_executor.models import Execution, Reason, Result
 from tests.hostile import cases
 from tests.hostile.cases import Case
@@ -64,9 +64,13 @@ class Lanes:
         async with Executor.open(
             engine=self._engine, policy="off", pool_size=1, pool_min=1, preload=(), log_level="error"
         ) as executor:
+            held = {f.layer for f in await doctor.examine(executor, executor.pool.introduction) if f.held}
             fresh = await _canary(executor)
             while self._waiting:
                 case = self._waiting.popleft()
+                if missing := case.needs - held:
+                    self._verdicts[case].set_exception(pytest.skip.Exception(f"not here: {', '.join(missing)}"))
+                    continue
                 try:
                     self._verdicts[case].set_result(await _judge(executor, case, fresh))
                 except Exception as error:  # noqa: BLE001  # it is for the test that waits

@@ -23,7 +23,7 @@ from code_executor.sandbox.native import Interpreter, NativeEngine
 from code_executor.sandbox.pool import Pool, PoolSize
 from sandbox_agent.config import AgentConfig
 from sandbox_agent.policy import OFF
-from tests.conftest import IMAGE
+from tests.conftest import IMAGE, RUNTIME
 
 PYTHON = Path(".sandbox/bin/python")
 AGENT = Path(sandbox_agent.__file__).parent
@@ -114,7 +114,7 @@ class WeakDocker(DockerEngine):
     """The Docker engine with another agent, or with layers off."""
 
     def __init__(self, limits: Limits, layers_off: tuple[str, ...], agent: Path, preload: tuple[str, ...]) -> None:
-        super().__init__(IMAGE, limits, preload=preload, policy=hardening.policy_table(OFF))
+        super().__init__(IMAGE, limits, runtime=RUNTIME, preload=preload, policy=hardening.policy_table(OFF))
         self._layers_off = layers_off
         self._agent = agent
 
