@@ -26,23 +26,23 @@ import gc
 import importlib
 import json
 import os
-import platform
 import select
 import signal
 import time
 from dataclasses import dataclass
-from typing import Any
 
-from sandbox_agent import child, collector, confinement, counters, kernel, landlock, reset
+from sandbox_agent import child, collector, confinement, kernel, reset
+from sandbox_agent.clock import Clock
 from sandbox_agent.config import AgentConfig
 from sandbox_agent.confinement import ConfinementError
+from sandbox_agent.introduction import describe
+from sandbox_agent.judge import Judge
 from sandbox_agent.policy import Policy
 from sandbox_agent.protocol import (
     COLLECT,
     INTERACTIVE,
     MAX_REPORT,
     STDIN_OPEN,
-    VERSION,
     Cause,
     Command,
     CommandHeader,
@@ -65,15 +65,6 @@ _CAP_KILL, _CAP_SETGID, _CAP_SETUID = 1 << 5, 1 << 6, 1 << 7
 
 
 @dataclass(frozen=True)
-class Before:
-    """Counters as they were when a run began; the CPU time is what the child used to get ready."""
-
-    oom_kills: int
-    refused_forks: int
-    cpu_us: int
-
-
-@dataclass(frozen=True)
 class Waiting:
     """A confined child that waits for its run, and the supervisor's ends of its pipes."""
 
@@ -86,41 +77,6 @@ class Waiting:
     sources: list[Source]
 
 
-class Clock:
-    """The time a run has. Waiting for stdin, where a run says so, has a limit of its own and does not count."""
-
-    def __init__(self, wall_ms: int, input_seconds: int) -> None:
-        self._began = time.monotonic_ns()
-        self._limit = wall_ms * 1_000_000
-        self._input_limit = input_seconds * 1_000_000_000
-        self._waited = 0
-        self._waiting_since: int | None = None
-
-    @property
-    def waiting(self) -> bool:
-        return self._waiting_since is not None
-
-    def wait(self) -> None:
-        self._waiting_since = time.monotonic_ns()
-
-    def go_on(self) -> None:
-        if self._waiting_since is not None:
-            self._waited += time.monotonic_ns() - self._waiting_since
-            self._waiting_since = None
-
-    def left(self) -> float:
-        """Return the seconds that are left of the limit that applies now."""
-        now = time.monotonic_ns()
-        if self._waiting_since is not None:
-            return (self._input_limit - self._waited - (now - self._waiting_since)) / 1e9
-        return (self._limit - (now - self._began - self._waited)) / 1e9
-
-    def ran_us(self) -> int:
-        """Return how long the run took until now, without its waiting, in microseconds."""
-        self.go_on()
-        return (time.monotonic_ns() - self._began - self._waited) // 1000
-
-
 class Supervisor:
     """Serves runs from ``commands`` to ``events`` (descriptors) until the host closes the former."""
 
@@ -131,8 +87,7 @@ class Supervisor:
         self._policy = Policy(**config.policy) if config.policy else Policy()
         self._interrupted = False
         self._stdin: int | None = None
-        self._oom_kills = counters.oom_kills()
-        self._refused_forks = counters.refused_forks()
+        self._judge = Judge()
 
     def serve(self) -> int:
         """Run until the host closes; return an exit status: 0, or 1 after a FATAL."""
@@ -223,7 +178,7 @@ class Supervisor:
         """
         run = self._await_run(waiting)
         clock = Clock(run.wall_ms, self._config.input_seconds)
-        before = Before(self._oom_kills.read(), self._refused_forks.read(), _cpu_us(waiting.pid))
+        self._judge.begin(waiting.pid)
         waiting.output.left = run.output_bytes
         self._interrupted = False
         self._stdin = waiting.stdin
@@ -238,7 +193,7 @@ class Supervisor:
         self._inbound.discard()
         close(self._stdin)
         self._outbound.drain()
-        outcome = dataclasses.replace(self._judge(waiting, run, stopped, exit_, before), wall_us=wall_us)
+        outcome = dataclasses.replace(self._outcome(waiting, run, stopped, exit_), wall_us=wall_us)
         close(waiting.hint)
         close(waiting.prompt)
         if run.flags & COLLECT and self._config.box in self._box.dirty():
@@ -247,6 +202,22 @@ class Supervisor:
         reset.kill_all(waiting.pid, self._wake)
         if outcome.signal:
             raise ResetError(f"a run died of signal {outcome.signal}")
+
+    def _outcome(self, waiting: Waiting, run: CommandHeader, stopped: Cause | None, exit_: Exit | None) -> Outcome:
+        if exit_ is None:
+            raise ResetError("the child was not collected")
+        truncated = self._outbound.truncated
+        if stopped is None and truncated:
+            stopped = Cause.OUTPUT_LIMIT
+        if stopped is not None:
+            return self._judge.stopped(stopped, exit_, truncated=truncated)
+        return self._judge.ended(
+            exit_,
+            cpu_ms=run.cpu_ms,
+            interrupted=self._interrupted,
+            reported=self._outbound.report_bytes > 0,
+            hint=available(waiting.hint),
+        )
 
     def _collect(self) -> None:
         """Send the files that the run left. A confined process reads them; what takes it too long is left out."""
@@ -343,100 +314,6 @@ class Supervisor:
         if self._wake in ready:
             reset.drain(self._wake)
         return host in ready
-
-    # ---- verdict
-
-    def _judge(
-        self, waiting: Waiting, run: CommandHeader, stopped: Cause | None, exit_: Exit | None, before: Before
-    ) -> Outcome:
-        """Make an outcome of the kernel's word and our own, never of what the run wrote."""
-        if exit_ is None:
-            raise ResetError("the child was not collected")
-        code, signal_ = _decode(exit_.status)
-        cpu_us = max(0, exit_.cpu_us - before.cpu_us)
-        truncated = self._outbound.truncated
-        if stopped is None and truncated:
-            stopped = Cause.OUTPUT_LIMIT
-        if stopped is not None:
-            return Outcome(stopped, truncated=truncated, cpu_us=cpu_us, memory=exit_.memory)
-        if (code or signal_) and self._oom_kills.read() > before.oom_kills:
-            cause = Cause.MEMORY_LIMIT
-        elif self._interrupted and (code or signal_):
-            cause = Cause.CANCELLED
-        elif signal_:
-            cause = _signal_cause(signal_, cpu_us, run.cpu_ms)
-        elif self._outbound.report_bytes:
-            cause = Cause.REPORTED
-        else:
-            cause = self._exit_cause(waiting, code, before)
-        return Outcome(cause, code, signal_, cpu_us=cpu_us, memory=exit_.memory)
-
-    def _exit_cause(self, waiting: Waiting, code: int, before: Before) -> Cause:
-        """Tell apart how a program exits with a code of its own."""
-        if code == 0:
-            return Cause.COMPLETED
-        hint = available(waiting.hint)
-        if hint == child.HINT_MEMORY:
-            return Cause.MEMORY_LIMIT
-        if hint == child.HINT_DISK:
-            return Cause.DISK_LIMIT
-        refused = not self._refused_forks.available or self._refused_forks.read() > before.refused_forks
-        if hint == child.HINT_PROCESSES and refused:
-            return Cause.PROCESS_LIMIT
-        return Cause.EXCEPTION if hint else Cause.EXIT
-
-
-def _decode(status: int) -> tuple[int, int]:
-    """Split a wait status into exit code and signal number; the other one is 0."""
-    if os.WIFSIGNALED(status):
-        return 0, os.WTERMSIG(status)
-    return os.WEXITSTATUS(status), 0
-
-
-def _signal_cause(number: int, cpu_us: int, cpu_ms: int) -> Cause:
-    if number == signal.SIGSYS:
-        return Cause.VIOLATION
-    used_up = cpu_ms > 0 and cpu_us >= cpu_ms * 1000
-    if number == signal.SIGXCPU or (number == signal.SIGKILL and used_up):
-        return Cause.CPU_TIME
-    return Cause.SIGNAL
-
-
-def _cpu_us(pid: int) -> int:
-    """CPU time of a process so far, in microseconds; its clock's id is made from its pid (clock_getcpuclockid(3))."""
-    try:
-        return time.clock_gettime_ns((~pid << 3) | 2) // 1000
-    except OSError:
-        return 0
-
-
-def describe(missing: list[str]) -> dict[str, Any]:
-    """Say what this sandbox is, for the log and for doctor. Nothing of any run."""
-    with open("/proc/self/status") as file:
-        status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
-    return {
-        "protocol": VERSION,
-        "python": platform.python_version(),
-        "kernel": platform.release(),
-        "machine": platform.machine(),
-        "landlock": landlock.abi(),
-        "cgroup": counters.limits(),
-        "capabilities": status.get("CapPrm", ""),
-        "no_new_privs": status.get("NoNewPrivs", ""),
-        "seccomp": status.get("Seccomp", ""),
-        "read_only_root": bool(os.statvfs("/").f_flag & os.ST_RDONLY),
-        "interfaces": _interfaces(),
-        "not_preloaded": missing,
-    }
-
-
-def _interfaces() -> list[str]:
-    """The network interfaces of this namespace; the first two lines of the file are headings."""
-    try:
-        with open("/proc/net/dev") as file:
-            return sorted(line.partition(":")[0].strip() for line in file.readlines()[2:])
-    except OSError:
-        return []
 
 
 def main(argument: str) -> int:

@@ -57,7 +57,7 @@ WEAKENINGS = {
     "output limit": Weakening(limits={"output": 64 << 20}),
     "disk limit": Weakening(limits={"disk": 1 << 30, "files": 50_000}),
     "clock": Weakening(
-        patches=(Patch("supervisor.py", "self._limit = wall_ms * 1_000_000", "self._limit = wall_ms * 60_000_000"),)
+        patches=(Patch("clock.py", "self._limit = wall_ms * 1_000_000", "self._limit = wall_ms * 60_000_000"),)
     ),
     "closed descriptors": Weakening(
         patches=(

@@ -1,0 +1,39 @@
+"""What a supervisor says of the sandbox it is in, when it is first ready."""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import Any
+
+from sandbox_agent import counters, landlock
+from sandbox_agent.protocol import VERSION
+
+
+def describe(missing: list[str]) -> dict[str, Any]:
+    """Say what this sandbox is, for the log and for doctor. Nothing of any run."""
+    with open("/proc/self/status") as file:
+        status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+    return {
+        "protocol": VERSION,
+        "python": platform.python_version(),
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "landlock": landlock.abi(),
+        "cgroup": counters.limits(),
+        "capabilities": status.get("CapPrm", ""),
+        "no_new_privs": status.get("NoNewPrivs", ""),
+        "seccomp": status.get("Seccomp", ""),
+        "read_only_root": bool(os.statvfs("/").f_flag & os.ST_RDONLY),
+        "interfaces": _interfaces(),
+        "not_preloaded": missing,
+    }
+
+
+def _interfaces() -> list[str]:
+    """The network interfaces of this namespace; the first two lines of the file are headings."""
+    try:
+        with open("/proc/net/dev") as file:
+            return sorted(line.partition(":")[0].strip() for line in file.readlines()[2:])
+    except OSError:
+        return []
