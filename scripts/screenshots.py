@@ -41,7 +41,7 @@ def asked_for_input(page: Page) -> None:
 def refused(page: Page) -> None:
     page.get_by_role("textbox", name="Python code").focus()
     page.keyboard.press("Control+End")
-    page.keyboard.type("\nprint(open(\"diary.txt\").read())")
+    page.keyboard.type('\nprint(open("diary.txt").read())')
     expect(page.locator(".cm-lintRange-error")).to_have_count(3)
     page.get_by_role("heading", level=1).click()
 
