@@ -66,8 +66,9 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    return "asyncio"
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    """The event loop that serves: pipes of its processes are sockets, and its closed ones raise errors of its own."""
+    return "asyncio", {"use_uvloop": True}
 
 
 @pytest.fixture(scope="session")

@@ -117,13 +117,13 @@ async def test_a_run_ends_with_its_reason_and_what_it_wrote(small: Executor, nam
 
 
 def test_every_reason_has_its_case() -> None:
-    elsewhere = {Reason.SYNTAX, Reason.POLICY, Reason.CANCELLED, Reason.INTERNAL}
+    elsewhere = {Reason.SYNTAX, Reason.POLICY, Reason.CANCELLED, Reason.INTERNAL, Reason.INPUT_TIME}
     assert {case.reason for case in CASES.values()} == set(Reason) - elsewhere
 
 
 @pytest.mark.parametrize("reason", Reason)
 def test_a_reason_has_the_status_of_its_kind(reason: Reason) -> None:
-    timeouts = {Reason.WALL_TIME, Reason.CPU_TIME}
+    timeouts = {Reason.WALL_TIME, Reason.CPU_TIME, Reason.INPUT_TIME}
     expected = Status.SUCCESS if reason is Reason.COMPLETED else Status.TIMEOUT if reason in timeouts else Status.ERROR
     assert reason.status is expected
 

@@ -9,7 +9,7 @@ from contextlib import aclosing
 import pytest
 
 from code_executor import Execution, Executor, Output, Reason, Result
-from code_executor.models import Started
+from code_executor.models import Cancel, Input, Interrupt, Started, Stdin, Waiting
 from tests.census import until
 
 FOREVER = "import time\nprint('first', flush=True)\ntime.sleep(600)"
@@ -51,9 +51,59 @@ async def test_the_first_event_is_started_and_the_last_the_result(single: Execut
 
 
 @pytest.mark.anyio
-async def test_output_arrives_before_the_program_ends(single: Executor) -> None:
-    async with asyncio.timeout(20):  # the program itself would take 30 s
-        await until_output(single)
+async def test_output_arrives_before_the_program_ends_and_input_reaches_it_then(single: Executor) -> None:
+    said: asyncio.Queue[Input] = asyncio.Queue()
+    code = "print('who?')\nname = input()\nprint('hello', name)\nprint(input() or 'nothing')"
+    answers = {"who?\n": Stdin("Ada\n"), "who?\nhello Ada\n": Stdin("")}
+    heard = ""
+    async with asyncio.timeout(20), aclosing(single.stream(Execution(code), items(said))) as events:
+        async for event in events:
+            if isinstance(event, Output):
+                heard += event.data
+                if heard in answers:
+                    said.put_nowait(answers[heard])
+            elif isinstance(event, Waiting) and heard.endswith("Ada\n"):
+                said.put_nowait(Stdin("\n"))
+            elif isinstance(event, Result):
+                assert event.output == heard == "who?\nhello Ada\nnothing\n"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("item", "reason", "output"),
+    [
+        (Interrupt(), Reason.CANCELLED, "first\n"),
+        (Cancel(), Reason.CANCELLED, "first\n"),
+        (Stdin(None), Reason.EXCEPTION, "first\n"),
+    ],
+)
+async def test_a_run_can_be_interrupted_cancelled_and_its_stdin_closed(
+    single: Executor, item: Input, reason: Reason, output: str
+) -> None:
+    said: asyncio.Queue[Input] = asyncio.Queue()
+    async with asyncio.timeout(20):
+        async for event in single.stream(Execution("print('first')\ninput()"), items(said)):
+            if isinstance(event, Waiting):
+                said.put_nowait(item)
+            elif isinstance(event, Result):
+                assert (event.reason, event.output) == (reason, output)
+        assert (await single.run("print('well')")).output == "well\n"
+
+
+@pytest.mark.anyio
+async def test_waiting_for_input_is_bounded_apart_from_running(engine: str) -> None:
+    async with Executor.open(engine=engine, pool_size=1, preload=(), input_timeout=1, max_timeout=20) as executor:
+        *_, result = [
+            event async for event in executor.stream(Execution("print('first')\ninput()"), items(asyncio.Queue()))
+        ]
+    assert isinstance(result, Result)
+    assert (result.reason, result.output) == (Reason.INPUT_TIME, "first\n")
+    assert result.error == "Your program waited too long for input."
+
+
+async def items(said: asyncio.Queue[Input]) -> AsyncIterator[Input]:
+    while True:
+        yield await said.get()
 
 
 @pytest.mark.anyio

@@ -1,0 +1,221 @@
+"""A server's life: how it starts or says why not, what it logs, how it ends, and what its workers share."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.api.conftest import events, execute, metrics
+from tests.census import eventually, everything_of
+from tests.conftest import Serve, Server
+
+SLOW = {"code": "import time\nprint('begun')\ntime.sleep(2)\nprint('done')"}
+NATIVE: dict[str, object] = {"preload": "", "pool_size": 2, "rate_limit": "off"}
+
+
+def run(url: str) -> dict[str, object]:
+    answer: dict[str, object] = httpx.post(f"{url}/api/execute", json=SLOW, timeout=60).json()
+    return answer
+
+
+def run_streamed(url: str) -> dict[str, object]:
+    headers = {"Accept": "text/event-stream"}
+    with httpx.stream("POST", f"{url}/api/execute", json=SLOW, headers=headers, timeout=60) as response:
+        *_, (name, result) = events(response.iter_lines())
+    assert name == "result"
+    return result
+
+
+def runs_under_way(server: Server, number: int) -> bool:
+    return httpx.get(f"{server.url}/metrics").text.find(f"\ncode_executor_running {number}.0\n") > 0
+
+
+# ---- the end
+
+
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGTERM, 1), (signal.SIGINT, 1), (signal.SIGTERM, 2)])
+def test_a_signal_lets_runs_end_and_leaves_nothing(serve: Serve, engine: str, number: int, workers: int) -> None:
+    with (
+        serve(engine, "--workers", str(workers), preload="", pool_size=2, rate_limit="off") as server,
+        ThreadPoolExecutor() as threads,
+    ):
+        answers = [threads.submit(run, server.url), threads.submit(run_streamed, server.url)]
+        assert eventually(lambda: runs_under_way(server, 2))
+        assert server.stop(number) == 0
+        for answer in answers:
+            assert (answer.result()["reason"], answer.result()["output"]) == ("completed", "begun\ndone\n")
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{server.url}/healthz")
+        assert everything_of(server.process.pid) == []
+
+
+# ---- workers
+
+
+@pytest.fixture(scope="module")
+def crowd(serve: Serve) -> object:
+    with serve("native", "--workers", "2", preload="", pool_size=2, rate_limit="6/minute") as server:
+        yield server
+
+
+def workers_of(server: Server) -> list[int]:
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+    return [int(pid) for pid in children if b"code_executor.serving" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def test_workers_share_one_pool_one_rate_limit_and_one_count(crowd: Server) -> None:
+    statuses = [
+        httpx.post(f"{crowd.url}/api/execute", json={"code": "print(1)"}, timeout=60).status_code for _ in range(12)
+    ]
+    assert statuses == [200] * 6 + [429] * 6
+    with httpx.Client(base_url=crowd.url) as client:
+        completed = metrics(client)['code_executor_executions_total{reason="completed",status="success"}']
+        sandboxes = sum(value for name, value in metrics(client).items() if name.startswith("code_executor_sandboxes{"))
+    assert completed == 6
+    assert sandboxes <= 2
+
+
+def test_a_killed_worker_is_started_again(crowd: Server) -> None:
+    assert eventually(lambda: len(workers_of(crowd)) == 2)
+    killed, kept = workers_of(crowd)
+    os.kill(killed, signal.SIGKILL)
+    assert eventually(lambda: len(workers_of(crowd)) == 2 and killed not in workers_of(crowd))
+    assert kept in workers_of(crowd)
+    assert any(entry["event"] == "worker_ended" for entry in crowd.log)
+    assert all(httpx.get(f"{crowd.url}/readyz", timeout=60).status_code == 200 for _ in range(8))
+
+
+def test_workers_do_not_outlive_a_killed_server(serve: Serve) -> None:
+    with serve("native", "--workers", "2", **NATIVE) as server:
+        assert eventually(lambda: len(workers_of(server)) == 2)
+        workers = workers_of(server)
+        server.process.kill()
+        server.process.wait()
+        assert eventually(lambda: not any(Path(f"/proc/{worker}/cmdline").exists() for worker in workers))
+
+
+# ---- the beginning
+
+
+def start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Start a server that cannot come up."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("CODE_EXECUTOR_")}
+    command = [sys.executable, "-m", "code_executor.cli", "serve", *arguments]
+    return subprocess.run(
+        command,
+        env=clean | environment,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def test_a_taken_port_is_an_error_that_names_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = start("--engine", "native", "--port", str(port))
+    assert done.returncode == 2
+    assert done.stderr.strip() == f"code-executor: cannot listen on 127.0.0.1:{port}: Address already in use"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("ENGINE", "podman", "Input should be 'auto', 'docker' or 'native'"),
+        ("PORT", "http", "valid integer"),
+        ("RATE_LIMIT", "often", "not a rate: 'often' (as 10/minute, 100/hour, or off)"),
+        ("MEMORY", "much", "not a size (as 512m, 1g, or bytes)"),
+        ("MEMORY", "1m", "greater than or equal to"),
+        ("POOL_SIZE", "0", "greater than or equal to 1"),
+        ("POOL_MIN", "99999", "is more than CODE_EXECUTOR_POOL_SIZE"),
+        ("MAX_TIMEOUT", "-1", "greater than 0"),
+        ("POLICY", "/nowhere.toml", "No such file"),
+        ("LOG_LEVEL", "loud", "Input should be"),
+        ("TIMEOUT", "5", "unknown setting CODE_EXECUTOR_TIMEOUT"),
+        ("ALLOW_MISSING", "moat", "no layer is called 'moat'"),
+    ],
+)
+def test_a_wrong_setting_is_an_error_that_names_the_variable(name: str, value: str, says: str) -> None:
+    wrong = {"ENGINE": "native", "PORT": "0", "PRELOAD": ""} | {name: value}
+    done = start(**{f"CODE_EXECUTOR_{name}": value for name, value in wrong.items()})
+    assert done.returncode == 2
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("code-executor: ")
+    assert f"CODE_EXECUTOR_{name}" in last
+    assert says in last
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.usefixtures("docker")
+def test_a_missing_image_is_an_error_that_says_how_to_make_it() -> None:
+    done = start("--engine", "docker", "--port", "0", CODE_EXECUTOR_IMAGE="code-executor:nowhere")
+    assert done.returncode == 2
+    assert "`make image` builds code-executor:nowhere" in done.stderr
+
+
+def test_where_no_docker_answers_the_native_engine_serves_and_it_is_said(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    with serve("auto", **NATIVE) as server, httpx.Client(base_url=server.url, timeout=60) as client:
+        assert client.get("/readyz").json()["engine"] == "native"
+        assert execute(client, "print(1)")["output"] == "1\n"
+    (entry,) = [entry for entry in server.log if entry["event"] == "no_docker"]
+    assert entry["instead"] == "native"
+
+
+def test_the_port_of_the_environment_is_honoured() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert f"cannot listen on 127.0.0.1:{port}:" in start("--engine", "native", PORT=str(port)).stderr
+
+
+# ---- the log
+
+MARKER = "s3cret-m4rker"
+
+
+def test_each_execution_is_one_line_and_nothing_of_it_is_in_the_log(serve: Serve, engine: str) -> None:
+    programs: list[tuple[dict[str, Any], str, str]] = [
+        ({"code": f"print('{MARKER}')", "stdin": MARKER, "args": [MARKER]}, "success", "completed"),
+        ({"code": f"raise ValueError('{MARKER}')"}, "error", "exception"),
+        ({"code": f"import os  # {MARKER}"}, "error", "policy"),
+        ({"code": f"{MARKER} = = 1"}, "error", "syntax"),
+        ({"code": f"import time\nprint('{MARKER}')\ntime.sleep(9)", "timeout": 0.5}, "timeout", "wall_time"),
+        ({"code": f"import sys; sys.exit('{MARKER}')"}, "error", "exit"),
+    ]
+    with (
+        serve(engine, preload="", pool_size=1, rate_limit="off", log_level="debug") as server,
+        httpx.Client(base_url=server.url, timeout=60) as client,
+    ):
+        answers = [execute(client, **program) for program, _, _ in programs]
+        client.post("/api/execute", json={"code": 1, MARKER: MARKER})
+        client.post("/api/execute", content=MARKER, headers={"Content-Type": "application/json"})
+        headers = {"Accept": "text/event-stream"}
+        with client.stream(
+            "POST", "/api/execute", json={"code": f"print('{MARKER}')\nwhile True: pass"}, headers=headers
+        ) as s:
+            next(s.iter_lines())
+        assert eventually(lambda: runs_under_way(server, 0))
+    lines = [entry for entry in server.log if entry["event"] == "execution"]
+    assert [(entry["status"], entry["reason"]) for entry in lines] == [
+        *((status, reason) for _, status, reason in programs),
+        ("error", "cancelled"),
+    ]
+    assert [entry["id"] for entry in lines[:-1]] == [answer["id"] for answer in answers]
+    for entry in lines[:-1]:
+        figures = ("execution_ms", "queue_ms", "cpu_ms", "total_ms", "memory", "truncated")
+        assert {"client", "timestamp", "level", *figures} <= entry.keys()
+        assert entry["client"] == "127.0.0.1"
+    assert MARKER not in str(server.log)
