@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import cast
 
 import pytest
-from hypothesis import assume
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -138,6 +138,7 @@ def test_a_sandbox_serves_as_many_runs_as_are_allowed(reuse: int, runs: int) -> 
     (one,) = fill(book, 1)
     for run in range(1, runs + 1):
         assert lend(book) is one
+        assert book.busy == {one}
         one.runs = run
         again = book.returned(one, 0)
         assert again == (run < runs)
@@ -145,6 +146,15 @@ def test_a_sandbox_serves_as_many_runs_as_are_allowed(reuse: int, runs: int) -> 
             book.arrived(one, 0)
     assert book.total == 0
     assert not book.born
+
+
+def test_a_sandbox_that_has_settled_is_in_one_place() -> None:
+    book = Book(PoolSize())
+    (one,) = fill(book, 1)
+    lend(book)
+    book.returned(one, 0)
+    book.arrived(one, 0)
+    assert (list(book.idle), book.settling, book.total) == ([one], set(), 1)
 
 
 def test_a_sandbox_that_broke_is_not_used_again() -> None:
@@ -197,6 +207,14 @@ def test_the_old_are_given_up_even_if_they_are_the_least() -> None:
     assert book.wanted() == 2
 
 
+def test_the_old_do_not_count_for_those_that_are_kept() -> None:
+    book = Book(PoolSize(least=2, most=5, lifetime=100))
+    fill(book, 2, now=0)
+    fill(book, 2, now=90)
+    assert len(book.superfluous(90 + IDLE_SECONDS + 1)) == 2
+    assert len(book.idle) == 2
+
+
 def test_giving_up_the_bored_asks_for_no_new_ones() -> None:
     book = Book(PoolSize(least=1, most=5))
     fill(book, 2, now=0)
@@ -214,8 +232,8 @@ class BookMachine(RuleBasedStateMachine):
     @initialize(
         least=st.integers(0, 4),
         more=st.integers(0, 3),
-        reuse=st.integers(0, 4),
-        lifetime=st.sampled_from([50.0, 1e9]),
+        reuse=st.sampled_from([200, 0, 2]),
+        lifetime=st.sampled_from([1e9, 150.0]),
     )
     def open(self, least: int, more: int, reuse: int, lifetime: float) -> None:
         self.loop = asyncio.new_event_loop()
@@ -225,6 +243,7 @@ class BookMachine(RuleBasedStateMachine):
         self.waiting: list[Waiter] = []  # in the order in which they came
         self.lent: list[Sandbox] = []  # to those who were not made to wait
         self.gone: set[Sandbox] = set()
+        fill(self.book, self.size.most)
 
     def teardown(self) -> None:
         if hasattr(self, "loop"):
@@ -281,12 +300,12 @@ class BookMachine(RuleBasedStateMachine):
             self.book.waiters.remove(waiter)
         self.waiting.remove(waiter)
 
+    @precondition(lambda self: self.lent or self.served())
     @rule(data=st.data(), breaks=st.booleans())
     def end_a_run(self, data: st.DataObject, breaks: bool) -> None:
         for waiter in self.served():
             self.waiting.remove(waiter)
             self.lent.append(waiter.result())
-        assume(self.lent)
         ended = data.draw(st.sampled_from(self.lent))
         self.lent.remove(ended)
         ended.runs += 1
@@ -352,6 +371,7 @@ class BookMachine(RuleBasedStateMachine):
                 assert not self.book.idle
 
 
+BookMachine.TestCase.settings = settings(max_examples=max(200, settings().max_examples // 10))  # of 50 steps each
 TestBook = pytest.mark.fuzz(BookMachine.TestCase)
 
 
