@@ -36,7 +36,9 @@ class Daemon:
         own = [f"--data-root={directory}/data", f"--exec-root={directory}/exec", f"--pidfile={directory}/pid"]
         network = ["--bridge=none", "--iptables=false", "--ip6tables=false"]
         with (directory / "log").open("ab") as log:
-            self._process = subprocess.Popen(["dockerd", f"--host={self.host}", *own, *network], stderr=log, stdout=log)
+            # in a network namespace of its own: without a bridge, it would remove the one of the host's daemon
+            command = ["unshare", "--net", "dockerd", f"--host={self.host}", *own, *network]
+            self._process = subprocess.Popen(command, stderr=log, stdout=log)
         assert eventually(self.answers), (directory / "log").read_text()[-2000:]
 
     def answers(self) -> bool:
