@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from types import FrameType
 
 import structlog
@@ -70,12 +70,19 @@ def application(service: Service, settings: Settings) -> ASGIApp:
 class _Server(uvicorn.Server):
     """uvicorn's, except that it does not raise the signal that ended it again: the pool has still to be closed."""
 
+    when_answering: Callable[[], None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.when_answering is not None:
+            self.when_answering()
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  # uvicorn's signature
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
 
 
-def _server(app: ASGIApp, settings: Settings) -> uvicorn.Server:
+def _server(app: ASGIApp, settings: Settings) -> _Server:
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -108,15 +115,19 @@ async def serve(settings: Settings) -> None:
     try:
         async with open_service(settings) as service:
             listener.listen(2048)
-            host, port = listener.getsockname()[:2]
-            log.info("serving", url=f"http://{f'[{host}]' if ':' in host else host}:{port}", workers=settings.workers)
             if settings.workers == 1:
+                _announce(listener, settings)
                 await _server(application(service, settings), settings).serve([listener])
             else:
                 await _serve_by_workers(service, settings, listener)
             log.info("stopping")
     finally:
         listener.close()
+
+
+def _announce(listener: socket.socket, settings: Settings) -> None:
+    host, port = listener.getsockname()[:2]
+    log.info("serving", url=f"http://{f'[{host}]' if ':' in host else host}:{port}", workers=settings.workers)
 
 
 async def _serve_by_workers(service: Service, settings: Settings, listener: socket.socket) -> None:
@@ -127,12 +138,22 @@ async def _serve_by_workers(service: Service, settings: Settings, listener: sock
     with tempfile.TemporaryDirectory(prefix="code-executor-") as directory:
         path = broker.socket_path(directory)
         async with broker.serve(service, path), asyncio.TaskGroup() as workers:
-            for _ in range(settings.workers):
-                workers.create_task(_keep_worker(listener.fileno(), path, settings, stop))
+            answering = [asyncio.Event() for _ in range(settings.workers)]
+            for event in answering:
+                workers.create_task(_keep_worker(listener.fileno(), path, settings, stop, event))
+            announcing = workers.create_task(_announce_when(answering, listener, settings))
+            await stop.wait()
+            announcing.cancel()
 
 
-async def _keep_worker(fd: int, path: str, settings: Settings, stop: asyncio.Event) -> None:
-    """Run one worker until ``stop``, and start it again where it ends before."""
+async def _announce_when(answering: list[asyncio.Event], listener: socket.socket, settings: Settings) -> None:
+    for event in answering:
+        await event.wait()
+    _announce(listener, settings)
+
+
+async def _keep_worker(fd: int, path: str, settings: Settings, stop: asyncio.Event, answering: asyncio.Event) -> None:
+    """Run one worker until ``stop``, and start it again where it ends before; set ``answering`` once it answers."""
     while not stop.is_set():
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -140,13 +161,16 @@ async def _keep_worker(fd: int, path: str, settings: Settings, stop: asyncio.Eve
             "code_executor.serving",
             env={**os.environ, WORKER_SOCKET: f"{fd} {path}", **_as_environment(settings)},
             stdin=asyncio.subprocess.PIPE,  # see `_work`
+            stdout=asyncio.subprocess.PIPE,  # a line, once it answers
             pass_fds=(fd,),
             start_new_session=True,  # Ctrl-C reaches this process alone, which tells the workers
         )
+        heard = asyncio.create_task(_hear(process, answering))
         ended = asyncio.create_task(process.wait())
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait([ended, stopped], return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
+        heard.cancel()
         if not ended.done():
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
@@ -158,6 +182,11 @@ async def _keep_worker(fd: int, path: str, settings: Settings, stop: asyncio.Eve
         else:
             log.error("worker_ended", status=process.returncode)
             await asyncio.sleep(_RESTART_AFTER)
+
+
+async def _hear(process: asyncio.subprocess.Process, answering: asyncio.Event) -> None:
+    if process.stdout is not None and await process.stdout.readline():
+        answering.set()
 
 
 def _as_environment(settings: Settings) -> dict[str, str]:
@@ -186,6 +215,7 @@ async def _work(settings: Settings, fd: int, path: str) -> None:
 
     # nothing is ever written to it: its end is that of the main process, which has no time to say so when it is killed
     loop.add_reader(sys.stdin, orphaned)
+    server.when_answering = lambda: print("answering", flush=True)  # noqa: T201  # to the main process
     with socket.socket(fileno=fd) as listener:
         await server.serve([listener])
     await service.close()
