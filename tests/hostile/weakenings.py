@@ -77,8 +77,8 @@ WEAKENINGS = {
         patches=(
             Patch(
                 "relay.py",
-                "moved = os.splice(self._source, sink, self._remaining, flags=_NONBLOCK)",
-                "seen.append(os.read(self._source, min(self._remaining, 1 << 15))); moved = os.write(sink, seen[-1])",
+                "return os.splice(self._source, sink, self._remaining, flags=_NONBLOCK)",
+                "seen.append(os.read(self._source, min(self._remaining, 1 << 15))); return os.write(sink, seen[-1])",
             ),
             Patch("relay.py", "_NONBLOCK = os.SPLICE_F_NONBLOCK", "_NONBLOCK = os.SPLICE_F_NONBLOCK; seen = []"),
         )
