@@ -20,7 +20,7 @@ A file has, for its class::
     needs = ["landlock"]           layers of `doctor` without which this case is not held, but skipped (optional)
     never = ["…"]                  texts that they must not contain (optional)
     then = '''…'''                 a program that is run after it, in what should be a clean world (optional)
-    timeout, stdin, args           of the execution (optional)
+    timeout, stdin, args, display  of the execution (optional)
 
 A program prints ``BREACH`` where it got what it must not get; no program of the corpus may ever print that.
 """
@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from code_executor.models import Reason
+from code_executor.models import Execution, Reason
 
 CORPUS = Path(__file__).with_name("corpus")
 BREACH = "BREACH"
@@ -48,16 +48,13 @@ class Case:
 
     kind: str
     name: str
-    code: str
     reasons: frozenset[Reason]
     output: str | None
     prints: tuple[str, ...]
     never: tuple[str, ...]
     then: str
     needs: frozenset[str]
-    timeout: float
-    stdin: str
-    args: tuple[str, ...]
+    execution: Execution
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.name}"
@@ -75,16 +72,19 @@ class Case:
         case = cls(
             kind,
             name,
-            prelude + code if generated is None else code,
             reasons,
             table.pop("output", None),
             tuple(table.pop("prints", ())),
             (BREACH, *table.pop("never", ())),
             prelude + then if then else "",
             frozenset(table.pop("needs", ())),
-            table.pop("timeout", _SHORT_TIMEOUT if reasons == {Reason.WALL_TIME} else _TIMEOUT),
-            table.pop("stdin", ""),
-            tuple(table.pop("args", ())),
+            Execution(
+                prelude + code if generated is None else code,
+                table.pop("stdin", ""),
+                tuple(table.pop("args", ())),
+                table.pop("timeout", _SHORT_TIMEOUT if reasons == {Reason.WALL_TIME} else _TIMEOUT),
+                display=table.pop("display", False),
+            ),
         )
         if table:
             raise ValueError(f"{kind}: {name}: unknown keys {', '.join(table)}")

@@ -80,8 +80,9 @@ async def slow(http: httpx.AsyncClient, findings: Findings) -> None:
 
 
 async def hostile(http: httpx.AsyncClient, findings: Findings, case: Case) -> None:
-    more = {"stdin": case.stdin, "args": list(case.args), "timeout": min(case.timeout, 30.0)}
-    answer = await ask(http, case.code, **more)
+    asked = case.execution
+    more = {"stdin": asked.stdin, "args": list(asked.args), "timeout": asked.timeout, "display": asked.display}
+    answer = await ask(http, asked.code, **more)
     note(findings, "hostile", answer)
     if BREACH in f"{answer.get('output')}{answer.get('error')}":
         findings.wrong.append(f"{case}: {answer}")
@@ -120,7 +121,7 @@ def connected(server: Server) -> httpx.AsyncClient:
 
 
 async def soak(server: Server, minutes: float) -> int:
-    corpus = [case for kind in cases.load() for case in kind.cases if len(case.code) < 200_000]
+    corpus = [case for kind in cases.load() for case in kind.cases if len(case.execution.code) < 200_000]
     findings = Findings()
     async with connected(server) as http:
         await asyncio.gather(*(good(http, findings) for _ in range(20)))

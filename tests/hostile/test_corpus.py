@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from code_executor import Executor, doctor
-from code_executor.models import Execution, Reason, Result
+from code_executor.models import Reason, Result
 from tests.hostile import cases
 from tests.hostile.cases import Case
 
@@ -82,9 +82,8 @@ class Lanes:
 
 
 async def _judge(executor: Executor, case: Case, fresh: dict[str, Any]) -> Verdict:
-    execution = Execution(case.code, case.stdin, case.args, case.timeout)
-    async with asyncio.timeout(case.timeout + ANSWERED_WITHIN):
-        result = await executor.run(execution)
+    async with asyncio.timeout((case.execution.timeout or 0) + ANSWERED_WITHIN):
+        result = await executor.run(case.execution)
     then = await executor.run(case.then, timeout=10) if case.then else None
     return Verdict(result, then, fresh, await _canary(executor))
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from code_executor.models import Execution
 from tests.hostile import cases
 from tests.hostile.cases import Kind, Weakened
 from tests.hostile.weakenings import weakened
@@ -24,7 +23,7 @@ def test_every_class_has_a_weakened_case(kind: Kind) -> None:
 async def test_gets_through(engine: str, entry: Weakened, tmp_path: Path) -> None:
     case = entry.case
     async with weakened(engine, entry.off, tmp_path) as executor:
-        result = await executor.run(Execution(case.code, case.stdin, case.args, case.timeout))
+        result = await executor.run(case.execution)
         then = await executor.run(case.then) if case.then else None
     said = result.output + result.error + (then.output if then else "")
     assert cases.BREACH in said, f"{result.reason}: {said[-1000:]}"
