@@ -7,7 +7,7 @@ import math
 import time
 from dataclasses import dataclass
 
-from limits import RateLimitItem, parse
+from limits import RateLimitItem, parse_many
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 
@@ -48,9 +48,12 @@ def parse_rate(text: str) -> RateLimitItem | None:
     if text.strip().lower() == "off":
         return None
     try:
-        return parse(text)
+        rates = parse_many(text)
     except ValueError:
-        raise ConfigurationError(f"not a rate: {text!r} (as 10/minute, 100/hour, or off)") from None
+        rates = []
+    if len(rates) != 1 or rates[0].amount < 1 or rates[0].get_expiry() < 1:
+        raise ConfigurationError(f"not a rate: {text!r} (as 10/minute, 100/hour, or off)")
+    return rates[0]
 
 
 def client_key(host: str) -> str:
