@@ -51,7 +51,7 @@ def parse_rate(text: str) -> RateLimitItem | None:
         rates = parse_many(text)
     except ValueError:
         rates = []
-    if len(rates) != 1 or rates[0].amount < 1 or rates[0].get_expiry() < 1:
+    if len(rates) != 1 or rates[0].amount < 1:
         raise ConfigurationError(f"not a rate: {text!r} (as 10/minute, 100/hour, or off)")
     return rates[0]
 

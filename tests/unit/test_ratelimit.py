@@ -213,7 +213,7 @@ def test_nothing_else_is_a_rate(text: str) -> None:
         parse_rate(text)
 
 
-@pytest.mark.parametrize("text", ["0/minute", "10/0minute", "0/0second", "10/minute;1/second", "10/minute, 1/second"])
-def test_a_rate_that_lets_nobody_in_or_everybody_or_is_two_is_none(text: str) -> None:
+@pytest.mark.parametrize("text", ["0/minute", "0/second", "10/minute;1/second", "10/minute, 1/second"])
+def test_a_rate_that_lets_nobody_in_or_is_two_is_none(text: str) -> None:
     with pytest.raises(ConfigurationError, match="not a rate"):
         parse_rate(text)
