@@ -42,25 +42,41 @@ def _relative(path: str) -> str:
     return path
 
 
+_PATH = r"^(?!/)(?!.*//)(?!.*/$)(?!(?:.*/)?\.\.?(?:/|$))(?!.*[^/]{256})[^\x00]+$"
+"""`_relative` as a regular expression: for the description, as the validator's knows no look-ahead."""
+
+_BASE64 = r"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
+
 Path = Annotated[
-    str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00]*$"), AfterValidator(_relative)
+    str,
+    StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00]*$"),
+    AfterValidator(_relative),
+    Field(json_schema_extra={"pattern": _PATH}),
 ]
+
+
+def _exactly_one(*names: str) -> dict[str, Any]:
+    return {"oneOf": [{"required": [name], "properties": {name: {"type": "string"}}} for name in names]}
 
 
 class FileIn(BaseModel):
     """A file for the working directory: its content as text, or anything in base64."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, alias_generator=_camel)
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        alias_generator=_camel,
+        json_schema_extra=_exactly_one("content", "contentBase64"),
+    )
 
     path: Path = Field(description="Relative to the working directory; directories are made.")
     content: str | None = None
-    content_base64: str | None = Field(None, pattern=r"^[A-Za-z0-9+/\s]*={0,2}\s*$")
+    content_base64: str | None = Field(None, pattern=_BASE64)
 
     @model_validator(mode="after")
     def _one_content(self) -> Self:
         if (self.content is None) == (self.content_base64 is None):
             raise ValueError("exactly one of content and contentBase64 is needed")
-        self.data()
         return self
 
     def data(self) -> bytes:
