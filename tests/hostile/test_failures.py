@@ -14,7 +14,7 @@ import pytest
 
 from code_executor import Executor, errors
 from code_executor.executor import Executor as Core
-from code_executor.models import Execution, Limits, Output, Reason, Result
+from code_executor.models import Execution, Input, Limits, Output, Reason, Result, Stdin
 from code_executor.sandbox import base
 from code_executor.sandbox.base import Sandbox
 from code_executor.sandbox.native import NativeLink
@@ -148,6 +148,33 @@ async def until_it_works(executor: Core) -> None:
         return
 
 
+CLAIMS_TO_WAIT = """
+import os
+while True:
+    for number in range(3, 16):
+        try:
+            os.set_blocking(number, False)
+            os.write(number, b"x")
+        except OSError:
+            pass
+"""
+
+
+async def silence() -> AsyncIterator[Input]:
+    """Somebody at a keyboard who types nothing."""
+    await asyncio.Event().wait()
+    yield Stdin(None)
+
+
+@pytest.mark.anyio
+async def test_a_program_that_only_claims_to_wait_for_input_is_stopped_all_the_same(engine: str) -> None:
+    async with opened(engine, input_timeout=1) as executor, asyncio.timeout(60):
+        *_, result = [each async for each in executor.stream(Execution(CLAIMS_TO_WAIT, timeout=1), silence())]
+        assert isinstance(result, Result)
+        assert result.reason in (Reason.INPUT_TIME, Reason.WALL_TIME, Reason.OUTPUT_LIMIT)
+        assert await works(executor)
+
+
 # ---- sandboxes that have been taken over
 
 
@@ -192,6 +219,7 @@ LIES = {
 async def taken_over(impostor: Impostor, patience: float = 20) -> AsyncIterator[Core]:
     async with Pool(impostor, PoolSize(least=1, most=1, patience=patience)) as pool:
         yield Core([pool], Limits())
+        await until(lambda: not pool.book.making)  # a process that is being started cannot be called off
 
 
 @pytest.mark.anyio
