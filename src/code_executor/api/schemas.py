@@ -13,7 +13,8 @@ from code_executor.models import Display, File, Limits, Problem, Reason, Result,
 MAX_ARGS = 64
 MAX_ARG = 4096
 MAX_FILES = 64
-MAX_NAME = 255
+MAX_NAME, MAX_ASCII_NAME = 63, 255
+"""Characters of a name in a path: a file system takes 255 bytes, and a character has up to four of them."""
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "hello": {"summary": "Print", "value": {"code": 'print("Hello from API!")', "language": "python"}},
@@ -36,13 +37,14 @@ def _camel(name: str) -> str:
 
 
 def _relative(path: str) -> str:
-    parts = path.split("/")
-    if any(part in ("", ".", "..") or len(part.encode("utf-8", "replace")) > MAX_NAME for part in parts):
-        raise ValueError("not a relative path below the working directory")
+    for name in path.split("/"):
+        if name in ("", ".", "..") or len(name) > (MAX_ASCII_NAME if name.isascii() else MAX_NAME):
+            raise ValueError("not a relative path below the working directory")
     return path
 
 
-_PATH = r"^(?!/)(?!.*//)(?!.*/$)(?!(?:.*/)?\.\.?(?:/|$))(?!.*[^/]{256})[^\x00]+$"
+_NAME = rf"(?!\.\.?(?:/|$))(?:[\x01-\x2e\x30-\x7f]{{1,{MAX_ASCII_NAME}}}|[^/\x00]{{1,{MAX_NAME}}})"
+_PATH = f"^{_NAME}(?:/{_NAME})*$"
 """`_relative` as a regular expression: for the description, as the validator's knows no look-ahead."""
 
 _BASE64 = r"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
