@@ -103,7 +103,9 @@ class Settings(BaseSettings):
         default_factory=_cores, ge=0, description="Sandboxes of each kind that are kept warm at all times."
     )
     queue_size: int = Field(1000, ge=0, description="Most executions that may wait for a sandbox.")
-    queue_timeout: float = Field(30.0, gt=0, description="Seconds that an execution may wait for one, before a 503.")
+    queue_timeout: float = Field(
+        30.0, gt=0, allow_inf_nan=False, description="Seconds that an execution may wait for one, before a 503."
+    )
     reuse: int = Field(
         200, ge=0, description="Runs per sandbox, each after a proved reset; `0`: a fresh one for every run."
     )
