@@ -8,14 +8,21 @@ import pytest
 
 from tests.hostile import cases
 from tests.hostile.cases import Kind, Weakened
-from tests.hostile.weakenings import weakened
+from tests.hostile.weakenings import WEAKENINGS, weakened
 
 KINDS = cases.load()
+OF_SECRETS = {"unread payload", "unread output"}
+"""Used by test_secrets.py."""
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: str(kind.name))
 def test_every_class_has_a_weakened_case(kind: Kind) -> None:
     assert kind.weakened
+
+
+def test_every_weakening_is_used() -> None:
+    used = {name for kind in KINDS for entry in kind.weakened for name in entry.off}
+    assert used | OF_SECRETS == set(WEAKENINGS)
 
 
 @pytest.mark.anyio

@@ -1,0 +1,37 @@
+"""The tables of docs/threat-model.md are true to the corpus and to doctor."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from code_executor.doctor import REQUIRED
+from tests.hostile import cases
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs/threat-model.md"
+
+
+def corpus_table() -> str:
+    """The table of what was tried: class by engine."""
+    kinds = cases.load()
+    rows = ["| class | docker | native | gVisor | gets through without |", "| --- | --- | --- | --- | --- |"]
+    total = held = 0
+    for kind in kinds:
+        count, without_needs = len(kind.cases), sum(not case.needs for case in kind.cases)
+        off = ", ".join(dict.fromkeys(name for entry in kind.weakened for name in entry.off))
+        rows.append(f"| {kind.title} | {count} | {count} | {without_needs} | {off} |")
+        total, held = total + count, held + without_needs
+    return "\n".join([*rows, f"| **all** | **{total}** | **{total}** | **{held}** | |"])
+
+
+def test_the_table_of_what_was_tried_is_that_of_the_corpus() -> None:
+    written = re.search(r"<!-- corpus -->\n(.*?)\n?<!-- /corpus -->", DOCUMENT.read_text(), re.DOTALL)
+    assert written
+    assert written[1] == corpus_table()
+
+
+def test_every_layer_that_doctor_tries_is_described() -> None:
+    section = DOCUMENT.read_text().partition("\n## Layers\n")[2].partition("\n## ")[0]
+    described = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+    assert set(described) == REQUIRED["docker"]
+    assert len(described) == len(set(described))
