@@ -1,0 +1,316 @@
+"""The middleware, called as a server calls it: with messages, one by one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, cast
+
+import pytest
+
+from code_executor.api.errors import Refusal
+from code_executor.api.middleware import BodyLimit, RateLimit
+from code_executor.errors import PoolClosedError
+from code_executor.ratelimit import Verdict
+from code_executor.service import Service
+
+pytestmark = pytest.mark.anyio
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+ALLOWED = Verdict(allowed=True, limit=10, remaining=9, reset=60, window=60)
+REFUSED = Verdict(allowed=False, limit=10, remaining=0, reset=42, window=60)
+
+
+def scope(method: str = "POST", path: str = "/api/execute", **more: Any) -> dict[str, Any]:
+    return {"type": "http", "method": method, "path": path, "headers": [], "client": ("203.0.113.9", 5), **more}
+
+
+def body(*pieces: bytes) -> list[Message]:
+    last = len(pieces) - 1
+    return [{"type": "http.request", "body": piece, "more_body": at < last} for at, piece in enumerate(pieces)]
+
+
+class Reader:
+    """An application that reads its whole body, and answers with its length; it keeps what it received."""
+
+    def __init__(self) -> None:
+        self.received: list[Message] = []
+        self.called = False
+
+    async def __call__(self, _scope: Message, receive: Receive, send: Send) -> None:
+        self.called = True
+        while True:
+            message = await receive()
+            self.received.append(message)
+            if not message.get("more_body"):
+                break
+        length = sum(len(message.get("body", b"")) for message in self.received)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"x-own", b"1")]})
+        await send({"type": "http.response.body", "body": str(length).encode()})
+
+
+class Answer:
+    """What was sent."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+
+    async def send(self, message: Message) -> None:
+        self.messages.append(message)
+
+    @property
+    def status(self) -> int:
+        return int(self.messages[0]["status"])
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {name.decode().lower(): value.decode() for name, value in self.messages[0]["headers"]}
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(message.get("body", b"") for message in self.messages[1:])
+
+
+async def call(app: Any, scope_: dict[str, Any], messages: Iterable[Message] = ()) -> Answer:
+    """Call ``app``; after ``messages`` nothing more comes, as on a connection that stays open."""
+    coming = iter(messages)
+    answer = Answer()
+
+    async def receive() -> Message:
+        message = next(coming, None)
+        if message is None:
+            await asyncio.Event().wait()
+        return cast("Message", message)
+
+    async with asyncio.timeout(30):
+        await app(scope_, receive, answer.send)
+    return answer
+
+
+# ---- the size of a body
+
+
+@pytest.mark.parametrize("pieces", [[b"x" * 10], [b"x" * 4, b"x" * 6], [b"", b"x" * 10, b""], [b""]])
+async def test_a_body_that_fits_arrives_whole(pieces: list[bytes]) -> None:
+    reader = Reader()
+    answer = await call(BodyLimit(reader, 10, 30), scope(), body(*pieces))
+    assert answer.body == str(len(b"".join(pieces))).encode()
+    assert [message["body"] for message in reader.received] == pieces
+
+
+@pytest.mark.parametrize("pieces", [[b"x" * 11], [b"x" * 10, b"x"], [b"x"] * 20])
+async def test_a_body_that_grows_too_large_is_refused_where_it_does(pieces: list[bytes]) -> None:
+    reader = Reader()
+    with pytest.raises(Refusal) as caught:
+        await call(BodyLimit(reader, 10, 30), scope(), body(*pieces))
+    assert (caught.value.status, caught.value.headers) == (413, {"Connection": "close"})
+    assert sum(len(message["body"]) for message in reader.received) <= 10
+
+
+@pytest.mark.parametrize("declared", [b"11", b"99999999999999999999", b"9" * 5000])
+async def test_a_body_that_is_declared_too_large_is_refused_before_it_is_read(declared: bytes) -> None:
+    reader = Reader()
+    answer = await call(BodyLimit(reader, 10, 30), scope(headers=[(b"content-length", declared)]))
+    assert not reader.called
+    assert answer.status == 413
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["connection"] == "close"
+    assert json.loads(answer.body)["detail"] == "The body is larger than 10 bytes."
+
+
+@pytest.mark.parametrize("declared", [b"10", b"0", b"-5", b"x", b"", b"1e3", "²".encode()])
+async def test_what_is_declared_otherwise_is_left_to_the_reading(declared: bytes) -> None:
+    reader = Reader()
+    answer = await call(BodyLimit(reader, 10, 30), scope(headers=[(b"content-length", declared)]), body(b"x" * 10))
+    assert answer.status == 200
+    with pytest.raises(Refusal):
+        await call(BodyLimit(Reader(), 10, 30), scope(headers=[(b"content-length", declared)]), body(b"x" * 11))
+
+
+async def test_a_body_that_does_not_come_is_refused() -> None:
+    with pytest.raises(Refusal) as caught:
+        await call(BodyLimit(Reader(), 10, 0.01), scope(), body(b"x", b"never")[:1])
+    assert caught.value.status == 408
+
+
+async def test_time_that_a_body_took_is_counted_over_all_its_pieces() -> None:
+    """A client that sends a byte now and then holds a connection no longer than one that sends none."""
+
+    async def never_quite() -> Message:
+        await asyncio.sleep(0.001)
+        return {"type": "http.request", "body": b"", "more_body": True}
+
+    with pytest.raises(Refusal) as caught:
+        async with asyncio.timeout(30):
+            await BodyLimit(Reader(), 10, 0.05)(scope(), never_quite, Answer().send)
+    assert caught.value.status == 408
+
+
+async def test_waiting_for_the_client_to_leave_takes_as_long_as_it_takes() -> None:
+    """Once the body is there, an application listens for the disconnect, for as long as a run lasts."""
+    left = asyncio.Event()
+
+    async def app(_scope: Message, receive: Receive, _send: Send) -> None:
+        assert (await receive())["body"] == b"x"
+        assert (await receive())["type"] == "http.disconnect"
+        left.set()
+
+    def messages() -> Iterable[Message]:
+        yield from body(b"x")
+        late = asyncio.get_running_loop().time() + 0.02
+        while asyncio.get_running_loop().time() < late:
+            pass  # past the time that the body had
+        yield {"type": "http.disconnect"}
+
+    await call(BodyLimit(app, 10, 0.01), scope(), messages())
+    assert left.is_set()
+
+
+async def test_a_client_that_leaves_in_its_body_is_passed_on() -> None:
+    reader = Reader()
+    await call(BodyLimit(reader, 10, 30), scope(), [*body(b"x", b"y")[:1], {"type": "http.disconnect"}])
+    assert reader.received[-1]["type"] == "http.disconnect"
+
+
+@pytest.mark.parametrize("kind", ["websocket", "lifespan"])
+async def test_what_is_no_request_is_not_looked_at(kind: str) -> None:
+    seen = []
+
+    async def app(scope_: Message, _receive: Receive, _send: Send) -> None:
+        seen.append(scope_["type"])
+
+    await call(BodyLimit(app, 10, 30), {"type": kind})
+    await call(RateLimit(app, cast("Service", None), {}), {"type": kind})
+    assert seen == [kind, kind]
+
+
+# ---- how often
+
+
+class Counted:
+    """A service that judges as it is told, and keeps what it was asked."""
+
+    def __init__(self, verdict: Verdict | Exception | None) -> None:
+        self._verdict = verdict
+        self.asked: list[tuple[str, ...]] = []
+
+    def _answer(self) -> Verdict | None:
+        if isinstance(self._verdict, Exception):
+            raise self._verdict
+        return self._verdict
+
+    async def hit(self, client: str, what: str) -> Verdict | None:
+        self.asked.append(("hit", client, what))
+        return self._answer()
+
+    async def peek(self, client: str) -> Verdict | None:
+        self.asked.append(("peek", client))
+        return self._answer()
+
+
+COUNTED = {("POST", "/api/execute"): "runs", ("POST", "/api/check"): "checks"}
+
+
+async def limited(verdict: Verdict | Exception | None, **of_scope: Any) -> tuple[Counted, Reader, Answer]:
+    service, reader = Counted(verdict), Reader()
+    app = RateLimit(reader, cast("Service", service), COUNTED)
+    return service, reader, await call(app, scope(**of_scope), body(b"12345"))
+
+
+async def test_a_run_is_counted_and_answered_with_how_its_client_stands() -> None:
+    service, _, answer = await limited(ALLOWED)
+    assert service.asked == [("hit", "203.0.113.9", "runs")]
+    assert (answer.status, answer.body) == (200, b"5")
+    assert answer.headers == {
+        "x-own": "1",
+        "ratelimit-limit": "10",
+        "ratelimit-remaining": "9",
+        "ratelimit-reset": "60",
+        "ratelimit-policy": "10;w=60",
+    }
+
+
+async def test_a_run_too_many_is_refused_and_never_read() -> None:
+    _, reader, answer = await limited(REFUSED)
+    assert not reader.called
+    assert answer.status == 429
+    assert (answer.headers["retry-after"], answer.headers["ratelimit-remaining"]) == ("42", "0")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "Try again in 42 s." in json.loads(answer.body)["detail"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "asked"),
+    [
+        ("POST", "/api/check", ("hit", "203.0.113.9", "checks")),
+        ("GET", "/api/execute", ("peek", "203.0.113.9")),
+        ("POST", "/api/other", ("peek", "203.0.113.9")),
+        ("OPTIONS", "/api/execute", ("peek", "203.0.113.9")),
+    ],
+)
+async def test_what_is_counted_is_decided_by_method_and_path(method: str, path: str, asked: tuple[str, ...]) -> None:
+    service, _, answer = await limited(ALLOWED, method=method, path=path)
+    assert service.asked == [asked]
+    assert answer.headers["ratelimit-remaining"] == "9"
+
+
+async def test_who_has_no_runs_left_may_still_ask_for_other_things() -> None:
+    _, reader, answer = await limited(REFUSED, method="GET")
+    assert reader.called
+    assert answer.status == 200
+    assert "retry-after" not in answer.headers
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/metrics", "/docs", "/apis", "/API/execute"])
+async def test_other_paths_are_not_counted(path: str) -> None:
+    service, _, answer = await limited(REFUSED, path=path)
+    assert service.asked == []
+    assert answer.headers == {"x-own": "1"}
+
+
+async def test_without_a_limit_nothing_is_said() -> None:
+    _, _, answer = await limited(None)
+    assert answer.headers == {"x-own": "1"}
+
+
+@pytest.mark.parametrize(
+    ("client", "key"),
+    [(("2001:db8::1:2", 1), "2001:db8::/64"), (("::ffff:203.0.113.9", 1), "203.0.113.9"), (None, "unknown")],
+)
+async def test_a_client_is_its_network(client: tuple[str, int] | None, key: str) -> None:
+    service, _, _ = await limited(ALLOWED, client=client)
+    assert service.asked[0][1] == key
+
+
+async def test_a_service_that_stops_is_said_to_be_stopping() -> None:
+    _, reader, answer = await limited(PoolClosedError("the service is stopping"))
+    assert not reader.called
+    assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+
+
+async def test_only_the_start_of_an_answer_gets_headers() -> None:
+    service = cast("Service", Counted(ALLOWED))
+
+    async def app(_scope: Message, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"1", "more_body": True})
+        await send({"type": "http.response.body", "body": b"2"})
+
+    answer = await call(RateLimit(app, service, COUNTED), scope())
+    assert answer.body == b"12"
+    assert [set(message) for message in answer.messages[1:]] == [{"type", "body", "more_body"}, {"type", "body"}]
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda app: BodyLimit(app, 10, 30), lambda app: RateLimit(app, cast("Service", Counted(ALLOWED)), COUNTED)]
+)
+async def test_an_application_that_fails_fails_as_before(wrap: Callable[[Any], Any]) -> None:
+    async def app(_scope: Message, _receive: Receive, _send: Send) -> None:
+        raise RuntimeError("its own")
+
+    with pytest.raises(RuntimeError, match="its own"):
+        await call(wrap(app), scope())
