@@ -44,8 +44,6 @@ def parse_execution(body: bytes, client: str, limits: Limits, most: RequestLimit
     _bounded("stdin", asked.stdin, most.stdin)
     if sum(len(file.data) for file in files) > most.files:
         raise Refusal(413, f"files are larger than {most.files} bytes together.")
-    if len({file.path for file in files}) < len(files):
-        raise _invalid("files", "Two files have the same path")
     if asked.timeout is not None and asked.timeout > limits.wall_time:
         raise _invalid("timeout", f"Input should be less than or equal to {limits.wall_time:g}")
     return Execution(

@@ -109,7 +109,9 @@ class ExecuteRequest(BaseModel):
         default_factory=list, max_length=MAX_ARGS, description="sys.argv[1:]"
     )
     files: list[FileIn] = Field(
-        default_factory=list, max_length=MAX_FILES, description="What it finds in its working directory."
+        default_factory=list,
+        max_length=MAX_FILES,
+        description="What it finds in its working directory; of two with one path, the later.",
     )
     display: bool = Field(
         False,  # a default
