@@ -40,10 +40,6 @@ INVALID = {
     "a file outside": ('{"code": "1", "files": [{"path": "../x", "content": ""}]}', "not a relative path"),
     "an absolute file": ('{"code": "1", "files": [{"path": "/etc/x", "content": ""}]}', "not a relative path"),
     "a file of nothing": ('{"code": "1", "files": [{"path": "x"}]}', "exactly one of content and contentBase64"),
-    "two files in one place": (
-        '{"code": "1", "files": [{"path": "x", "content": ""}, {"path": "x", "content": ""}]}',
-        "Two files have the same path",
-    ),
 }
 
 NOT_JSON = [

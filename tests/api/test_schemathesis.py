@@ -1,0 +1,33 @@
+"""Requests made from the OpenAPI description, right ones and wrong ones: the server keeps to every word of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Serve, Server
+
+
+@pytest.fixture(scope="module")
+def described(serve: Serve) -> Iterator[Server]:
+    with serve("native", preload="", pool_size=2, rate_limit="off", check_rate_limit="off", max_timeout=1) as running:
+        yield running
+
+
+def test_the_server_does_what_it_describes(described: Server, tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{described.url}/openapi.json"]
+    options = ["--checks", "all", "--max-examples", "40", "--seed", "1", "--continue-on-failure"]
+    done = subprocess.run(
+        [*command, *options],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert "Operations:       5 selected / 5 total" in done.stdout
