@@ -1,0 +1,199 @@
+"""Metrics and log lines tell how executions went, from outside, and never what was in them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import cast
+
+import pytest
+import structlog
+from prometheus_client.parser import text_string_to_metric_families
+from structlog.testing import capture_logs
+
+from code_executor.errors import CodeExecutorError, PoolBusyError
+from code_executor.executor import Runner, run
+from code_executor.metrics import Metrics, ObservedRunner
+from code_executor.models import Event, Execution, Input, Limits, Output, Reason, Result, Started
+from code_executor.sandbox.base import Engine, Sandbox
+from code_executor.sandbox.pool import Pool, PoolSize
+
+pytestmark = pytest.mark.anyio
+
+SECRET = "the-secret-of-a-program"
+RESULT = Result(
+    "id",
+    Reason.WALL_TIME,
+    output=SECRET,
+    error=SECRET,
+    execution_time=1500.0,
+    queue_time=20.0,
+    cpu_time=3.0,
+    memory=9 << 20,
+    truncated=True,
+)
+
+
+@pytest.fixture(autouse=True)
+def fresh_logger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A logger that has been used keeps the configuration that it was first used with."""
+    monkeypatch.setattr("code_executor.metrics.log", structlog.get_logger())
+
+
+class Scripted:
+    """A runner whose runs yield these events, and then fail or wait for ever where that is asked for."""
+
+    limits = Limits()
+
+    def __init__(self, *events: Event, failure: Exception | None = None, forever: bool = False) -> None:
+        self._events = events
+        self._failure = failure
+        self._forever = forever
+
+    async def stream(
+        self, _execution: Execution, _inputs: AsyncIterator[Input] | None = None
+    ) -> AsyncGenerator[Event, None]:
+        for event in self._events:
+            yield event
+        if self._failure:
+            raise self._failure
+        if self._forever:
+            await asyncio.Event().wait()
+
+
+def observed(
+    metrics: Metrics, *events: Event, failure: Exception | None = None, forever: bool = False
+) -> ObservedRunner:
+    return ObservedRunner(cast("Runner", Scripted(*events, failure=failure, forever=forever)), metrics)
+
+
+def samples(metrics: Metrics) -> dict[str, float]:
+    """Read the text that Prometheus is given: ``{'name{label="value"}': 1.0}``."""
+    found = {}
+    for family in text_string_to_metric_families(metrics.render().decode()):
+        for sample in family.samples:
+            labels = ",".join(f'{name}="{value}"' for name, value in sorted(sample.labels.items()))
+            found[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
+    return found
+
+
+def the_line(lines: object) -> dict[str, object]:
+    (line,) = cast("list[dict[str, object]]", lines)
+    return line
+
+
+async def test_a_run_is_counted_and_logged() -> None:
+    metrics = Metrics()
+    runner = observed(metrics, Started("id", 20.0), Output("stdout", SECRET), RESULT)
+    with capture_logs() as lines:
+        assert await run(runner, Execution(SECRET, stdin=SECRET, args=(SECRET,), client="a", id="id")) is RESULT
+    seen = samples(metrics)
+    assert seen['code_executor_executions_total{reason="wall_time",status="timeout"}'] == 1
+    assert seen["code_executor_running"] == 0
+    assert (seen["code_executor_execution_seconds_sum"], seen["code_executor_queue_seconds_sum"]) == (1.5, 0.02)
+    assert seen["code_executor_total_seconds_count"] == 1
+    assert seen['code_executor_memory_bytes_bucket{le="1.6777216e+07"}'] == 1
+    line = the_line(lines)
+    assert line["event"] == "execution"
+    assert (line["id"], line["client"], line["status"], line["reason"]) == ("id", "a", "timeout", "wall_time")
+    assert (line["execution_ms"], line["queue_ms"], line["cpu_ms"]) == (1500.0, 20.0, 3.0)
+    assert (line["memory"], line["truncated"]) == (9 << 20, True)
+
+
+async def test_neither_code_nor_output_is_ever_logged_or_counted() -> None:
+    metrics = Metrics()
+    secret = Execution(SECRET, stdin=SECRET, args=(SECRET,))
+    with capture_logs() as lines:
+        await run(observed(metrics, Output("stderr", SECRET), RESULT), secret)
+        async with aclosing(observed(metrics, Output("stdout", SECRET), RESULT).stream(secret)) as events:
+            await anext(events)
+        with pytest.raises(PoolBusyError):
+            await run(observed(metrics, failure=PoolBusyError("busy", 1)), secret)
+    assert len(lines) == 3
+    assert SECRET not in str(lines)
+    assert SECRET not in metrics.render().decode()
+
+
+async def test_a_run_is_running_until_it_ends() -> None:
+    metrics = Metrics()
+    async with aclosing(observed(metrics, Started("id", 0.0), RESULT).stream(Execution(""))) as events:
+        await anext(events)
+        assert samples(metrics)["code_executor_running"] == 1
+    assert samples(metrics)["code_executor_running"] == 0
+
+
+async def test_a_run_that_nobody_waits_for_is_cancelled() -> None:
+    metrics = Metrics()
+    with capture_logs() as lines:
+        async with aclosing(
+            observed(metrics, Started("id", 0.0), forever=True).stream(Execution("", id="x"))
+        ) as events:
+            await anext(events)
+    assert samples(metrics)['code_executor_executions_total{reason="cancelled",status="error"}'] == 1
+    assert (the_line(lines)["reason"], the_line(lines)["id"]) == ("cancelled", "x")
+
+
+async def test_a_run_whose_task_is_cancelled_is_cancelled() -> None:
+    metrics = Metrics()
+    task = asyncio.create_task(run(observed(metrics, forever=True), Execution("")))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    seen = samples(metrics)
+    assert seen['code_executor_executions_total{reason="cancelled",status="error"}'] == 1
+    assert seen["code_executor_running"] == 0
+
+
+async def test_a_run_that_is_left_after_its_result_is_not_cancelled() -> None:
+    metrics = Metrics()
+    async with aclosing(observed(metrics, RESULT, forever=True).stream(Execution(""))) as events:
+        await anext(events)
+    assert not any("cancelled" in name for name in samples(metrics))
+
+
+async def test_a_run_that_found_no_sandbox_is_refused_and_no_execution() -> None:
+    metrics = Metrics()
+    with capture_logs() as lines, pytest.raises(PoolBusyError):
+        await run(observed(metrics, failure=PoolBusyError("all are busy", 3)), Execution("", id="x"))
+    seen = samples(metrics)
+    assert seen['code_executor_refused_total{why="PoolBusyError"}'] == 1
+    assert seen["code_executor_running"] == 0
+    assert not any(name.startswith("code_executor_executions_total") for name in seen)
+    assert (the_line(lines)["event"], the_line(lines)["why"]) == ("refused", "all are busy")
+
+
+async def test_what_fails_otherwise_is_not_swallowed() -> None:
+    metrics = Metrics()
+    with pytest.raises(CodeExecutorError, match="odd"):
+        await run(observed(metrics, failure=CodeExecutorError("odd")), Execution(""))
+    assert samples(metrics)["code_executor_running"] == 0
+
+
+async def test_the_state_of_all_pools_is_told_as_it_is_when_asked() -> None:
+    metrics = Metrics()
+    pools = [Pool(cast("Engine", None), PoolSize(most=4)) for _ in range(2)]
+    metrics.watch(*pools)
+    assert samples(metrics)['code_executor_sandboxes{state="idle"}'] == 0
+    for pool in pools:
+        for number in range(3):
+            pool.book.arrived(Sandbox(str(number), Limits()), 0.0)
+        lent = pool.book.take()
+        assert lent is not None
+        pool.book.returned(lent, 0.0)
+        pool.book.take()
+    pools[0].book.making = 1
+    seen = samples(metrics)
+    states = {
+        state: seen[f'code_executor_sandboxes{{state="{state}"}}'] for state in ("idle", "busy", "settling", "making")
+    }
+    assert states == {"idle": 2, "busy": 2, "settling": 2, "making": 1}
+    assert seen["code_executor_waiting"] == 0
+
+
+async def test_two_servers_in_one_process_do_not_count_for_one_another() -> None:
+    one, other = Metrics(), Metrics()
+    await run(observed(one, RESULT), Execution(""))
+    assert samples(other)["code_executor_total_seconds_count"] == 0
