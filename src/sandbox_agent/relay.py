@@ -175,6 +175,14 @@ class Outbound:
             if not self._start(source) or not self._continue():
                 return
 
+    def flush(self) -> None:
+        """Send what is in the pipes now. May wait for the host, but not for writers."""
+        self._finish_frame()
+        for source in tuple(self.sources):
+            while not self._start(source):
+                select.select([], [self._sink], [])
+            self._finish_frame()
+
     def drain(self) -> None:
         """Send everything that is left in the pipes. May wait for the host, but not for writers: they are dead."""
         self._finish_frame()

@@ -281,6 +281,7 @@ class Supervisor:
                 and not available(self._stdin)
             ):
                 clock.wait()
+                self._outbound.flush()  # what it asked comes before the news that it waits
                 self._outbound.send(event(EventType.WAITING, run.run))
             header = self._inbound.read_header() if host and not self._inbound.busy else None
             if header is None:

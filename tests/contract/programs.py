@@ -102,7 +102,9 @@ PROGRAMS = {
         import unittest
         class T(unittest.TestCase):
             def test(self): self.assertEqual(1, 1)
-        r = unittest.main(exit=False, verbosity=0).result
+        import io
+        quiet = unittest.TextTestRunner(io.StringIO())  # it would say how long it took
+        r = unittest.main(exit=False, testRunner=quiet).result
         print(r.testsRun, len(r.failures))
         """
     ),

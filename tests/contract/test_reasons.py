@@ -110,7 +110,8 @@ async def test_a_run_ends_with_its_reason_and_what_it_wrote(small: Executor, nam
     assert (result.reason, result.exit_code, result.signal) == (case.reason, case.exit_code, case.signal), result.error
     assert result.status is case.reason.status
     assert result.output.startswith("before\n")
-    assert result.error.startswith("complaint")
+    if case.reason is not Reason.OUTPUT_LIMIT:  # there the flood of the one stream may leave the other nothing
+        assert result.error.startswith("complaint")
     assert result.error.endswith(case.says)
     assert result.truncated is (case.reason is Reason.OUTPUT_LIMIT)
     assert (await small.run("print('well')")).output == "well\n"
