@@ -21,6 +21,8 @@ from sandbox_agent.protocol import (
     EventType,
     Outcome,
     ProtocolError,
+    Record,
+    RecordReader,
 )
 
 EVENTS = st.builds(Event, st.sampled_from(EventType), st.integers(0, 0xFFFF), st.binary(max_size=300))
@@ -154,3 +156,43 @@ def test_the_bytes_on_the_wire_are_the_documented_ones() -> None:
 def test_a_command_that_does_not_fit_is_never_sent(options: dict[str, Any]) -> None:
     with pytest.raises(struct.error):
         protocol.command(Command.RUN, **{"run": 1, **options})
+
+
+# ---- streams of records, which a program can write to
+
+RECORDS = st.builds(Record, st.text(max_size=20), st.binary(max_size=60))
+
+
+@pytest.mark.fuzz
+@given(records=st.lists(RECORDS, max_size=6), data=st.data())
+def test_the_same_records_come_of_the_same_bytes_in_any_pieces(records: list[Record], data: st.DataObject) -> None:
+    stream = b"".join(protocol.record(*record) for record in records)
+    cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=12))
+    reader = RecordReader(1 << 20)
+    pieces = [stream[start:end] for start, end in pairwise([0, *sorted(cuts), len(stream)])]
+    assert [record for piece in pieces for record in reader.feed(piece)] == records
+
+
+@pytest.mark.fuzz
+@given(st.lists(st.binary(max_size=100), max_size=8))
+def test_what_is_no_record_is_dropped(pieces: list[bytes]) -> None:
+    reader = RecordReader(200)
+    found = [record for piece in pieces for record in reader.feed(piece)]
+    assert sum(len(record.data) for record in found) <= 200
+    assert len(reader._buffer) <= 200
+
+
+def test_after_the_first_thing_that_is_no_record_nothing_is_believed() -> None:
+    reader = RecordReader(1 << 20)
+    bad = protocol.RECORD.pack(2, 1) + b"\xff\xfe" + b"x"
+    assert reader.feed(protocol.record("a", b"1") + bad + protocol.record("b", b"2")) == [Record("a", b"1")]
+    assert reader.feed(protocol.record("c", b"3")) == []
+
+
+def test_no_more_is_kept_than_was_allowed() -> None:
+    reader = RecordReader(1000)
+    announced = protocol.RECORD.pack(1, 2**32 - 1) + b"a"
+    reader.feed(announced)
+    for _ in range(100):
+        assert reader.feed(bytes(100)) == []
+        assert len(reader._buffer) <= 1000
