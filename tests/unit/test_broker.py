@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
-from typing import cast
+from typing import cast, get_args
 
 import pytest
 
 from code_executor import broker
+from code_executor.errors import CodeExecutorError, PoolBusyError, PoolClosedError
 from code_executor.executor import run
-from code_executor.models import Event, Execution, Input, Limits, Output, Reason, Result, Started
-from code_executor.service import Service
+from code_executor.models import (
+    Cancel,
+    Display,
+    Event,
+    Execution,
+    File,
+    Input,
+    Interrupt,
+    Limits,
+    Output,
+    Problem,
+    Reason,
+    Result,
+    Started,
+    Stdin,
+    Waiting,
+)
+from code_executor.ratelimit import Verdict
+from code_executor.service import Readiness, Service
 
 pytestmark = pytest.mark.anyio
 
@@ -35,3 +54,179 @@ async def test_calls_one_after_the_other_on_one_connection_are_all_answered(tmp_
         outputs = [(await run(worker, Execution(str(number)))).output for number in range(50)]
         await worker.close()
     assert outputs == [str(number) for number in range(50)]
+
+
+# ---- every message, there and back
+
+RESULT = Result(
+    "an-id",
+    Reason.DISK_LIMIT,
+    output="\0 é \U0001f600 \ud800",
+    error="e",
+    exit_code=1,
+    signal="SIGKILL",
+    execution_time=1.5,
+    queue_time=0.25,
+    cpu_time=3.0,
+    memory=1 << 40,
+    truncated=True,
+    line=3,
+    column=4,
+    problems=(Problem(1, 2, "three"),),
+    displays=(Display("image/png", bytes(range(256))),),
+    files=(File("base64", b""), File("a/b", b"\xff")),
+    files_omitted=7,
+)
+EVENTS: list[Event] = [
+    Started("an-id", 0.5),
+    Output("stderr", "text"),
+    Waiting(),
+    Display("text/html", b"<b>\0</b>"),
+    File("path", b"data"),
+    RESULT,
+]
+EXECUTION = Execution(
+    "code \0 \ud800",
+    stdin="in",
+    args=("a", "b"),
+    timeout=2.5,
+    policy=False,
+    check_only=True,
+    files=(File("path", b"\0\xff"),),
+    display=True,
+    client="somebody",
+)
+
+
+class Scripted:
+    """A service that keeps what it is asked and answers as it is told."""
+
+    def __init__(self, events: Sequence[Event] = (), failure: Exception | None = None) -> None:
+        self._events = events
+        self._failure = failure
+        self.asked: list[object] = []
+        self.inputs: list[Input] = []
+        self.verdict: Verdict | None = None
+        self.stopped = asyncio.Event()
+
+    async def stream(self, execution: Execution, inputs: AsyncIterator[Input] | None) -> AsyncGenerator[Event, None]:
+        self.asked.append(execution)
+        try:
+            for event in self._events:
+                if isinstance(event, Result) and inputs is not None:
+                    async for each in inputs:
+                        self.inputs.append(each)
+                        if isinstance(each, Cancel):
+                            break
+                yield event
+            if self._failure:
+                raise self._failure
+        finally:
+            self.stopped.set()
+
+    async def hit(self, client: str, what: str) -> Verdict | None:
+        self.asked.append((client, what))
+        return self.verdict
+
+    async def peek(self, client: str) -> Verdict | None:
+        self.asked.append(client)
+        return self.verdict
+
+    async def metrics(self) -> bytes:
+        return "a metric é\n".encode()
+
+    async def readiness(self) -> Readiness:
+        return Readiness(ready=False, engine="native", why="no sandbox yet")
+
+
+@asynccontextmanager
+async def connected(service: Scripted, path: Path) -> AsyncIterator[broker.RemoteService]:
+    socket = broker.socket_path(str(path))
+    async with asyncio.timeout(30), broker.serve(cast("Service", service), socket):
+        worker = broker.RemoteService(socket, Limits(wall_time=7))
+        yield worker
+        await worker.close()
+
+
+async def test_every_event_comes_as_it_was(tmp_path: Path) -> None:
+    service = Scripted(EVENTS)
+    async with connected(service, tmp_path) as worker:
+        assert [event async for event in worker.stream(EXECUTION)] == EVENTS
+    assert service.asked == [EXECUTION]
+
+
+def test_every_kind_of_event_was_sent() -> None:
+    assert {type(event) for event in EVENTS} == set(get_args(Event))
+
+
+async def test_every_input_comes_as_it_was_and_in_order(tmp_path: Path) -> None:
+    inputs: list[Input] = [Stdin("text é"), Interrupt(), Stdin(None), Cancel()]
+    assert {type(each) for each in inputs} == set(get_args(Input))
+
+    async def given() -> AsyncIterator[Input]:
+        for each in inputs:
+            yield each
+
+    service = Scripted([Started("an-id", 0.0), RESULT])
+    async with connected(service, tmp_path) as worker:
+        assert [event async for event in worker.stream(EXECUTION, given())][-1] == RESULT
+    assert service.inputs == inputs
+
+
+@pytest.mark.parametrize(
+    "failure", [PoolBusyError("all are busy", 9), PoolClosedError("stopping"), CodeExecutorError("odd")]
+)
+async def test_every_failure_comes_as_what_it_was(tmp_path: Path, failure: CodeExecutorError) -> None:
+    async with connected(Scripted(failure=failure), tmp_path) as worker:
+        with pytest.raises(type(failure), match=str(failure)) as caught:
+            await run(worker, EXECUTION)
+        assert type(caught.value) is type(failure)
+        assert getattr(caught.value, "retry_after", None) == getattr(failure, "retry_after", None)
+        assert (await worker.readiness()).engine == "native"  # it goes on serving
+
+
+async def test_the_other_questions_are_answered(tmp_path: Path) -> None:
+    service = Scripted()
+    async with connected(service, tmp_path) as worker:
+        assert worker.limits == Limits(wall_time=7)
+        assert await worker.hit("a") is None
+        service.verdict = Verdict(allowed=False, limit=10, remaining=0, reset=3, window=60)
+        assert await worker.hit("a", "checks") == service.verdict
+        assert await worker.peek("b") == service.verdict
+        assert await worker.metrics() == "a metric é\n".encode()
+        assert await worker.readiness() == Readiness(ready=False, engine="native", why="no sandbox yet")
+    assert service.asked == [("a", "runs"), ("a", "checks"), "b"]
+
+
+async def test_a_worker_that_stops_listening_stops_its_run(tmp_path: Path) -> None:
+    async def forever() -> AsyncIterator[Input]:
+        await asyncio.Event().wait()
+        yield Cancel()
+
+    service = Scripted([Started("an-id", 0.0), RESULT])
+    async with connected(service, tmp_path) as worker:
+        async with aclosing(worker.stream(EXECUTION, forever())) as events:
+            assert isinstance(await anext(events), Started)
+        await service.stopped.wait()
+
+
+async def test_without_a_service_there_is_nothing_but_an_end(tmp_path: Path) -> None:
+    worker = broker.RemoteService(str(tmp_path / "nobody"), Limits())
+    for question in (worker.readiness(), worker.metrics(), worker.hit("a"), run(worker, EXECUTION)):
+        with pytest.raises(PoolClosedError, match="stopping"):
+            await question
+
+
+async def test_a_service_that_ends_ends_what_its_workers_ask(tmp_path: Path) -> None:
+    async def forever() -> AsyncIterator[Input]:
+        await asyncio.Event().wait()
+        yield Cancel()
+
+    service = Scripted([Started("an-id", 0.0), RESULT])
+    async with AsyncExitStack() as stack:
+        worker = await stack.enter_async_context(connected(service, tmp_path))
+        events = worker.stream(EXECUTION, forever())
+        await anext(events)
+        await stack.aclose()
+        with pytest.raises(PoolClosedError):
+            await anext(events)
