@@ -151,6 +151,11 @@ class Program:
         self.write(code)
         self.run.click()
 
+    def answer(self, line: str) -> None:
+        """Wait for the line for input, and type one into it."""
+        self.prompt.fill(line)  # which waits until it shows, as a press does not
+        self.prompt.press("Enter")
+
     def ends(self, status: str) -> None:
         """Wait for the end of the run."""
         expect(self.element).not_to_have_attribute("running", "")

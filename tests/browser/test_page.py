@@ -185,6 +185,7 @@ def test_a_program_is_shared_by_its_link_alone(program: Program, site: Server) -
     code = "print('ünï ☃', 6 * 7)\n# 100 %, & all + that?"
     program.write(code)
     program.page.get_by_role("button", name="Share").click()
+    expect(program.page.get_by_role("dialog")).to_be_visible()
     link = program.page.get_by_label("Link").input_value()
     frame = program.page.get_by_label("For a web page").input_value()
     assert link.startswith(f"{site.url}/#z=")

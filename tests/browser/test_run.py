@@ -27,7 +27,7 @@ def test_output_shows_before_the_program_ends(program: Program) -> None:
     program.start("print('first')\ninput()\nprint('last')")
     expect(program.log).to_have_text("first\n")
     expect(program.element).to_have_attribute("running", "")
-    program.prompt.press("Enter")
+    program.answer("")
     program.ends("Finished")
     expect(program.log).to_have_text("first\n\nlast\n")
 
@@ -110,7 +110,7 @@ def test_pictures_show_as_they_are_made(program: Program) -> None:
     first = program.log.get_by_role("img", name="Picture 1 that the program drew")
     expect(first).to_be_visible()
     expect(program.element).to_have_attribute("running", "")
-    program.prompt.press("Enter")
+    program.answer("")
     program.ends("Finished")
     second = program.log.get_by_role("img", name="Picture 2 that the program drew")
     for picture in (first, second):
@@ -225,7 +225,7 @@ def test_pages_hear_of_everything(program: Program) -> None:
     program.write("input('? ')\nimport pandas as pd\nd = pd.DataFrame({'n': [1]})\nd.to_csv('n.csv')\nd")
     ended = "element => { window.ended = element.run(); }"
     program.element.evaluate(ended)
-    program.prompt.press("Enter")
+    program.answer("")
     result = program.page.evaluate("async () => await ended")
     assert (result["status"], result["output"]) == ("success", "? ")
     heard = program.page.evaluate("heard")
@@ -284,8 +284,7 @@ def test_every_example_does_what_it_shows(program: Program) -> None:
 def test_the_input_example_talks(program: Program, site: Server) -> None:
     program.page.goto(f"{site.url}/#input")
     program.run.click()
-    program.prompt.fill("Ada")
-    program.prompt.press("Enter")
+    program.answer("Ada")
     expect(program.log).to_contain_text("Hello, Ada")
-    program.prompt.press("Enter")
+    program.answer("")
     program.ends("Finished")
