@@ -27,6 +27,8 @@ from tests.hostile.cases import BREACH, Case
 
 CLIENTS = 3
 ANSWERED_WITHIN = 120.0
+SETTLED = 20
+"""Seconds without a change: connections to the Docker engine are kept for 15."""
 
 
 @dataclass
@@ -107,7 +109,7 @@ async def client(http: httpx.AsyncClient, findings: Findings, corpus: list[Case]
 async def at_rest(server: Server) -> dict[str, int]:
     """Return the census once it stays the same."""
     seen = [census(server)]
-    while len(seen) < 4 or any(each != seen[-1] for each in seen[-4:]):
+    while len(seen) < SETTLED or any(each != seen[-1] for each in seen[-SETTLED:]):
         await asyncio.sleep(1)
         seen.append(census(server))
         if len(seen) > 120:
