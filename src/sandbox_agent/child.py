@@ -41,6 +41,8 @@ forges them can only change which kind of ``error`` its own failure is called.""
 
 CONFINEMENT_FAILED = 70
 
+_LONGEST_LINE, _LONGEST_TEXT = 1000, 8000  # characters of a syntax error: a line may be as long as the source
+
 _INTERPRETERS_HOOK = sys.__excepthook__
 
 _leader = 0
@@ -156,7 +158,10 @@ def _prepare(request: dict[str, Any], policy: Policy) -> list[types.CodeType]:
 
 
 def _syntax_text(error: SyntaxError) -> str:
-    return "".join(traceback.format_exception_only(error)).rstrip("\n")
+    """Return Python's own words, without the line that they quote where nobody would read it."""
+    if error.text and len(error.text) > _LONGEST_LINE:
+        error.text = None
+    return "".join(traceback.format_exception_only(error)).rstrip("\n")[:_LONGEST_TEXT]
 
 
 def _report(reason: str, problems: list[Problem]) -> NoReturn:

@@ -371,7 +371,7 @@ class BookMachine(RuleBasedStateMachine):
                 assert not self.book.idle
 
 
-BookMachine.TestCase.settings = settings(max_examples=max(200, settings().max_examples // 10))  # of 50 steps each
+BookMachine.TestCase.settings = settings(max_examples=max(100, settings().max_examples // 10))  # of 50 steps each
 TestBook = pytest.mark.fuzz(BookMachine.TestCase)
 
 

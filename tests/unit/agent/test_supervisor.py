@@ -541,6 +541,15 @@ def test_what_cannot_be_compiled_is_reported_in_a_sentence(supervisor: Superviso
     assert run.problems[0]["message"]
 
 
+@pytest.mark.parametrize("character", ["\x01", "é", "\U0001f600"])
+def test_a_report_does_not_grow_with_the_line_that_it_quotes(supervisor: Supervisor, character: str) -> None:
+    run = supervisor.run(f"x = '{character * 250_000}")
+    assert run.outcome.cause is Cause.REPORTED
+    assert json.loads(run.report)["reason"] == "syntax"
+    assert len(run.report) < 100_000
+    assert "SyntaxError: unterminated string literal" in run.problems[0]["message"]
+
+
 def test_what_the_policy_refuses_is_reported_all_at_once(supervisor: Supervisor) -> None:
     run = supervisor.run("print('never')\nimport os\nopen('x')", policy=True)
     assert run.outcome.cause is Cause.REPORTED
