@@ -20,6 +20,7 @@ RUN set -eu; \
 COPY src/sandbox_agent /opt/agent/sandbox_agent
 RUN set -eu; \
     find /opt/agent -name __pycache__ -prune -exec rm -rf {} +; \
+    chmod -R go=u,go-w /opt/agent; \
     /opt/sandbox/bin/python -m compileall -q /opt/agent
 
 FROM ${BASE_IMAGE}

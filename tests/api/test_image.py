@@ -162,6 +162,8 @@ def test_a_run_that_is_stopped_from_outside_leaves_no_container() -> None:
 
 LOOK = """
 import os, stat
+
+TOOLS = ("gcc", "cc", "ld", "as", "make", "clang", "apt", "apt-get", "dpkg", "pip", "pip3", "uv", "perl")
 for directory, _, names in os.walk("/"):
     if directory.startswith(("/proc", "/sys", "/dev")):
         continue
@@ -170,7 +172,7 @@ for directory, _, names in os.walk("/"):
         mode = os.lstat(path).st_mode
         if stat.S_ISREG(mode) and mode & (stat.S_ISUID | stat.S_ISGID):
             print("setuid", path)
-        if name in ("gcc", "cc", "ld", "as", "make", "clang", "apt", "apt-get", "dpkg", "pip", "pip3", "uv", "perl"):
+        if name in TOOLS and directory.endswith("bin"):
             print("tool", path)
         if directory.startswith("/opt") and mode & (stat.S_IWGRP | stat.S_IWOTH) and not stat.S_ISLNK(mode):
             print("writable", path)
