@@ -231,7 +231,13 @@ def test_make_targets_that_the_docs_name_exist(document: Path) -> None:
 
 def test_settings_that_the_docs_name_exist() -> None:
     known = {PREFIX + name.upper() for name in Settings.model_fields} | {REQUEST_VARIABLE}
-    files = [*DOCUMENTS, *(ROOT / "examples").iterdir(), ROOT / "deploy.sh", ROOT / "test-local.sh", ROOT / "Makefile"]
+    files = [
+        *DOCUMENTS,
+        *(path for path in (ROOT / "examples").iterdir() if path.is_file()),
+        ROOT / "deploy.sh",
+        ROOT / "test-local.sh",
+        ROOT / "Makefile",
+    ]
     named = {name for file in files for name in re.findall(rf"{PREFIX}[A-Z_]*[A-Z]", file.read_text())}
     assert named - known == set()
 
