@@ -91,9 +91,9 @@ def test_a_bad_file_is_refused(http: httpx.Client, file: dict[str, str]) -> None
     assert answer.json()["errors"][0]["field"].startswith("files.0")
 
 
-def test_two_files_of_one_path_are_refused(http: httpx.Client) -> None:
+def test_of_two_files_of_one_path_the_later_is_taken(http: httpx.Client) -> None:
     files = [{"path": "a", "content": "1"}, {"path": "a", "content": "2"}]
-    assert http.post("/api/execute", json={"code": "", "files": files}).status_code == 422
+    assert execute(http, "print(open('a').read())", files=files)["output"] == "2\n"
 
 
 def test_files_that_are_too_large_are_refused(http: httpx.Client) -> None:
@@ -170,7 +170,9 @@ def test_pictures_are_streamed(http: httpx.Client) -> None:
         "POST", "/api/execute", json={"code": code, "display": True}, headers={"Accept": "text/event-stream"}
     ) as answer:
         events = [line.removeprefix("event: ") for line in answer.iter_lines() if line.startswith("event: ")]
-    assert list(dict.fromkeys(events)) == ["started", "display", "stdout", "file", "result"]
+    first, *middle, file, last = dict.fromkeys(events)
+    assert (first, file, last) == ("started", "file", "result")
+    assert sorted(middle) == ["display", "stdout"]  # two pipes, and which is read first when both are full is open
 
 
 def test_a_check_says_what_would_be_refused(serve: Serve) -> None:
