@@ -80,6 +80,8 @@ def read_request(text: bytes) -> dict[str, Any]:
 def main() -> int:
     """Answer the request on stdin; return 0 whatever came of the run, 1 where there was none."""
     began = time.monotonic()
+    # process 1 has no default action: `docker stop` would wait its ten seconds
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
         request = read_request(os.environ.pop(REQUEST_VARIABLE, "").encode() or sys.stdin.buffer.read(MAX_REQUEST + 1))
     except RequestError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from typing import Any
 
@@ -153,8 +154,8 @@ def test_a_run_that_is_stopped_from_outside_leaves_no_container() -> None:
         process.stdin.close()
         running = ["docker", "ps", "--quiet", "--filter", f"name={name}"]
         assert eventually(lambda: subprocess.run(running, capture_output=True, check=True).stdout)
-        subprocess.run(["docker", "stop", "--time", "5", name], check=True, capture_output=True, timeout=60)
-        process.wait(60)
+        subprocess.run(["docker", "stop", "--time", "90", name], check=True, capture_output=True, timeout=60)
+        assert process.wait(60) == 128 + signal.SIGTERM
     assert not subprocess.run([*running, "--all"], capture_output=True, check=True).stdout
 
 
