@@ -13,8 +13,9 @@ from tests.conftest import IMAGE
 from tests.contract.programs import PROGRAMS, Program
 
 DRIVER = """
-import json, os, subprocess, sys, tempfile
+import json, os, signal, subprocess, sys, tempfile
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a test run in the background of a shell ignores
 answers = {}
 for name, (code, stdin, args) in json.load(sys.stdin).items():
     with tempfile.TemporaryDirectory() as box:
