@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -21,7 +22,8 @@ def containers_of(pid: int) -> list[str]:
 
 def groups_of(pid: int) -> list[str]:
     """Control groups of process ``pid``'s native sandboxes."""
-    return sorted(str(path) for path in Path("/sys/fs/cgroup").glob(f"**/code-executor-{pid}-*"))
+    directories = (directory for directory, _, _ in os.walk("/sys/fs/cgroup"))
+    return sorted(each for each in directories if os.path.basename(each).startswith(f"code-executor-{pid}-"))
 
 
 def session_of(pid: int) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,12 +15,14 @@ from typing import Any
 import httpx
 import pytest
 
+from code_executor.errors import ConfigurationError
+from code_executor.settings import Settings
 from tests.api.conftest import events, execute, metrics
 from tests.census import eventually, everything_of
 from tests.conftest import Serve, Server
 
 SLOW = {"code": "import time\nprint('begun')\ntime.sleep(2)\nprint('done')"}
-NATIVE: dict[str, object] = {"preload": "", "pool_size": 2, "rate_limit": "off"}
+SETTINGS: dict[str, object] = {"preload": "", "pool_size": 2, "rate_limit": "off"}
 
 
 def run(url: str) -> dict[str, object]:
@@ -42,12 +45,21 @@ def runs_under_way(server: Server, number: int) -> bool:
 # ---- the end
 
 
-@pytest.mark.parametrize(("number", "workers"), [(signal.SIGTERM, 1), (signal.SIGINT, 1), (signal.SIGTERM, 2)])
-def test_a_signal_lets_runs_end_and_leaves_nothing(serve: Serve, engine: str, number: int, workers: int) -> None:
-    with (
-        serve(engine, "--workers", str(workers), preload="", pool_size=2, rate_limit="off") as server,
-        ThreadPoolExecutor() as threads,
-    ):
+def test_a_signal_lets_runs_end_and_leaves_nothing(serve: Serve, engine: str) -> None:
+    ends_well(serve, engine, signal.SIGTERM)
+
+
+def test_ctrl_c_does_too(serve: Serve) -> None:
+    ends_well(serve, "native", signal.SIGINT)
+
+
+def test_workers_let_their_runs_end_too(serve: Serve) -> None:
+    ends_well(serve, "native", signal.SIGTERM, "--workers", "2")
+
+
+def ends_well(serve: Serve, engine: str, number: int, *options: str) -> None:
+    """Send a server a signal while it runs two programs: they end, and so does it, and all that it made."""
+    with serve(engine, *options, **SETTINGS) as server, ThreadPoolExecutor() as threads:
         answers = [threads.submit(run, server.url), threads.submit(run_streamed, server.url)]
         assert eventually(lambda: runs_under_way(server, 2))
         assert server.stop(number) == 0
@@ -95,7 +107,7 @@ def test_a_killed_worker_is_started_again(crowd: Server) -> None:
 
 
 def test_workers_do_not_outlive_a_killed_server(serve: Serve) -> None:
-    with serve("native", "--workers", "2", **NATIVE) as server:
+    with serve("native", "--workers", "2", **SETTINGS) as server:
         assert eventually(lambda: len(workers_of(server)) == 2)
         workers = workers_of(server)
         server.process.kill()
@@ -132,18 +144,10 @@ def test_a_taken_port_is_an_error_that_names_it() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
-        ("ENGINE", "podman", "Input should be 'auto', 'docker' or 'native'"),
-        ("PORT", "http", "valid integer"),
-        ("RATE_LIMIT", "often", "not a rate: 'often' (as 10/minute, 100/hour, or off)"),
         ("MEMORY", "much", "not a size (as 512m, 1g, or bytes)"),
-        ("MEMORY", "1m", "greater than or equal to"),
-        ("POOL_SIZE", "0", "greater than or equal to 1"),
-        ("POOL_MIN", "99999", "is more than CODE_EXECUTOR_POOL_SIZE"),
-        ("MAX_TIMEOUT", "-1", "greater than 0"),
         ("POLICY", "/nowhere.toml", "No such file"),
-        ("LOG_LEVEL", "loud", "Input should be"),
-        ("TIMEOUT", "5", "unknown setting CODE_EXECUTOR_TIMEOUT"),
         ("ALLOW_MISSING", "moat", "no layer is called 'moat'"),
+        ("TIMEOUT", "5", "unknown setting CODE_EXECUTOR_TIMEOUT"),
     ],
 )
 def test_a_wrong_setting_is_an_error_that_names_the_variable(name: str, value: str, says: str) -> None:
@@ -157,6 +161,32 @@ def test_a_wrong_setting_is_an_error_that_names_the_variable(name: str, value: s
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("ENGINE", "podman", "Input should be 'auto', 'docker' or 'native'"),
+        ("PORT", "http", "valid integer"),
+        ("PORT", "65536", "less than or equal to 65535"),
+        ("RATE_LIMIT", "often", "not a rate: 'often' (as 10/minute, 100/hour, or off)"),
+        ("MEMORY", "1m", "greater than or equal to"),
+        ("CPUS", "0", "greater than 0"),
+        ("POOL_SIZE", "0", "greater than or equal to 1"),
+        ("POOL_MIN", "99999", "is more than CODE_EXECUTOR_POOL_SIZE"),
+        ("REUSE", "-1", "greater than or equal to 0"),
+        ("MAX_TIMEOUT", "-1", "greater than 0"),
+        ("MAX_OUTPUT", "1 TB", "not a size"),
+        ("LOG_LEVEL", "loud", "Input should be"),
+    ],
+)
+def test_every_wrong_value_is_told_with_its_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
+) -> None:
+    monkeypatch.setenv(f"CODE_EXECUTOR_{name}", value)
+    with pytest.raises(ConfigurationError, match=re.escape(says)) as caught:
+        Settings.load()
+    assert f"CODE_EXECUTOR_{name}" in str(caught.value)
+
+
 @pytest.mark.usefixtures("docker")
 def test_a_missing_image_is_an_error_that_says_how_to_make_it() -> None:
     done = start("--engine", "docker", "--port", "0", CODE_EXECUTOR_IMAGE="code-executor:nowhere")
@@ -168,7 +198,7 @@ def test_where_no_docker_answers_the_native_engine_serves_and_it_is_said(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
-    with serve("auto", **NATIVE) as server, httpx.Client(base_url=server.url, timeout=60) as client:
+    with serve("auto", **SETTINGS) as server, httpx.Client(base_url=server.url, timeout=60) as client:
         assert client.get("/readyz").json()["engine"] == "native"
         assert execute(client, "print(1)")["output"] == "1\n"
     (entry,) = [entry for entry in server.log if entry["event"] == "no_docker"]
@@ -186,7 +216,7 @@ def test_the_port_of_the_environment_is_honoured() -> None:
 MARKER = "s3cret-m4rker"
 
 
-def test_each_execution_is_one_line_and_nothing_of_it_is_in_the_log(serve: Serve, engine: str) -> None:
+def test_each_execution_is_one_line_and_nothing_of_it_is_in_the_log(serve: Serve) -> None:
     programs: list[tuple[dict[str, Any], str, str]] = [
         ({"code": f"print('{MARKER}')", "stdin": MARKER, "args": [MARKER]}, "success", "completed"),
         ({"code": f"raise ValueError('{MARKER}')"}, "error", "exception"),
@@ -196,7 +226,7 @@ def test_each_execution_is_one_line_and_nothing_of_it_is_in_the_log(serve: Serve
         ({"code": f"import sys; sys.exit('{MARKER}')"}, "error", "exit"),
     ]
     with (
-        serve(engine, preload="", pool_size=1, rate_limit="off", log_level="debug") as server,
+        serve("native", preload="", pool_size=1, rate_limit="off", log_level="debug") as server,
         httpx.Client(base_url=server.url, timeout=60) as client,
     ):
         answers = [execute(client, **program) for program, _, _ in programs]
