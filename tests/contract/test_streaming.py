@@ -125,6 +125,14 @@ async def test_closing_the_stream_stops_the_run_and_the_same_sandbox_serves_agai
 
 
 @pytest.mark.anyio
+async def test_who_goes_away_before_the_run_begins_gives_the_sandbox_back_unused(single: Executor) -> None:
+    async with aclosing(single.stream(Execution("print(1)"))) as events:
+        await anext(events)
+        (sandbox,) = single.pool.book.busy
+    assert await until_output(single) == sandbox.name
+
+
+@pytest.mark.anyio
 async def test_cancelling_a_run_stops_it(single: Executor) -> None:
     task = asyncio.create_task(single.run(FOREVER))
     async with asyncio.timeout(20):
