@@ -44,6 +44,17 @@ def everything_of(pid: int) -> list[str]:
     return [*containers_of(pid), *groups_of(pid), *session_of(pid)]
 
 
+def census(pid: int) -> dict[str, int]:
+    """How many of each thing server ``pid`` has."""
+    return {
+        "descriptors": len(os.listdir(f"/proc/{pid}/fd")),
+        "threads": len(os.listdir(f"/proc/{pid}/task")),
+        "processes": len(session_of(pid)),
+        "control groups": len(groups_of(pid)),
+        "containers": len(containers_of(pid)),
+    }
+
+
 def eventually(condition: Callable[[], object], within: float = GONE_WITHIN) -> bool:
     """Ask again and again until ``condition`` holds; False where it does not in time."""
     deadline = time.monotonic() + within

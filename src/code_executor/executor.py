@@ -72,7 +72,7 @@ class Executor:
     """Runs executions on the sandboxes of pools, which must be open for as long as it is used.
 
     The sandboxes of a second pool have the modules ``preloaded`` imported, for the programs that name one of them;
-    forking such a sandbox costs three times as much. Taking one of the wrong kind costs time and nothing else.
+    forking such a sandbox costs a multiple. Taking one of the wrong kind costs time and nothing else.
     """
 
     def __init__(self, pools: Sequence[Pool], limits: Limits, *, preloaded: Collection[str] = ()) -> None:

@@ -82,9 +82,8 @@ def _make_ready(policy: Policy) -> None:
     """Do what needs no payload, and touch what every run touches, so that its page faults are paid before a request."""
     global _leader  # noqa: PLW0603  # one per process, and this is a process of one purpose
     _leader = os.getpid()
-    signal.pthread_sigmask(
-        signal.SIG_BLOCK, {signal.SIGINT}
-    )  # an interrupt is the program's, and waits for it to begin
+    # an interrupt is the program's, and waits for it to begin
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     sys.path[0] = os.getcwd()
     _open_streams()
     numpy = sys.modules.get("numpy")
@@ -174,9 +173,8 @@ def _report(reason: str, problems: list[Problem]) -> NoReturn:
 
 def _quote(source: str) -> None:
     """Have tracebacks and warnings quote the program, whose file is nowhere."""
-    lines = io.StringIO(
-        source, newline=None
-    ).readlines()  # str.splitlines knows more line ends than Python's source has
+    # not str.splitlines, which knows more line ends than Python's source has
+    lines = io.StringIO(source, newline=None).readlines()
     if lines:
         lines[-1] = lines[-1].removesuffix("\n") + "\n"
     linecache.cache[FILENAME] = (len(source), None, lines, FILENAME)

@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx
 
-from tests.census import containers_of, groups_of, session_of
+from tests.census import census
 from tests.conftest import Server, serve_for
 from tests.hostile import cases
 from tests.hostile.cases import BREACH, Case
@@ -38,18 +38,6 @@ class Findings:
     programs: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
-
-
-def census(server: Server) -> dict[str, int]:
-    """How many of each thing a server has."""
-    pid = server.process.pid
-    return {
-        "descriptors": len(os.listdir(f"/proc/{pid}/fd")),
-        "threads": len(os.listdir(f"/proc/{pid}/task")),
-        "processes": len(session_of(pid)),
-        "control groups": len(groups_of(pid)),
-        "containers": len(containers_of(pid)),
-    }
 
 
 def resident(server: Server) -> int:
@@ -108,10 +96,10 @@ async def client(http: httpx.AsyncClient, findings: Findings, corpus: list[Case]
 
 async def at_rest(server: Server) -> dict[str, int]:
     """Return the census once it stays the same."""
-    seen = [census(server)]
+    seen = [census(server.process.pid)]
     while len(seen) < SETTLED or any(each != seen[-1] for each in seen[-SETTLED:]):
         await asyncio.sleep(1)
-        seen.append(census(server))
+        seen.append(census(server.process.pid))
         if len(seen) > 120:
             break
     return seen[-1]

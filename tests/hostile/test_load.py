@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -14,7 +13,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from tests.census import containers_of, eventually, everything_of, groups_of, session_of
+from tests.census import census, eventually, everything_of
 from tests.conftest import Serve, Server
 
 REQUESTS = 2000
@@ -29,22 +28,10 @@ HOSTILE = {
 }
 
 
-def census(server: Server) -> dict[str, int]:
-    """How many of each thing a server has."""
-    pid = server.process.pid
-    return {
-        "descriptors": len(os.listdir(f"/proc/{pid}/fd")),
-        "threads": len(os.listdir(f"/proc/{pid}/task")),
-        "processes": len(session_of(pid)),
-        "groups": len(groups_of(pid)),
-        "containers": len(containers_of(pid)),
-    }
-
-
 def at_rest(server: Server) -> dict[str, int]:
     """Return the census of a server once it no longer changes."""
-    before = census(server)
-    while (now := census(server)) != before:
+    before = census(server.process.pid)
+    while (now := census(server.process.pid)) != before:
         before = now
     return now
 
@@ -83,7 +70,7 @@ async def test_thousands_of_requests_are_each_answered_rightly_and_leave_nothing
         async with crowd(server) as client, asyncio.TaskGroup() as group:
             for number in range(REQUESTS):
                 group.create_task(one(number))
-        assert eventually(lambda: census(server) == before), (before, census(server))
+        assert eventually(lambda: census(server.process.pid) == before), (before, census(server.process.pid))
 
 
 @pytest.mark.anyio
@@ -157,4 +144,4 @@ def test_hundreds_that_never_finish_their_requests_hinder_nobody(serve: Serve) -
         assert b" 408 " in slow[0].recv(100)
         for connection in slow:
             connection.close()
-        assert eventually(lambda: census(server) == before), (before, census(server))
+        assert eventually(lambda: census(server.process.pid) == before), (before, census(server.process.pid))
