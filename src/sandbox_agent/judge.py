@@ -24,7 +24,12 @@ class Judge:
         self._before = (self._oom_kills.read(), self._refused_forks.read(), _cpu_us(pid))
 
     def stopped(self, cause: Cause, exit_: Exit, *, truncated: bool) -> Outcome:
-        """Return the outcome of a run that the supervisor stopped."""
+        """Return the outcome of a run that the supervisor stopped.
+
+        A program that waits in vain for a helper which died for want of memory is told of the memory, not of the time.
+        """
+        if cause is Cause.WALL_TIME and self._oom_kills.read() > self._before[0]:
+            return Outcome(Cause.MEMORY_LIMIT, signal=signal.SIGKILL, cpu_us=self._used(exit_), memory=exit_.memory)
         return Outcome(cause, truncated=truncated, cpu_us=self._used(exit_), memory=exit_.memory)
 
     def ended(self, exit_: Exit, *, cpu_ms: int, interrupted: bool, reported: bool, hint: int) -> Outcome:

@@ -29,6 +29,13 @@ CPU = "Your program used more than the 1 seconds of processor time it may use."
 SEGFAULT = "Your program crashed: it touched memory that it may not touch (segmentation fault)."
 KILLED = "Your program was ended by a signal (SIGKILL)."
 
+HELPERS = """import os, time
+for _ in range(3):
+    if os.fork() == 0:
+        x = b"x" * (50 << 20)
+        time.sleep(20)
+"""
+
 CASES = {
     "completed": Case(Reason.COMPLETED, "", exit_code=0),
     "exception": Case(Reason.EXCEPTION, "1/0", "\nZeroDivisionError: division by zero", exit_code=1),
@@ -46,9 +53,12 @@ CASES = {
     ),
     "memory of many processes": Case(
         Reason.MEMORY_LIMIT,
-        "import os\nos.fork()\nos.fork()\nx = b'x' * (50 << 20)\nimport time\ntime.sleep(20)",
-        OOM,
-        signal="SIGKILL",
+        f"{HELPERS}if os.wait()[1]: raise SystemExit('a helper died')",
+        f"a helper died\n{OOM}",
+        exit_code=1,
+    ),
+    "memory of many processes, for which it waits in vain": Case(
+        Reason.MEMORY_LIMIT, f"{HELPERS}time.sleep(20)", OOM, signal="SIGKILL", timeout=3
     ),
     "output": Case(
         Reason.OUTPUT_LIMIT,

@@ -110,6 +110,16 @@ def test_a_program_that_survived_the_death_of_a_child_has_completed(judge: Judge
     assert cause(judge, exited(0)) is Cause.COMPLETED
 
 
+def test_a_program_that_waits_in_vain_for_a_child_that_died_is_told_of_the_memory(judge: Judge, cgroup: Cgroup) -> None:
+    def stopped(why: Cause) -> Cause:
+        return judge.stopped(why, Exit(SIGNALS["SIGKILL"], 0, 7), truncated=False).cause
+
+    assert stopped(Cause.WALL_TIME) is Cause.WALL_TIME
+    cgroup.set(oom_kills=6)
+    assert stopped(Cause.WALL_TIME) is Cause.MEMORY_LIMIT
+    assert stopped(Cause.CANCELLED) is Cause.CANCELLED
+
+
 def test_the_kills_of_an_earlier_run_are_not_this_ones(judge: Judge, cgroup: Cgroup) -> None:
     cgroup.set(oom_kills=6, refused_forks=4)
     judge.begin(ME)
