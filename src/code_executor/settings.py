@@ -107,7 +107,7 @@ class Settings(BaseSettings):
         30.0, gt=0, allow_inf_nan=False, description="Seconds that an execution may wait for one, before a 503."
     )
     reuse: int = Field(
-        200, ge=0, description="Runs per sandbox, each after a proved reset; `0`: a fresh one for every run."
+        1000, ge=0, description="Runs per sandbox, each after a proved reset; `0`: a fresh one for every run."
     )
     lifetime: float = Field(3600.0, gt=0, description="Seconds after which a sandbox is replaced.")
 
