@@ -8,7 +8,7 @@ anybody's (`confine`), and why in this order:
      good, so this precedes everything that could fail half-way.
  2.  oom_score_adj, while still root: when the sandbox runs out of memory, the child dies and never the supervisor;
      nice, so that a busy program cannot keep the supervisor from its clock; a session of its own.
- 3.  default signal handlers, nothing blocked, umask 077.
+ 3.  default signal handlers, nothing blocked (the supervisor's are, but for SIGCHLD), umask 077.
  4.  groups, gid, uid: this drops every capability. From here on its /proc entries belong to root.
  5.  a death signal from the supervisor (setuid clears it, so after), and a check that the supervisor is still there.
  6.  no_new_privs, without which an unprivileged process may not do 8 and 9.
@@ -44,6 +44,7 @@ class Confinement:
     """What `prepare` made (see the module's text). ``landlock_fd`` None: the kernel has none and that is accepted."""
 
     config: AgentConfig
+    limits: tuple[tuple[int, int], ...]  # resource, and its value
     landlock_fd: int | None
     filter: Any
     filter_buffer: Any  # kept alive: ``filter`` points into it
@@ -61,7 +62,7 @@ def prepare(config: AgentConfig) -> Confinement:
     except KeyError as error:
         raise ConfinementError(f"no system call table for {error}") from None
     program, buffer = seccomp.sock_fprog(code)
-    return Confinement(config, landlock_fd, program, buffer)
+    return Confinement(config, _limits(config), landlock_fd, program, buffer)
 
 
 def confine(confinement: Confinement, landlock_fd: int | None, supervisor: int) -> None:
@@ -72,11 +73,12 @@ def confine(confinement: Confinement, landlock_fd: int | None, supervisor: int) 
     """
     config = confinement.config
     off = config.layers_off
-    with contextlib.suppress(FileNotFoundError), open("/proc/self/oom_score_adj", "w") as file:
-        file.write("1000")
+    with contextlib.suppress(FileNotFoundError):
+        _write("/proc/self/oom_score_adj", b"1000")
     os.nice(NICENESS)
     os.setsid()
-    _reset_signals()
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.umask(0o077)
     if config.uid is not None and "uid" not in off:
         os.setgroups([])
@@ -90,7 +92,7 @@ def confine(confinement: Confinement, landlock_fd: int | None, supervisor: int) 
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     os.chdir(config.box)
     if "rlimits" not in off:
-        _limit(config)
+        _limit(confinement.limits)
     if landlock_fd is not None:
         landlock.restrict_self(landlock_fd)
         os.close(landlock_fd)
@@ -101,25 +103,34 @@ def confine(confinement: Confinement, landlock_fd: int | None, supervisor: int) 
 def arrange(descriptors: list[int], landlock_fd: int | None) -> int | None:
     """Move the descriptors to 0, 1, 2, … and close every other; return where the ruleset's is now."""
     wanted = [*descriptors, landlock_fd] if landlock_fd is not None else descriptors
-    aside = [
-        fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64) for fd in wanted
-    ]  # first out of the way of the numbers they are going to
+    most = len(wanted)
+    # out of the way of the numbers that they are going to
+    aside = [fd if fd >= most else fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, most) for fd in wanted]
     for target, fd in enumerate(aside):
         os.dup2(fd, target, inheritable=True)
     kernel.close_from(len(aside))
     return len(descriptors) if landlock_fd is not None else None
 
 
-def _reset_signals() -> None:
-    signal.set_wakeup_fd(-1)
-    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
+def default_signals() -> None:
+    """Give this process the handlers that a Python program starts with, whatever it was started with; block nothing."""
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as CPython: BrokenPipeError
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
 
 
-def _limit(config: AgentConfig) -> None:
+def _write(path: str, data: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, data)
+    finally:
+        os.close(fd)
+
+
+def _limits(config: AgentConfig) -> tuple[tuple[int, int], ...]:
+    """Return what a child's limits are to be, none of them more than this process's own."""
     limits = {
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_DATA: config.data_bytes,
@@ -130,9 +141,16 @@ def _limit(config: AgentConfig) -> None:
     }
     if config.uid is not None:  # counted per uid on the whole host, so only with a uid of one's own
         limits[resource.RLIMIT_NPROC] = config.processes
-    for name, value in limits.items():
-        hard = resource.getrlimit(name)[1]
-        bounded = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(name, (bounded, bounded))
+    return tuple((name, _at_most_ours(name, value)) for name, value in limits.items())
+
+
+def _at_most_ours(name: int, value: int) -> int:
+    hard = resource.getrlimit(name)[1]
+    return value if hard == resource.RLIM_INFINITY else min(value, hard)
+
+
+def _limit(limits: tuple[tuple[int, int], ...]) -> None:
+    for name, value in limits:
+        resource.setrlimit(name, (value, value))
     with contextlib.suppress(ValueError):  # gVisor, which has no message queues, does not let it be set
         resource.setrlimit(resource.RLIMIT_MSGQUEUE, (0, 0))

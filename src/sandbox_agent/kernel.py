@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import mmap
 import os
 import signal
 from typing import Any
@@ -21,7 +22,8 @@ MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
 
 _CLONE_VM, _CLONE_FS, _CLONE_FILES, _CLONE_PARENT = 0x100, 0x200, 0x400, 0x8000
 _HOLDER_STACK = 16 << 10
-_holder_stacks: list[Any] = []  # in use for as long as their processes live
+_holder_stack = mmap.mmap(-1, _HOLDER_STACK, mmap.MAP_PRIVATE)  # every child has a copy of it
+_holder_top = ctypes.addressof(ctypes.c_char.from_buffer(_holder_stack)) + _HOLDER_STACK
 
 _CLOSE_RANGE = 436  # the same number on every architecture
 _SECCOMP = {"x86_64": 317, "aarch64": 277}[os.uname().machine]
@@ -73,11 +75,8 @@ def hold_memory() -> None:
     calling process is told to its parent before that, not after. It is a sibling (CLONE_PARENT), so that the caller
     never finds a child it did not make, and inherits everything that confines the caller.
     """
-    stack = ctypes.create_string_buffer(_HOLDER_STACK)
-    _holder_stacks.append(stack)
-    top = ctypes.addressof(stack) + _HOLDER_STACK & ~15
     flags = _CLONE_VM | _CLONE_FS | _CLONE_FILES | _CLONE_PARENT | signal.SIGCHLD
-    if _libc.clone(_libc.pause, ctypes.c_void_p(top), ctypes.c_int(flags), None) < 0:
+    if _libc.clone(_libc.pause, ctypes.c_void_p(_holder_top), ctypes.c_int(flags), None) < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
 

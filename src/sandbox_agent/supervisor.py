@@ -1,6 +1,6 @@
 """The supervisor: PID 1 of a sandbox.
 
-    start    import what runs are likely to import, freeze it, prepare the confinement
+    start    import what runs are likely to import, make it immortal, prepare the confinement
     repeat   fork a child, which confines itself and waits             (off anybody's path)
              say READY
              take a RUN: give the child its payload, pass on what it writes, watch the clock
@@ -35,6 +35,7 @@ from sandbox_agent import child, collector, confinement, kernel, reset
 from sandbox_agent.clock import Clock
 from sandbox_agent.config import AgentConfig
 from sandbox_agent.confinement import ConfinementError
+from sandbox_agent.immortal import immortalize
 from sandbox_agent.introduction import describe
 from sandbox_agent.judge import Judge
 from sandbox_agent.policy import Policy
@@ -111,6 +112,7 @@ class Supervisor:
             kernel.mount_tmpfs(mount.path, mount.options)
         if self._config.mounts:
             kernel.keep_capabilities(_CAP_KILL | _CAP_SETGID | _CAP_SETUID)
+        confinement.default_signals()
         self._wake, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
@@ -119,6 +121,7 @@ class Supervisor:
         self._box = Box(self._config.writable, self._config.uid)
         self._introduction = json.dumps(describe(missing)).encode()
         gc.collect()
+        immortalize()
         gc.freeze()
 
     def _preload(self) -> list[str]:

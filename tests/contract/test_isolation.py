@@ -119,3 +119,18 @@ print(os.listdir("/work"), os.listdir("/tmp"), os.listdir("/dev/shm"))
 """
     results = await asyncio.gather(*(executor.run(code) for _ in range(6)))
     assert {result.output for result in results} == {"['mine'] [] []\n"}
+
+
+REFERENCES = """
+import json, os, sys
+
+new = [1]
+print(sys.version_info >= (3, 12), sys.getrefcount(os) == sys.getrefcount(json.decoder) == sys.getrefcount(None))
+print(sys.getrefcount(new))
+"""
+
+
+@pytest.mark.anyio
+async def test_what_a_sandbox_has_imported_is_immortal_where_its_python_knows_that(executor: Executor) -> None:
+    output = (await executor.run(REFERENCES)).output.split()
+    assert output in (["True", "True", "2"], ["False", "False", "2"])
