@@ -103,7 +103,7 @@ class Executor:
         transcript = Transcript(execution, self.limits)
         async with self._pool_for(execution.code).lease() as sandbox:
             queue_time = (time.monotonic() - asked) * 1000
-            transcript.begin(queue_time)
+            transcript.begin(queue_time, str(sandbox.introduction.get("machine")))
             yield Started(execution.id, queue_time)
             async with aclosing(self._relay(sandbox, execution, inputs, transcript)) as events:
                 async for event in events:
@@ -156,10 +156,13 @@ class Transcript:
         self._given = {file.path: file.data for file in execution.files}
         self._outcome = Outcome(Cause.INTERNAL)
         self._queue_time = 0.0
+        self._machine = ""
         self._began = time.monotonic()
 
-    def begin(self, queue_time: float) -> None:
+    def begin(self, queue_time: float, machine: str) -> None:
+        """It has a sandbox, on such a ``machine``, which it waited for ``queue_time`` milliseconds."""
         self._queue_time = queue_time
+        self._machine = machine
         self._began = time.monotonic()
 
     def take(self, event: protocol.Event) -> Sequence[Event]:
@@ -238,6 +241,7 @@ class Transcript:
             error=error,
             exit_code=outcome.exit_code if exited else None,
             signal=wording.signal_name(outcome.signal) if outcome.signal else None,
+            syscall=self._syscall(),
             execution_time=outcome.wall_us / 1000,
             queue_time=self._queue_time,
             cpu_time=outcome.cpu_us / 1000,
@@ -261,11 +265,15 @@ class Transcript:
             log.warning("report_malformed", execution=self._execution.id, why=str(error))
             return Reason.INTERNAL, ()
 
+    def _syscall(self) -> str | None:
+        return verdict.forbidden_call(self._machine, self._outcome.syscall)
+
     def _explain(self, reason: Reason) -> str:
         limits = self._limits
         return verdict.explain(
             Cause[reason.name] if reason.name in Cause.__members__ else Cause.REPORTED,
             signal=self._outcome.signal,
+            syscall=self._syscall(),
             wall_time=min(self._execution.timeout or limits.wall_time, limits.wall_time),
             cpu_time=limits.cpu_time,
             memory=limits.memory,

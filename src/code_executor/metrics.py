@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from code_executor.errors import CodeExecutorError
 from code_executor.executor import Runner
-from code_executor.models import Event, Execution, Input, Limits, Result
+from code_executor.models import Event, Execution, Input, Limits, Reason, Result
 from code_executor.sandbox.pool import Pool
 
 log = structlog.get_logger()
@@ -29,6 +29,12 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.executions = Counter(
             "code_executor_executions_total", "Executions by outcome.", ["status", "reason"], registry=self.registry
+        )
+        self.violations = Counter(
+            "code_executor_violations_total",
+            "Executions that were ended for a forbidden system call.",
+            ["syscall"],
+            registry=self.registry,
         )
         self.refused = Counter(
             "code_executor_refused_total", "Executions that never ran.", ["why"], registry=self.registry
@@ -117,6 +123,8 @@ class ObservedRunner:
     def _ended(self, execution: Execution, result: Result, total: float) -> None:
         metrics = self._metrics
         metrics.executions.labels(result.status.value, result.reason.value).inc()
+        if result.reason is Reason.VIOLATION:
+            metrics.violations.labels(result.syscall or "unknown").inc()
         metrics.execution_seconds.observe(result.execution_time / 1000)
         metrics.queue_seconds.observe(result.queue_time / 1000)
         metrics.total_seconds.observe(total)
@@ -133,4 +141,5 @@ class ObservedRunner:
             total_ms=round(total * 1000, 3),
             memory=result.memory,
             truncated=result.truncated,
+            **({"syscall": result.syscall} if result.syscall else {}),
         )

@@ -139,7 +139,8 @@ class Result:
     """Event, always the last: what came of an execution.
 
     ``output`` is its stdout; ``error`` its stderr, followed where it was stopped by a sentence that says why.
-    ``exit_code`` is None where it did not exit by itself, ``signal`` the name of what killed it. Times in milliseconds:
+    ``exit_code`` is None where it did not exit by itself, ``signal`` the name of what killed it. ``syscall``: the
+    system call that it was killed for, where that is known (a program can lie about it). Times in milliseconds:
     ``execution_time`` of the run alone, ``queue_time`` of waiting for a sandbox before it, ``cpu_time`` of the
     processor. ``memory`` in bytes, at its peak. ``truncated``: it wrote more than is kept.
     ``line`` and ``column`` (from 1): where it went wrong, where that is known. ``files``: what it made or changed in
@@ -152,6 +153,7 @@ class Result:
     error: str = ""
     exit_code: int | None = None
     signal: str | None = None
+    syscall: str | None = None
     execution_time: float = 0.0
     queue_time: float = 0.0
     cpu_time: float = 0.0

@@ -37,7 +37,8 @@ FILENAME = "main.py"
 
 HINT_EXCEPTION, HINT_MEMORY, HINT_DISK, HINT_PROCESSES = 1, 2, 3, 4
 """How many bytes a child leaves in its hint pipe. The supervisor counts them and never reads them; a program that
-forges them can only change which kind of ``error`` its own failure is called."""
+forges them can only change which kind of ``error`` its own failure is called. A forbidden system call leaves more
+(`trap`)."""
 
 CONFINEMENT_FAILED = 70
 

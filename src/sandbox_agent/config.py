@@ -41,6 +41,7 @@ class AgentConfig:
 
     ``input_seconds``: how long an interactive run may wait for stdin, all in all. ``attachment_bytes`` of what a run
     displays, and again of the files it leaves, are sent back; ``attachment_files`` of the latter at most.
+    ``name_violations`` False: nobody learns which forbidden system call a program was ended for.
     """
 
     uid: int | None = None
@@ -59,6 +60,7 @@ class AgentConfig:
     preload: tuple[str, ...] = ()
     policy: dict[str, Any] = field(default_factory=dict)
     require_landlock: bool = True
+    name_violations: bool = True
     layers_off: tuple[str, ...] = ()
     """Layers that a test switches off to show that they matter; never set by the service."""
 

@@ -14,7 +14,8 @@ anybody's (`confine`), and why in this order:
  6.  no_new_privs, without which an unprivileged process may not do 8 and 9.
  7.  rlimits, hard and soft.
  8.  Landlock, while the file system is still the one that the ruleset was made for.
- 9.  seccomp, last: it forbids the calls that all the rest needed.
+ 9.  seccomp, last: it forbids the calls that all the rest needed, among them the one that says where a forbidden call
+     is told of (`trap`).
 
 Any failure is an exception, and the caller ends the child: a child that is not confined in full never reads code.
 """
@@ -29,7 +30,7 @@ import signal
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox_agent import kernel, landlock, seccomp
+from sandbox_agent import kernel, landlock, seccomp, trap
 from sandbox_agent.config import DEVICES, AgentConfig
 
 NICENESS = 5
@@ -48,21 +49,26 @@ class Confinement:
     landlock_fd: int | None
     filter: Any
     filter_buffer: Any  # kept alive: ``filter`` points into it
+    trap_page: Any  # None: what is forbidden ends a program unnamed
 
 
-def prepare(config: AgentConfig) -> Confinement:
-    """Make the ruleset and the filter; raise ``ConfinementError`` where a required layer does not exist here."""
+def prepare(config: AgentConfig, hint: int) -> Confinement:
+    """Make the ruleset and the filter; raise ``ConfinementError`` where a required layer does not exist here.
+
+    ``hint``: the descriptor of a child that is told of a forbidden call.
+    """
     landlock_fd = None
     if "landlock" not in config.layers_off:
         landlock_fd = landlock.ruleset(list(config.readable), list(config.writable), list(DEVICES))
         if landlock_fd is None and config.require_landlock:
             raise ConfinementError("this kernel has no Landlock (Linux 5.13 or newer, with it switched on)")
     try:
-        code = seccomp.program()
+        code = seccomp.program(forbidden=seccomp.TRAP if config.name_violations else seccomp.KILL_PROCESS)
     except KeyError as error:
         raise ConfinementError(f"no system call table for {error}") from None
     program, buffer = seccomp.sock_fprog(code)
-    return Confinement(config, _limits(config), landlock_fd, program, buffer)
+    trap_page = trap.prepare(hint) if config.name_violations else None
+    return Confinement(config, _limits(config), landlock_fd, program, buffer, trap_page)
 
 
 def confine(confinement: Confinement, landlock_fd: int | None, supervisor: int) -> None:
@@ -97,6 +103,8 @@ def confine(confinement: Confinement, landlock_fd: int | None, supervisor: int) 
         landlock.restrict_self(landlock_fd)
         os.close(landlock_fd)
     if "seccomp" not in off:
+        if confinement.trap_page is not None:
+            trap.install(confinement.trap_page)
         kernel.load_seccomp(confinement.filter)
 
 

@@ -6,8 +6,8 @@ import os
 import signal
 import time
 
-from sandbox_agent import child, counters
-from sandbox_agent.protocol import Cause, Outcome
+from sandbox_agent import child, counters, trap
+from sandbox_agent.protocol import NO_SYSCALL, Cause, Outcome
 from sandbox_agent.reset import Exit
 
 
@@ -35,8 +35,10 @@ class Judge:
     def ended(self, exit_: Exit, *, cpu_ms: int, interrupted: bool, reported: bool, hint: int) -> Outcome:
         """Return the outcome of a run that ended by itself.
 
-        ``cpu_ms``: its limit. ``reported``: it was not started, and says why. ``hint``: of what kind its exception was.
+        ``cpu_ms``: its limit. ``reported``: it was not started, and says why. ``hint``: of what kind its exception
+        was, and which call it should not have made.
         """
+        kind, call = trap.read(hint)
         code, number = _decode(exit_.status)
         cpu_us = self._used(exit_)
         if (code or number) and self._oom_kills.read() > self._before[0]:
@@ -48,8 +50,9 @@ class Judge:
         elif reported:
             cause = Cause.REPORTED
         else:
-            cause = self._exit_cause(code, hint)
-        return Outcome(cause, code, number, cpu_us=cpu_us, memory=exit_.memory)
+            cause = self._exit_cause(code, kind)
+        told = call if cause is Cause.VIOLATION and call is not None else NO_SYSCALL
+        return Outcome(cause, code, number, syscall=told, cpu_us=cpu_us, memory=exit_.memory)
 
     def _used(self, exit_: Exit) -> int:
         return max(0, exit_.cpu_us - self._before[2])

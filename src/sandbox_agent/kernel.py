@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import mmap
@@ -28,6 +29,8 @@ _holder_top = ctypes.addressof(ctypes.c_char.from_buffer(_holder_stack)) + _HOLD
 _CLOSE_RANGE = 436  # the same number on every architecture
 _SECCOMP = {"x86_64": 317, "aarch64": 277}[os.uname().machine]
 _CAPSET = {"x86_64": 126, "aarch64": 91}[os.uname().machine]
+_MPROTECT = {"x86_64": 10, "aarch64": 226}[os.uname().machine]
+_MSEAL = 462  # the same number on every architecture
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
 _CAPABILITY_VERSION_3 = 0x20080522
 
@@ -79,6 +82,21 @@ def hold_memory() -> None:
     if _libc.clone(_libc.pause, ctypes.c_void_p(_holder_top), ctypes.c_int(flags), None) < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
+
+
+def executable_page(code: bytes) -> ctypes.Array[ctypes.c_char]:
+    """Map a page of machine code and make it read-only; raises ``OSError``. It stays mapped as long as it is kept.
+
+    The mapping is private: a child that writes to its copy all the same changes nobody else's. From Linux 6.10 on it is
+    sealed as well, and no child can make it writable or put another in its place.
+    """
+    page = mmap.mmap(-1, mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    page.write(code)
+    mapped = (ctypes.c_char * mmap.PAGESIZE).from_buffer(page)
+    syscall(_MPROTECT, ctypes.addressof(mapped), mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_EXEC)
+    with contextlib.suppress(OSError):
+        syscall(_MSEAL, ctypes.addressof(mapped), mmap.PAGESIZE, 0)
+    return mapped
 
 
 def mount_tmpfs(target: str, options: str) -> None:

@@ -17,6 +17,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import platform
 import random
 import select
 import signal
@@ -145,6 +146,7 @@ class Transcript:
         sentence = verdict.explain(
             self.cause,
             signal=self.outcome.signal,
+            syscall=verdict.forbidden_call(platform.machine(), self.outcome.syscall),
             wall_time=timeout,
             cpu_time=MAX_TIMEOUT,
             memory=MEMORY,

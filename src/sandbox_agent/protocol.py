@@ -131,7 +131,10 @@ class CommandHeader(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The body of a ``RESULT``. Times in microseconds, memory in bytes; ``signal`` 0 means none."""
+    """The body of a ``RESULT``. Times in microseconds, memory in bytes; ``signal`` 0 means none.
+
+    ``syscall``: the number of the call that a program was ended for. The program can forge it.
+    """
 
     cause: Cause
     exit_code: int = 0

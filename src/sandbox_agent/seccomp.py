@@ -16,6 +16,7 @@ from sandbox_agent import syscalls
 from sandbox_agent.syscalls import Argument
 
 KILL_PROCESS = 0x80000000
+TRAP = 0x00030000  # SIGSYS: see trap.py
 RET_ERRNO = 0x00050000
 ALLOW = 0x7FFF0000
 
@@ -24,7 +25,7 @@ _NR, _ARCH, _ARGS = 0, 4, 16  # offsets in struct seccomp_data
 _X32_BIT = 0x40000000
 _FIRST_NEW = 424  # from here on numbers are the same everywhere, and unknown means new
 
-_MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
+_AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 
 class SockFprog(ctypes.Structure):
@@ -43,12 +44,12 @@ class Instruction(NamedTuple):
 Action = int | Argument
 
 
-def actions(machine: str) -> dict[int, Action]:
+def actions(machine: str, forbidden: int) -> dict[int, Action]:
     """Return what happens to each listed system call number of ``machine`` ("x86_64" or "aarch64")."""
-    column, _ = _MACHINES[machine]
+    column = syscalls.COLUMNS[machine]
     named: dict[str, Action] = {}
     for group in syscalls.KILLED:
-        named.update(dict.fromkeys(group.names.split(), KILL_PROCESS))
+        named.update(dict.fromkeys(group.names.split(), forbidden))
     for group in syscalls.ALLOWED:
         named.update(dict.fromkeys(group.names.split(), ALLOW))
     named.update({name: RET_ERRNO | errno for name, errno in syscalls.ERRNO.items()})
@@ -57,11 +58,14 @@ def actions(machine: str) -> dict[int, Action]:
     return {number: action for number, action in numbers if number is not None}
 
 
-def program(machine: str | None = None) -> bytes:
-    """Assemble the filter for ``machine`` (default: this one); raise ``KeyError`` where no table exists for it."""
+def program(machine: str | None = None, forbidden: int = TRAP) -> bytes:
+    """Assemble the filter for ``machine`` (default: this one); raise ``KeyError`` where no table exists for it.
+
+    ``forbidden``: what happens to a call that is answered with death, `TRAP` or `KILL_PROCESS`.
+    """
     machine = machine or platform.machine()
-    _, audit_arch = _MACHINES[machine]
-    table = actions(machine)
+    audit_arch = _AUDIT_ARCH[machine]
+    table = actions(machine, forbidden)
     runs: list[tuple[int, Action]] = []
     for number in range(max(*table, _FIRST_NEW) + 2):
         default = RET_ERRNO | (syscalls.EPERM if number < _FIRST_NEW else syscalls.ENOSYS)

@@ -117,7 +117,7 @@ class Supervisor:
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
         missing = self._preload()
-        self._confinement = confinement.prepare(self._config)
+        self._confinement = confinement.prepare(self._config, child.HINT)
         self._box = Box(self._config.writable, self._config.uid)
         self._introduction = json.dumps(describe(missing)).encode()
         gc.collect()

@@ -38,7 +38,7 @@ ALLOWED = (
     ),
     Group(
         "signals and time",
-        "rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack pause alarm "
+        "rt_sigprocmask rt_sigreturn rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack pause alarm "
         "getitimer setitimer nanosleep clock_gettime clock_getres clock_nanosleep time gettimeofday restart_syscall "
         "getrandom",
     ),
@@ -98,6 +98,7 @@ BY_ARGUMENT = {
     ),
     "prctl": Argument(0, "in", (3, 15, 16), "GET_DUMPABLE SET_NAME GET_NAME; never SET_DUMPABLE or SET_PDEATHSIG"),
     "prlimit64": Argument(0, "in", (0,), "one's own limits"),
+    "rt_sigaction": Argument(0, "not in", (31,), "every signal but SIGSYS, whose handler is ours: see trap.py"),
     "fcntl": Argument(
         1,
         "in",
@@ -106,8 +107,10 @@ BY_ARGUMENT = {
     ),
 }
 
+COLUMNS = {"x86_64": 0, "aarch64": 1}
+"""Machines, as ``platform.machine()`` calls them, and where their numbers are in `NUMBERS`."""
+
 NUMBERS: dict[str, tuple[int | None, int | None]] = {
-    # name: (x86-64, aarch64)
     "access": (21, None),
     "acct": (163, 89),
     "add_key": (248, 217),

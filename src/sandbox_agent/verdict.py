@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox_agent import wording
+from sandbox_agent import syscalls, wording
 from sandbox_agent.protocol import Cause
 
 TIMEOUTS = frozenset({Cause.WALL_TIME, Cause.CPU_TIME, Cause.INPUT_TIME})
@@ -15,10 +15,23 @@ def status(cause: Cause) -> str:
     return "timeout" if cause in TIMEOUTS else "error"
 
 
+def forbidden_call(machine: str, number: int) -> str | None:
+    """Return the name of a system call that ends a program; None for any other number, which may be made up.
+
+    ``machine``: where it ran, as ``platform.machine()`` calls it.
+    """
+    column = syscalls.COLUMNS.get(machine)
+    if column is None:
+        return None
+    names = (name for group in syscalls.KILLED for name in group.names.split())
+    return next((name for name in names if syscalls.NUMBERS[name][column] == number), None)
+
+
 def explain(
     cause: Cause,
     *,
     signal: int = 0,
+    syscall: str | None = None,
     wall_time: float,
     cpu_time: float,
     memory: int,
@@ -43,7 +56,7 @@ def explain(
         case Cause.DISK_LIMIT:
             return f"Your program wrote more files than the {wording.size(disk)} of disk it may use."
         case Cause.VIOLATION:
-            return "Your program was stopped because it did something that no program may do here."
+            return wording.violation(syscall)
         case Cause.SIGNAL:
             return wording.signal_death(signal)
         case Cause.CANCELLED:

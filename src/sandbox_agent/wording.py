@@ -41,5 +41,10 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
+def violation(syscall: str | None) -> str:
+    what = f"called {syscall}, which" if syscall else "did something that"
+    return f"Your program was stopped because it {what} no program may do here."
+
+
 def signal_death(number: int) -> str:
     return _SIGNALS.get(number, f"Your program was ended by a signal ({signal_name(number)}).")

@@ -111,7 +111,7 @@ def test_every_cause_is_a_reason(cause: Cause) -> None:
 def test_the_numbers_are_those_of_the_outcome() -> None:
     outcome = Outcome(Cause.EXIT, exit_code=3, wall_us=1_234_567, cpu_us=2_500, memory=99, truncated=True)
     made = transcript()
-    made.begin(queue_time=4.5)
+    made.begin(queue_time=4.5, machine="x86_64")
     result = ended(made, outcome)
     assert result.id == "an-id"
     assert result.exit_code == 3
@@ -146,7 +146,7 @@ def test_the_timeout_in_the_sentence_is_the_one_that_applied() -> None:
 
 def test_a_sandbox_that_broke_is_our_failure_and_the_output_is_kept() -> None:
     made = transcript()
-    made.begin(0.0)
+    made.begin(0.0, "x86_64")
     made.take(event(EventType.STDOUT, "before"))
     made.fail(Cause.INTERNAL)
     result = made.result()

@@ -56,6 +56,8 @@ export interface Result {
   memory: number;
   exitCode: number | null;
   signal: string | null;
+  /** The forbidden system call that it was ended for, where that is known. */
+  syscall: string | null;
   truncated: boolean;
   line: number | null;
   column: number | null;

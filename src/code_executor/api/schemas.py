@@ -173,6 +173,7 @@ class ExecuteResponse(BaseModel):
     id: str
     exit_code: int | None = Field(description="null where it did not exit by itself.")
     signal: str | None = Field(description="The name of the signal that killed it.")
+    syscall: str | None = Field(description="The forbidden system call it was killed for, where that is known.")
     cpu_time: float = Field(description="Milliseconds of processor time.")
     memory: int = Field(description="Bytes, at its peak.")
     queue_time: float = Field(description="Milliseconds it waited for a sandbox.")
@@ -196,6 +197,7 @@ def result_to_wire(result: Result) -> dict[str, Any]:
         "id": result.id,
         "exitCode": result.exit_code,
         "signal": result.signal,
+        "syscall": result.syscall,
         "cpuTime": round(result.cpu_time, 3),
         "memory": result.memory,
         "queueTime": round(result.queue_time, 3),

@@ -136,7 +136,7 @@ class DockerEngine:
         limits = self._limits
         config = hardening.agent_config(limits, uid, preload, self._policy)
         if self._runtime.startswith("runsc"):
-            config = hardening.without_landlock(config)
+            config = hardening.for_gvisor(config)
         tmpfs = {
             fs.path: f"rw,nosuid,nodev,noexec,{hardening.tmpfs_options(fs, limits, uid)}" for fs in hardening.WRITABLE
         }

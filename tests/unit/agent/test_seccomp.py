@@ -29,7 +29,7 @@ ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # colum
 I386, ARM = 0x40000003, 0x40000028
 X32 = 0x40000000
 
-KILL, ALLOW = 0x80000000, 0x7FFF0000
+KILL, TRAP, ALLOW = 0x80000000, 0x00030000, 0x7FFF0000
 
 
 def refuse(number: int) -> int:
@@ -89,7 +89,7 @@ def numbers(machine: str, names: str) -> dict[str, int]:
 def table(machine: str) -> dict[int, int | syscalls.Argument]:
     """The tables again, read in the order in which their text says who wins: what is by argument is by argument."""
     verdicts: dict[int, int | syscalls.Argument] = {}
-    for groups, action in ((syscalls.ALLOWED, ALLOW), (syscalls.KILLED, KILL)):
+    for groups, action in ((syscalls.ALLOWED, ALLOW), (syscalls.KILLED, TRAP)):
         for group in groups:
             verdicts |= dict.fromkeys(numbers(machine, group.names).values(), action)
     for name, number in numbers(machine, " ".join(syscalls.ERRNO)).items():
@@ -106,6 +106,15 @@ def test_every_number_gets_the_verdict_of_the_table(machine: str) -> None:
         action = expected.get(number, refuse(errno.EPERM) if number < 424 else refuse(errno.ENOSYS))
         if isinstance(action, int):
             assert verdict(machine, number) == action, number
+
+
+@machines
+def test_what_is_trapped_can_be_killed_instead(machine: str) -> None:
+    killing = seccomp.program(machine, seccomp.KILL_PROCESS)
+    for number in range(2000):
+        data = struct.pack("=iIQ6Q", number, ARCHITECTURES[machine][1], 0, *[0] * 6)
+        trapped = run(PROGRAMS[machine], data)
+        assert run(killing, data) == (KILL if trapped == TRAP else trapped), number
 
 
 @machines
@@ -172,7 +181,7 @@ def test_as_many_calls_are_reachable_as_were_decided(machine: str) -> None:
 @machines
 @given(data=st.binary(min_size=64, max_size=64))
 def test_any_call_at_all_gets_one_of_the_verdicts(machine: str, data: bytes) -> None:
-    known = {KILL, ALLOW, *map(refuse, (errno.EPERM, errno.EACCES, errno.ENOSYS))}
+    known = {KILL, TRAP, ALLOW, *map(refuse, (errno.EPERM, errno.EACCES, errno.ENOSYS))}
     assert run(PROGRAMS[machine], data) in known
 
 
@@ -266,6 +275,7 @@ def _write_and_read() -> str:
         pytest.param(_socketpair, True, id="events, socketpair"),
         pytest.param(lambda: os.isatty(0), False, id="ioctl"),
         pytest.param(lambda: kernel.prctl(3), None, id="prctl"),
+        pytest.param(lambda: signal.signal(signal.SIGUSR1, signal.SIG_IGN), 0, id="rt_sigaction"),
         pytest.param(lambda: len(resource.prlimit(0, resource.RLIMIT_CPU)), 2, id="prlimit64"),
         pytest.param(lambda: os.get_blocking(2) in (True, False), True, id="fcntl"),
     ],
@@ -287,6 +297,7 @@ SOME = ctypes.create_string_buffer(256)
         pytest.param(call("ioctl", 0, 0x5412, SOME), errno.EPERM, id="ioctl: TIOCSTI types into a terminal"),
         pytest.param(call("prctl", 4, 1, 0, 0, 0), errno.EPERM, id="prctl: SET_DUMPABLE"),
         pytest.param(call("prctl", 1, 0, 0, 0, 0), errno.EPERM, id="prctl: SET_PDEATHSIG"),
+        pytest.param(call("rt_sigaction", 31, SOME, None, 8), errno.EPERM, id="rt_sigaction: of SIGSYS"),
         pytest.param(call("prlimit64", 1, 0, 0, SOME), errno.EPERM, id="prlimit64: of another process"),
         pytest.param(call("fcntl", 0, 8, 1), errno.EPERM, id="fcntl: SETOWN"),
         pytest.param(call("fcntl", 0, 1031, 1 << 20), errno.EPERM, id="fcntl: SETPIPE_SZ"),
