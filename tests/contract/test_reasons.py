@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from code_executor import Execution, Executor, Reason, Status
+from tests.conftest import RUNTIME
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Case:
 OOM = "Your program used more than the 96 MB of memory it may use."
 PROCESSES = "Your program started more than the 4 processes and threads it may have."
 DISK = "Your program wrote more files than the 4 MB of disk it may use."
-VIOLATION = "Your program was stopped because it did something that no program may do here."
+_WHAT = "did something that" if RUNTIME.startswith("runsc") else "called ptrace, which"
+VIOLATION = f"Your program was stopped because it {_WHAT} no program may do here."
 CPU = "Your program used more than the 1 seconds of processor time it may use."
 SEGFAULT = "Your program crashed: it touched memory that it may not touch (segmentation fault)."
 KILLED = "Your program was ended by a signal (SIGKILL)."

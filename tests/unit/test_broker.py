@@ -65,6 +65,7 @@ RESULT = Result(
     error="e",
     exit_code=1,
     signal="SIGKILL",
+    syscall="ptrace",
     execution_time=1.5,
     queue_time=0.25,
     cpu_time=3.0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -99,6 +100,19 @@ async def test_a_run_is_counted_and_logged() -> None:
     assert (line["id"], line["client"], line["status"], line["reason"]) == ("id", "a", "timeout", "wall_time")
     assert (line["execution_ms"], line["queue_ms"], line["cpu_ms"]) == (1500.0, 20.0, 3.0)
     assert (line["memory"], line["truncated"]) == (9 << 20, True)
+
+
+async def test_a_violation_is_counted_and_logged_by_the_call_that_it_was() -> None:
+    metrics = Metrics()
+    named = Result("id", Reason.VIOLATION, signal="SIGSYS", syscall="bpf")
+    with capture_logs() as lines:
+        for result in (named, named, replace(named, syscall=None), RESULT):
+            await run(observed(metrics, result), Execution(""))
+    seen = samples(metrics)
+    assert seen['code_executor_violations_total{syscall="bpf"}'] == 2
+    assert seen['code_executor_violations_total{syscall="unknown"}'] == 1
+    assert sum(value for name, value in seen.items() if name.startswith("code_executor_violations_total")) == 3
+    assert [line.get("syscall") for line in lines] == ["bpf", "bpf", None, None]
 
 
 async def test_neither_code_nor_output_is_ever_logged_or_counted() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from code_executor.errors import SandboxError
 from code_executor.executor import Transcript
 from code_executor.models import Display, Execution, File, Limits, Output, Problem, Reason, Result, Status, Waiting
-from sandbox_agent.protocol import Cause, Event, EventType, Outcome, record
+from sandbox_agent.protocol import NO_SYSCALL, Cause, Event, EventType, Outcome, record
 
 LIMITS = Limits(wall_time=30.0)
 TRACEBACK = """Traceback (most recent call last):
@@ -131,6 +131,28 @@ def test_what_died_of_a_signal_has_its_name_and_no_exit_code() -> None:
     assert (result.signal, result.exit_code) == ("SIGSEGV", None)
     assert "segmentation fault" in result.error
     assert result_of(outcome=Outcome(Cause.MEMORY_LIMIT, signal=9)).exit_code is None
+
+
+@pytest.mark.parametrize(
+    ("machine", "number", "name"),
+    [
+        ("x86_64", 101, "ptrace"),
+        ("aarch64", 117, "ptrace"),
+        ("x86_64", 1, None),  # write: nobody is ended for it
+        ("x86_64", NO_SYSCALL, None),
+        ("x86_64", 1 << 31, None),
+        ("None", 101, None),
+        ("{}", 101, None),
+    ],
+)
+def test_a_forbidden_call_has_its_name_on_the_machine_where_it_was_made(
+    machine: str, number: int, name: str | None
+) -> None:
+    made = transcript()
+    made.begin(0.0, machine)
+    result = ended(made, Outcome(Cause.VIOLATION, signal=31, syscall=number))
+    assert (result.syscall, result.signal) == (name, "SIGSYS")
+    assert (name or "did something") in result.error
 
 
 def test_the_sentence_follows_what_the_program_wrote() -> None:

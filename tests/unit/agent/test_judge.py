@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from sandbox_agent import child, counters
+from sandbox_agent import child, counters, trap
 from sandbox_agent.clock import Clock
 from sandbox_agent.judge import Judge
-from sandbox_agent.protocol import Cause
+from sandbox_agent.protocol import NO_SYSCALL, Cause
 from sandbox_agent.reset import Exit
 
 ME = os.getpid()
@@ -75,7 +75,7 @@ def cause(
         (exited(1), child.HINT_MEMORY, Cause.MEMORY_LIMIT),
         (exited(1), child.HINT_DISK, Cause.DISK_LIMIT),
         (exited(1), child.HINT_PROCESSES, Cause.EXCEPTION),  # no fork was refused: it is its own
-        (exited(1), 99, Cause.EXCEPTION),
+        (exited(1), 7, Cause.EXCEPTION),
         (SIGNALS["SIGSYS"], 0, Cause.VIOLATION),
         (SIGNALS["SIGXCPU"], 0, Cause.CPU_TIME),
         (SIGNALS["SIGKILL"], 0, Cause.SIGNAL),
@@ -160,6 +160,21 @@ def test_a_report_explains_an_end_that_was_no_signal(judge: Judge) -> None:
     assert cause(judge, exited(1), reported=True) is Cause.REPORTED
     assert cause(judge, exited(0), reported=True) is Cause.REPORTED
     assert cause(judge, SIGNALS["SIGSYS"], reported=True) is Cause.VIOLATION
+
+
+def test_a_violation_has_the_number_that_was_told_and_nothing_else_has(judge: Judge) -> None:
+    def told(status: int, hint: int) -> int:
+        return judge.ended(Exit(status, 0, 7), cpu_ms=0, interrupted=False, reported=False, hint=hint).syscall
+
+    ptrace = trap.UNIT * (101 + 1)
+    assert told(SIGNALS["SIGSYS"], ptrace) == 101
+    assert told(SIGNALS["SIGSYS"], ptrace + child.HINT_EXCEPTION) == 101  # an exception before, and then an atexit
+    assert told(SIGNALS["SIGSYS"], child.HINT_MEMORY) == NO_SYSCALL
+    assert told(SIGNALS["SIGSYS"], 0) == NO_SYSCALL
+    assert told(SIGNALS["SIGKILL"], ptrace) == NO_SYSCALL
+    assert told(exited(1), ptrace) == NO_SYSCALL
+    assert cause(judge, exited(1), hint=ptrace + child.HINT_MEMORY) is Cause.MEMORY_LIMIT
+    assert cause(judge, exited(1), hint=ptrace) is Cause.EXIT
 
 
 def test_what_the_supervisor_stopped_is_told_as_it_says(judge: Judge) -> None:

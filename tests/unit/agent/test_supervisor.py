@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import platform
 import secrets
 import select
 import signal
@@ -20,12 +21,13 @@ from typing import Any
 import pytest
 
 import sandbox_agent
-from sandbox_agent import child, protocol
+from sandbox_agent import child, protocol, verdict
 from sandbox_agent.config import READABLE, AgentConfig, Mount
 from sandbox_agent.policy import STRICT
 from sandbox_agent.protocol import (
     COLLECT,
     INTERACTIVE,
+    NO_SYSCALL,
     STDIN_OPEN,
     VERSION,
     Cause,
@@ -663,7 +665,16 @@ def test_a_forbidden_system_call_is_a_violation_and_ends_the_sandbox(supervise: 
         run = supervisor.run("import ctypes\nprint('before', flush=True)\nctypes.CDLL(None).ptrace(0, 0, 0, 0)")
         assert run.outcome.cause is Cause.VIOLATION
         assert run.outcome.signal == signal.SIGSYS
+        assert verdict.forbidden_call(platform.machine(), run.outcome.syscall) == "ptrace"
         assert run.stdout == b"before\n"
+        ended(supervisor)
+
+
+def test_a_forbidden_system_call_is_not_named_where_that_is_not_wanted(supervise: Supervise) -> None:
+    with supervise(replace(CONFIG, name_violations=False)) as supervisor:
+        supervisor.ready()
+        run = supervisor.run("import ctypes\nctypes.CDLL(None).ptrace(0, 0, 0, 0)")
+        assert (run.outcome.cause, run.outcome.syscall) == (Cause.VIOLATION, NO_SYSCALL)
         ended(supervisor)
 
 

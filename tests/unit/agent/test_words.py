@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 import signal
 
 import pytest
 
 from code_executor.models import Reason
-from sandbox_agent import verdict, wording
-from sandbox_agent.protocol import Cause
+from sandbox_agent import oneshot, syscalls, verdict, wording
+from sandbox_agent.protocol import Cause, Outcome
 
 LIMITS = {"wall_time": 5.0, "cpu_time": 30.0, "memory": 512 << 20, "output": 1 << 20, "processes": 10, "disk": 64 << 20}
 
@@ -33,6 +34,18 @@ SENTENCES = {
 @pytest.mark.parametrize("cause", SENTENCES)
 def test_a_cause_has_its_sentence(cause: Cause) -> None:
     assert verdict.explain(cause, **LIMITS) == SENTENCES[cause]  # type: ignore[arg-type]
+
+
+def test_a_violation_is_called_by_its_name_where_that_is_known() -> None:
+    sentence = verdict.explain(Cause.VIOLATION, syscall="ptrace", **LIMITS)  # type: ignore[arg-type]
+    assert sentence == "Your program was stopped because it called ptrace, which no program may do here."
+
+
+@pytest.mark.skipif(platform.machine() not in syscalls.COLUMNS, reason="no filter here")
+def test_the_image_by_itself_says_so_too() -> None:
+    number = syscalls.NUMBERS["mount"][syscalls.COLUMNS[platform.machine()]]
+    said = oneshot.Transcript(Outcome(Cause.VIOLATION, signal=31, syscall=number or 0)).error(timeout=5)
+    assert said == "Your program was stopped because it called mount, which no program may do here."
 
 
 def test_every_cause_has_a_sentence_or_says_it_itself() -> None:
