@@ -7,6 +7,7 @@ from pathlib import Path
 
 from code_executor.doctor import REQUIRED
 from tests.hostile import cases
+from tests.hostile.test_container_layers import WALLS
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs/threat-model.md"
 
@@ -35,3 +36,11 @@ def test_every_layer_that_doctor_tries_is_described() -> None:
     described = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
     assert set(described) == REQUIRED["docker"]
     assert len(described) == len(set(described))
+
+
+def test_the_layers_with_a_twin_among_containers_are_those_that_are_tried() -> None:
+    section = DOCUMENT.read_text().partition("\n## Layers\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \|.*\| ([a-z, ]*)\|$", section, re.MULTILINE)
+    tried = {name.partition(":")[0] for name in WALLS}
+    assert {layer for layer, twins in rows if "container" in twins} == tried & set(REQUIRED["docker"])
+    assert tried - set(REQUIRED["docker"]) == {"IPC namespace"}
