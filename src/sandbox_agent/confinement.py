@@ -35,6 +35,13 @@ from sandbox_agent.config import DEVICES, AgentConfig
 
 NICENESS = 5
 
+_ADDRESSES = 8 << 30
+"""Bytes of addresses that a process may have beyond its data: for libraries, stacks, and what is only reserved.
+
+Empty addresses cost page tables, which fill the memory limit like anything else. But they are freed so slowly when the
+program is killed for it that the kernel, still short of memory, kills the supervisor next.
+"""
+
 
 class ConfinementError(Exception):
     """A layer could not be applied."""
@@ -142,6 +149,7 @@ def _limits(config: AgentConfig) -> tuple[tuple[int, int], ...]:
     limits = {
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_DATA: config.data_bytes,
+        resource.RLIMIT_AS: config.data_bytes + _ADDRESSES,
         resource.RLIMIT_FSIZE: config.file_bytes,
         resource.RLIMIT_NOFILE: config.open_files,
         resource.RLIMIT_MEMLOCK: 0,
