@@ -249,3 +249,17 @@ def test_each_execution_is_one_line_and_nothing_of_it_is_in_the_log(serve: Serve
         assert {"client", "timestamp", "level", *figures} <= entry.keys()
         assert entry["client"] == "127.0.0.1"
     assert MARKER not in str(server.log)
+
+
+def test_a_forbidden_system_call_is_named_in_the_answer_the_log_and_the_metrics(serve: Serve) -> None:
+    program = {"code": "import ctypes\nctypes.CDLL(None).ptrace(0, 0, 0, 0)"}
+    with (
+        serve("native", preload="", pool_size=1, rate_limit="off", policy="off") as server,
+        httpx.Client(base_url=server.url, timeout=60) as client,
+    ):
+        answer = execute(client, **program)
+        counted = metrics(client)
+    assert (answer["reason"], answer["signal"], answer["syscall"]) == ("violation", "SIGSYS", "ptrace")
+    assert answer["error"] == "Your program was stopped because it called ptrace, which no program may do here."
+    assert [entry.get("syscall") for entry in server.log if entry["event"] == "execution"] == ["ptrace"]
+    assert counted['code_executor_violations_total{syscall="ptrace"}'] == 1
