@@ -40,8 +40,9 @@ class AgentConfig:
     """Bytes, seconds and counts. ``uid`` None: the child keeps the supervisor's (no separation).
 
     ``input_seconds``: how long an interactive run may wait for stdin, all in all. ``attachment_bytes`` of what a run
-    displays, and again of the files it leaves, are sent back; ``attachment_files`` of the latter at most.
-    ``name_violations`` False: nobody learns which forbidden system call a program was ended for.
+    displays, and again of the files it leaves, are sent back; ``attachment_files`` of the latter at most. ``socket``:
+    the path of one to talk over, if it can be connected to, instead of stdin and stdout. ``name_violations`` False:
+    nobody learns which forbidden system call a program was ended for.
     """
 
     uid: int | None = None
@@ -59,6 +60,7 @@ class AgentConfig:
     attachment_files: int = 32
     preload: tuple[str, ...] = ()
     policy: dict[str, Any] = field(default_factory=dict)
+    socket: str = ""
     require_landlock: bool = True
     name_violations: bool = True
     layers_off: tuple[str, ...] = ()

@@ -28,6 +28,7 @@ import json
 import os
 import select
 import signal
+import socket
 import time
 from dataclasses import dataclass
 
@@ -321,10 +322,25 @@ class Supervisor:
 
 
 def main(argument: str) -> int:
-    """Serve on the process's stdin and stdout, having put stderr and /dev/null in their places for stray prints."""
-    commands, events = os.dup(0), os.dup(1)
+    """Serve on the configured socket, or else on the process's stdin and stdout, and keep both from stray prints."""
+    config = AgentConfig.from_json(argument)
+    commands, events = _connect(config.socket) or (os.dup(0), os.dup(1))
     null = os.open("/dev/null", os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
     os.dup2(2, 1)
-    return Supervisor(AgentConfig.from_json(argument), commands, events).serve()
+    return Supervisor(config, commands, events).serve()
+
+
+def _connect(path: str) -> tuple[int, int] | None:
+    """Connect to the host's Unix socket; None where there is none, or none that can be reached."""
+    if not path:
+        return None
+    stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        stream.connect(path)
+    except OSError:
+        stream.close()
+        return None
+    commands = stream.detach()
+    return commands, os.dup(commands)

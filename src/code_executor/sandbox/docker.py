@@ -1,8 +1,9 @@
-"""The Docker engine: hardened containers through the Engine API, frames over the attach stream.
+"""The Docker engine: hardened containers through the Engine API.
 
-Attach works with local, remote, rootless and Desktop engines and with gVisor, and needs nothing mounted. A container is
-made to vanish by itself: its stdin closes with the connection (``StdinOnce``), the supervisor ends at end-of-file, and
-``AutoRemove`` takes the rest. What a crash leaves behind all the same is found by its labels at the next start.
+Frames go over a Unix socket where the engine is on this machine (`wire`), else over the attach stream, which works
+with remote, rootless and Desktop engines and with gVisor. A container is made to vanish by itself: the stream closes
+with this process (``StdinOnce``, or the socket), the supervisor ends at end-of-file, and ``AutoRemove`` takes the rest.
+What a crash leaves behind all the same is found by its labels at the next start.
 
 Every call has a deadline: `docker kill` was seen to hang when nobody read the attached stream (moby#41827), so the
 stream is read until the container is gone.
@@ -11,6 +12,7 @@ stream is read until the container is gone.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import secrets
 import socket
@@ -27,6 +29,7 @@ from code_executor.errors import EngineError, SandboxError
 from code_executor.models import Limits
 from code_executor.sandbox import hardening
 from code_executor.sandbox.base import Sandbox
+from code_executor.sandbox.wire import MOUNTED_AT, PATH_INSIDE, Wire, remove_strays
 
 log = structlog.get_logger()
 
@@ -85,6 +88,7 @@ class DockerEngine:
         self._uids = hardening.Uids()
         self._identity = owner_identity()
         self._docker: aiodocker.Docker | None = None
+        self._wires = False
 
     async def start(self) -> None:
         try:
@@ -96,6 +100,9 @@ class DockerEngine:
         except EngineError as error:
             await self.close()
             raise EngineError(f"{error} (`make image` builds {self._image})") from None
+        # a runtime of one's own may have a kernel of its own (gVisor's has no sockets of ours)
+        self._wires = self._docker.docker_host.startswith("unix://") and not self._runtime
+        remove_strays()
         await self._remove_strays(self._docker)
 
     async def close(self) -> None:
@@ -109,19 +116,34 @@ class DockerEngine:
         uid = self._uids.take()
         name = f"code-executor-{secrets.token_hex(6)}"
         link: DockerLink | None = None
+        wire: Wire | None = None
+        sandbox = Sandbox(name, self._limits)
         try:
-            container = await _call(
-                "create",
-                self._docker.containers.create(self._container(uid, self._preload if preload else ()), name=name),
-            )
-            sandbox = Sandbox(name, self._limits)
-            link = DockerLink(self._docker, container, sandbox, lambda: self._uids.give_back(uid))
+            wire = await self._listen(sandbox)
+            try:
+                container = await self._create(name, uid, preload, wire)
+            except EngineError as error:
+                if wire is None or getattr(error.__cause__, "status", None) != HTTPStatus.BAD_REQUEST:
+                    raise
+                # the engine does not see our directories: it is on another machine, or we are in a container
+                log.info("no_wires", why=str(error))
+                self._wires = False
+                wire.close()
+                wire = None
+                container = await self._create(name, uid, preload, wire)
+            link = DockerLink(self._docker, container, sandbox, wire, lambda: self._uids.give_back(uid))
             sandbox.attach(link)
             await link.open()
             await sandbox.boot()
+            if wire is not None and not wire.connected:
+                log.info("no_wires", why="a sandbox could not connect")
+                self._wires = False
+                wire.close()  # before a program could
         except BaseException as error:
             if link is None:
                 self._uids.give_back(uid)
+                if wire is not None:
+                    wire.close()
             else:
                 await link.destroy()
             if isinstance(error, SandboxError) and link is not None and link.diagnostics:
@@ -131,7 +153,23 @@ class DockerEngine:
             log.warning("not_preloaded", sandbox=name, modules=missing)
         return sandbox
 
-    def _container(self, uid: int, preload: tuple[str, ...]) -> dict[str, Any]:
+    async def _listen(self, sandbox: Sandbox) -> Wire | None:
+        if not self._wires:
+            return None
+        try:
+            return await Wire.listen(sandbox)
+        except OSError as error:
+            log.info("no_wires", why=str(error))
+            self._wires = False
+            return None
+
+    async def _create(self, name: str, uid: int, preload: bool, wire: Wire | None) -> Any:
+        if self._docker is None:
+            raise EngineError("the engine is not started")
+        body = self._container(uid, self._preload if preload else (), wire)
+        return await _call("create", self._docker.containers.create(body, name=name))
+
+    def _container(self, uid: int, preload: tuple[str, ...], wire: Wire | None) -> dict[str, Any]:
         """Return the body of the create call: the hardening of design §6 in Docker's words."""
         limits = self._limits
         config = hardening.agent_config(limits, uid, preload, self._policy)
@@ -157,6 +195,10 @@ class DockerEngine:
             "LogConfig": {"Type": "none"},
             "AutoRemove": True,
         }
+        if wire is not None:
+            config = dataclasses.replace(config, socket=PATH_INSIDE)
+            mount = {"Type": "bind", "Source": wire.directory, "Target": MOUNTED_AT, "ReadOnly": True}
+            host["Mounts"] = [mount]
         if self._runtime:
             host["Runtime"] = self._runtime
         return {
@@ -190,13 +232,19 @@ class DockerEngine:
 
 
 class DockerLink:
-    """The attach stream of one container. ``when_gone`` is called once the container is proved removed."""
+    """The stream to one container. ``when_gone`` is called once the container is proved removed.
 
-    def __init__(self, docker: aiodocker.Docker, container: Any, sandbox: Sandbox, when_gone: Any) -> None:
+    The attach stream is there in any case, for what the container complains of.
+    """
+
+    def __init__(
+        self, docker: aiodocker.Docker, container: Any, sandbox: Sandbox, wire: Wire | None, when_gone: Any
+    ) -> None:
         # a client of its own: the shared one would let only so many streams live beside its calls
         self._client = aiodocker.Docker(api_version=docker.api_version)
         self._container = container
         self._sandbox = sandbox
+        self._wire = wire
         self._when_gone = when_gone
         self._stream = self._client.containers.container(container.id).attach(
             stdin=True, stdout=True, stderr=True, logs=False
@@ -224,6 +272,9 @@ class DockerLink:
         self._sandbox.lost(why)
 
     async def write(self, data: bytes) -> None:
+        if self._wire is not None and self._wire.connected:
+            await self._wire.write(data)
+            return
         try:
             # shielded: all who wait for room in the stream wait for one future, which a cancelled one would take along
             await asyncio.shield(self._stream.write_in(data))
@@ -243,6 +294,8 @@ class DockerLink:
             if self._pump is not None:
                 self._pump.cancel()
                 await asyncio.wait([self._pump])
+            if self._wire is not None:
+                self._wire.close()
             await self._stream.close()
             await self._client.close()
 
