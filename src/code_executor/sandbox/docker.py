@@ -126,7 +126,7 @@ class DockerEngine:
                 if wire is None or getattr(error.__cause__, "status", None) != HTTPStatus.BAD_REQUEST:
                     raise
                 # the engine does not see our directories: it is on another machine, or we are in a container
-                log.info("no_wires", why=str(error))
+                log.info("attached_instead", why=str(error))
                 self._wires = False
                 wire.close()
                 wire = None
@@ -136,7 +136,7 @@ class DockerEngine:
             await link.open()
             await sandbox.boot()
             if wire is not None and not wire.connected:
-                log.info("no_wires", why="a sandbox could not connect")
+                log.info("attached_instead", why="a sandbox could not connect")
                 self._wires = False
                 wire.close()  # before a program could
         except BaseException as error:
@@ -159,7 +159,7 @@ class DockerEngine:
         try:
             return await Wire.listen(sandbox)
         except OSError as error:
-            log.info("no_wires", why=str(error))
+            log.info("attached_instead", why=str(error))
             self._wires = False
             return None
 
