@@ -1,9 +1,11 @@
 """One service for several HTTP processes: the pool stays in one process, and workers reach it over a Unix socket.
 
 A connection carries one call at a time and is kept for the next, except after a run that was given inputs, one of which
-may still be under way. Messages are JSON behind a length of four bytes; both ends are this package's own, in a
-directory that only this user can enter. A worker that closes its connection stops its run, as a client that goes away
-stops a request.
+may still be under way. Messages are JSON behind a length of four bytes; both ends are this package's own. A worker that
+closes its connection stops its run, as a client that goes away stops a request.
+
+The socket has no name when its first worker starts: workers inherit a descriptor that leads to it. So nobody else can
+find it, and a server that is killed leaves nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ import contextlib
 import dataclasses
 import json
 import os
+import socket
 import struct
+import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -46,6 +50,7 @@ log = structlog.get_logger()
 
 _LENGTH = struct.Struct(">I")
 _BASE64 = "base64"
+_BACKLOG = 2048  # a worker makes a connection for each of its requests; refused, it would take the service for gone
 
 
 def _encode(value: object) -> dict[str, str]:
@@ -74,9 +79,18 @@ async def _receive(reader: asyncio.StreamReader) -> dict[str, Any]:
 # ---- the process that has the pool
 
 
+def _listen() -> tuple[socket.socket, int]:
+    """Return a Unix socket that listens, and a descriptor that leads to it (``O_PATH``) now that its name is gone."""
+    with tempfile.TemporaryDirectory(prefix="code-executor-") as directory:
+        path = os.path.join(directory, "broker.sock")
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(path)
+        return listener, os.open(path, os.O_PATH | os.O_CLOEXEC)
+
+
 @contextlib.asynccontextmanager
-async def serve(service: Service, path: str) -> AsyncIterator[None]:
-    """Answer workers on the Unix socket ``path`` for the length of the block."""
+async def serve(service: Service) -> AsyncIterator[int]:
+    """Answer workers for the length of the block; yield the descriptor by which they, inheriting it, reach this."""
     connections: set[asyncio.Task[None]] = set()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -91,11 +105,13 @@ async def serve(service: Service, path: str) -> AsyncIterator[None]:
         finally:
             writer.close()
 
-    server = await asyncio.start_unix_server(connected, path)
+    listener, door = _listen()
+    server = await asyncio.start_unix_server(connected, sock=listener, backlog=_BACKLOG)
     try:
-        yield
+        yield door
     finally:
         server.close()
+        os.close(door)
         for task in tuple(connections):
             task.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
@@ -181,10 +197,10 @@ async def _relay(
 
 
 class RemoteService:
-    """The service of another process, reached over its Unix socket."""
+    """The service of another process, reached by a descriptor that leads to its Unix socket."""
 
-    def __init__(self, path: str, limits: Limits) -> None:
-        self._path = path
+    def __init__(self, door: int, limits: Limits) -> None:
+        self._path = f"/proc/self/fd/{door}"
         self._limits = limits
         self._free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
@@ -294,8 +310,3 @@ async def _feed(writer: asyncio.StreamWriter, inputs: AsyncIterator[Input]) -> N
     with contextlib.suppress(OSError):
         async for item in inputs:
             await _send(writer, {"input": type(item).__name__, **dataclasses.asdict(item)})
-
-
-def socket_path(directory: str) -> str:
-    """Return where in a private directory the socket is."""
-    return os.path.join(directory, "broker.sock")

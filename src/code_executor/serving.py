@@ -13,7 +13,6 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Callable
 from types import FrameType
 
@@ -34,8 +33,8 @@ from code_executor.settings import Settings
 
 log = structlog.get_logger()
 
-WORKER_SOCKET = "CODE_EXECUTOR_WORKER_SOCKET"
-"""Environment of a worker: "FD PATH", the listening socket and the broker's."""
+WORKER_SOCKETS = "CODE_EXECUTOR_WORKER_SOCKETS"
+"""Environment of a worker: two descriptors, the listening socket's and the one that leads to the broker."""
 
 _RESTART_AFTER = 0.5
 _GRACE = 10.0
@@ -135,15 +134,13 @@ async def _serve_by_workers(service: Service, settings: Settings, listener: sock
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    with tempfile.TemporaryDirectory(prefix="code-executor-") as directory:
-        path = broker.socket_path(directory)
-        async with broker.serve(service, path), asyncio.TaskGroup() as workers:
-            answering = [asyncio.Event() for _ in range(settings.workers)]
-            for event in answering:
-                workers.create_task(_keep_worker(listener.fileno(), path, settings, stop, event))
-            announcing = workers.create_task(_announce_when(answering, listener, settings))
-            await stop.wait()
-            announcing.cancel()
+    async with broker.serve(service) as door, asyncio.TaskGroup() as workers:
+        answering = [asyncio.Event() for _ in range(settings.workers)]
+        for event in answering:
+            workers.create_task(_keep_worker((listener.fileno(), door), settings, stop, event))
+        announcing = workers.create_task(_announce_when(answering, listener, settings))
+        await stop.wait()
+        announcing.cancel()
 
 
 async def _announce_when(answering: list[asyncio.Event], listener: socket.socket, settings: Settings) -> None:
@@ -152,17 +149,19 @@ async def _announce_when(answering: list[asyncio.Event], listener: socket.socket
     _announce(listener, settings)
 
 
-async def _keep_worker(fd: int, path: str, settings: Settings, stop: asyncio.Event, answering: asyncio.Event) -> None:
+async def _keep_worker(
+    sockets: tuple[int, int], settings: Settings, stop: asyncio.Event, answering: asyncio.Event
+) -> None:
     """Run one worker until ``stop``, and start it again where it ends before; set ``answering`` once it answers."""
     while not stop.is_set():
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "code_executor.serving",
-            env={**os.environ, WORKER_SOCKET: f"{fd} {path}", **_as_environment(settings)},
+            env={**os.environ, WORKER_SOCKETS: "{} {}".format(*sockets), **_as_environment(settings)},
             stdin=asyncio.subprocess.PIPE,  # see `_work`
             stdout=asyncio.subprocess.PIPE,  # a line, once it answers
-            pass_fds=(fd,),
+            pass_fds=sockets,
             start_new_session=True,  # Ctrl-C reaches this process alone, which tells the workers
         )
         heard = asyncio.create_task(_hear(process, answering))
@@ -203,9 +202,9 @@ def _as_environment(settings: Settings) -> dict[str, str]:
     return {f"CODE_EXECUTOR_{name}": str(value) for name, value in values.items()}
 
 
-async def _work(settings: Settings, fd: int, path: str) -> None:
+async def _work(settings: Settings, fd: int, door: int) -> None:
     configure_logging(settings)
-    service = broker.RemoteService(path, settings.limits())
+    service = broker.RemoteService(door, settings.limits())
     server = _server(application(service, settings), settings)
     loop = asyncio.get_running_loop()
 
@@ -236,9 +235,9 @@ def _run(main: object) -> None:
 
 
 def _worker() -> int:
-    fd, _, path = os.environ.pop(WORKER_SOCKET).partition(" ")
+    fd, door = map(int, os.environ.pop(WORKER_SOCKETS).split())
     try:
-        _run(_work(Settings.load(), int(fd), path))
+        _run(_work(Settings.load(), fd, door))
     except CodeExecutorError as error:
         print(f"code-executor: {error}", file=sys.stderr)  # noqa: T201
         return 1

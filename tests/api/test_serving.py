@@ -106,13 +106,19 @@ def test_a_killed_worker_is_started_again(crowd: Server) -> None:
     assert all(httpx.get(f"{crowd.url}/readyz", timeout=60).status_code == 200 for _ in range(8))
 
 
-def test_workers_do_not_outlive_a_killed_server(serve: Serve) -> None:
+def test_workers_do_not_outlive_a_killed_server_nor_does_a_file_and_the_next_one_serves(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     with serve("native", "--workers", "2", **SETTINGS) as server:
         assert eventually(lambda: len(workers_of(server)) == 2)
         workers = workers_of(server)
         server.process.kill()
         server.process.wait()
         assert eventually(lambda: not any(Path(f"/proc/{worker}/cmdline").exists() for worker in workers))
+    assert os.listdir(tmp_path) == []
+    with serve("native", "--workers", "2", **SETTINGS) as server:
+        assert run(server.url)["output"] == "begun\ndone\n"
 
 
 # ---- the beginning

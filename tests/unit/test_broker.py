@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from pathlib import Path
 from typing import cast, get_args
 
 import pytest
@@ -47,10 +46,9 @@ class Lingering:
             await asyncio.sleep(0)
 
 
-async def test_calls_one_after_the_other_on_one_connection_are_all_answered(tmp_path: Path) -> None:
-    path = str(tmp_path / "broker")
-    async with broker.serve(cast("Service", Lingering()), path), asyncio.timeout(30):
-        worker = broker.RemoteService(path, Limits())
+async def test_calls_one_after_the_other_on_one_connection_are_all_answered() -> None:
+    async with asyncio.timeout(30), broker.serve(cast("Service", Lingering())) as door:
+        worker = broker.RemoteService(door, Limits())
         outputs = [(await run(worker, Execution(str(number)))).output for number in range(50)]
         await worker.close()
     assert outputs == [str(number) for number in range(50)]
@@ -141,17 +139,16 @@ class Scripted:
 
 
 @asynccontextmanager
-async def connected(service: Scripted, path: Path) -> AsyncIterator[broker.RemoteService]:
-    socket = broker.socket_path(str(path))
-    async with asyncio.timeout(30), broker.serve(cast("Service", service), socket):
-        worker = broker.RemoteService(socket, Limits(wall_time=7))
+async def connected(service: Scripted) -> AsyncIterator[broker.RemoteService]:
+    async with asyncio.timeout(30), broker.serve(cast("Service", service)) as door:
+        worker = broker.RemoteService(door, Limits(wall_time=7))
         yield worker
         await worker.close()
 
 
-async def test_every_event_comes_as_it_was(tmp_path: Path) -> None:
+async def test_every_event_comes_as_it_was() -> None:
     service = Scripted(EVENTS)
-    async with connected(service, tmp_path) as worker:
+    async with connected(service) as worker:
         assert [event async for event in worker.stream(EXECUTION)] == EVENTS
     assert service.asked == [EXECUTION]
 
@@ -160,7 +157,7 @@ def test_every_kind_of_event_was_sent() -> None:
     assert {type(event) for event in EVENTS} == set(get_args(Event))
 
 
-async def test_every_input_comes_as_it_was_and_in_order(tmp_path: Path) -> None:
+async def test_every_input_comes_as_it_was_and_in_order() -> None:
     inputs: list[Input] = [Stdin("text é"), Interrupt(), Stdin(None), Cancel()]
     assert {type(each) for each in inputs} == set(get_args(Input))
 
@@ -169,7 +166,7 @@ async def test_every_input_comes_as_it_was_and_in_order(tmp_path: Path) -> None:
             yield each
 
     service = Scripted([Started("an-id", 0.0), RESULT])
-    async with connected(service, tmp_path) as worker:
+    async with connected(service) as worker:
         assert [event async for event in worker.stream(EXECUTION, given())][-1] == RESULT
     assert service.inputs == inputs
 
@@ -177,8 +174,8 @@ async def test_every_input_comes_as_it_was_and_in_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "failure", [PoolBusyError("all are busy", 9), PoolClosedError("stopping"), CodeExecutorError("odd")]
 )
-async def test_every_failure_comes_as_what_it_was(tmp_path: Path, failure: CodeExecutorError) -> None:
-    async with connected(Scripted(failure=failure), tmp_path) as worker:
+async def test_every_failure_comes_as_what_it_was(failure: CodeExecutorError) -> None:
+    async with connected(Scripted(failure=failure)) as worker:
         with pytest.raises(type(failure), match=str(failure)) as caught:
             await run(worker, EXECUTION)
         assert type(caught.value) is type(failure)
@@ -186,9 +183,9 @@ async def test_every_failure_comes_as_what_it_was(tmp_path: Path, failure: CodeE
         assert (await worker.readiness()).engine == "native"  # it goes on serving
 
 
-async def test_the_other_questions_are_answered(tmp_path: Path) -> None:
+async def test_the_other_questions_are_answered() -> None:
     service = Scripted()
-    async with connected(service, tmp_path) as worker:
+    async with connected(service) as worker:
         assert worker.limits == Limits(wall_time=7)
         assert await worker.hit("a") is None
         service.verdict = Verdict(allowed=False, limit=10, remaining=0, reset=3, window=60)
@@ -199,33 +196,34 @@ async def test_the_other_questions_are_answered(tmp_path: Path) -> None:
     assert service.asked == [("a", "runs"), ("a", "checks"), "b"]
 
 
-async def test_a_worker_that_stops_listening_stops_its_run(tmp_path: Path) -> None:
+async def test_a_worker_that_stops_listening_stops_its_run() -> None:
     async def forever() -> AsyncIterator[Input]:
         await asyncio.Event().wait()
         yield Cancel()
 
     service = Scripted([Started("an-id", 0.0), RESULT])
-    async with connected(service, tmp_path) as worker:
+    async with connected(service) as worker:
         async with aclosing(worker.stream(EXECUTION, forever())) as events:
             assert isinstance(await anext(events), Started)
         await service.stopped.wait()
 
 
-async def test_without_a_service_there_is_nothing_but_an_end(tmp_path: Path) -> None:
-    worker = broker.RemoteService(str(tmp_path / "nobody"), Limits())
+async def test_without_a_service_there_is_nothing_but_an_end() -> None:
+    async with broker.serve(cast("Service", Scripted())) as door:
+        worker = broker.RemoteService(door, Limits())
     for question in (worker.readiness(), worker.metrics(), worker.hit("a"), run(worker, EXECUTION)):
         with pytest.raises(PoolClosedError, match="stopping"):
             await question
 
 
-async def test_a_service_that_ends_ends_what_its_workers_ask(tmp_path: Path) -> None:
+async def test_a_service_that_ends_ends_what_its_workers_ask() -> None:
     async def forever() -> AsyncIterator[Input]:
         await asyncio.Event().wait()
         yield Cancel()
 
     service = Scripted([Started("an-id", 0.0), RESULT])
     async with AsyncExitStack() as stack:
-        worker = await stack.enter_async_context(connected(service, tmp_path))
+        worker = await stack.enter_async_context(connected(service))
         events = worker.stream(EXECUTION, forever())
         await anext(events)
         await stack.aclose()
