@@ -1,4 +1,4 @@
-"""A server under load and among rude clients: every answer is right, nothing is lost, nothing is left."""
+"""A server that is stopped under load, and among rude clients: nobody waits in vain, and nothing is left."""
 
 from __future__ import annotations
 
@@ -16,16 +16,7 @@ import pytest
 from tests.census import census, eventually, everything_of
 from tests.conftest import Serve, Server
 
-REQUESTS = 2000
 AT_ONCE = 200
-
-HOSTILE = {
-    "signal": "import os; os.kill(os.getpid(), 9)",
-    "wall_time": "while True: pass",
-    "output_limit": "while True: print('x' * 1000)",
-    "exception": "1 / 0",
-    "violation": "import ctypes; ctypes.CDLL(None).ptrace(0, 0, 0, 0)",
-}
 
 
 def at_rest(server: Server) -> dict[str, int]:
@@ -43,34 +34,8 @@ async def crowd(server: Server) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def ask(client: httpx.AsyncClient, code: str, timeout: float = 20) -> httpx.Response:  # noqa: ASYNC109  # the program's
-    return await client.post("/api/execute", json={"code": code, "language": "python", "timeout": timeout})
-
-
-@pytest.mark.anyio
-@pytest.mark.timeout(300)
-async def test_thousands_of_requests_are_each_answered_rightly_and_leave_nothing(serve: Serve) -> None:
-    with serve("native", rate_limit="off", policy="off", preload="", pool_size=2, queue_timeout=90) as server:
-        async with crowd(server) as client:
-            await asyncio.gather(*(ask(client, "print(1)") for _ in range(20)))
-        before = at_rest(server)
-        turns = asyncio.Semaphore(AT_ONCE)
-        reasons = list(HOSTILE)
-
-        async def one(number: int) -> None:
-            async with turns:
-                if number % 100:
-                    answer = await ask(client, f"print({number})")
-                    assert (answer.status_code, answer.json()["output"]) == (200, f"{number}\n")
-                else:
-                    reason = reasons[number // 100 % len(reasons)]
-                    answer = await ask(client, HOSTILE[reason], 0.3)
-                    assert (answer.status_code, answer.json()["reason"]) == (200, reason)
-
-        async with crowd(server) as client, asyncio.TaskGroup() as group:
-            for number in range(REQUESTS):
-                group.create_task(one(number))
-        assert eventually(lambda: census(server.process.pid) == before), (before, census(server.process.pid))
+async def ask(client: httpx.AsyncClient, code: str) -> httpx.Response:
+    return await client.post("/api/execute", json={"code": code, "language": "python", "timeout": 20})
 
 
 @pytest.mark.anyio
