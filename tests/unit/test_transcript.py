@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from code_executor import executor
 from code_executor.errors import SandboxError
 from code_executor.executor import Transcript
 from code_executor.models import Display, Execution, File, Limits, Output, Problem, Reason, Result, Status, Waiting
@@ -81,6 +83,14 @@ def test_half_a_character_at_the_end_is_not_swallowed() -> None:
 
 def test_bytes_that_are_no_text_become_replacement_characters() -> None:
     assert result_of(event(EventType.STDOUT, b"a\xff\xfeb\xc3(")).output == "a\ufffd\ufffdb\ufffd("
+
+
+@pytest.mark.parametrize(
+    ("written", "told"), [("a\n", "a"), ("a\n\n\n", "a\n\n"), ("\n", ""), ("a", "a"), ("a \r\n", "a \r")]
+)
+def test_of_the_newlines_that_end_stderr_one_is_left_out_and_of_stdouts_none(written: str, told: str) -> None:
+    result = result_of(event(EventType.STDERR, written), event(EventType.STDOUT, written))
+    assert (result.error, result.output) == (told, written)
 
 
 def test_nul_and_control_characters_are_characters() -> None:
@@ -174,7 +184,19 @@ def test_a_sandbox_that_broke_is_our_failure_and_the_output_is_kept() -> None:
     result = made.result()
     assert (result.reason, result.status, result.output) == (Reason.INTERNAL, Status.ERROR, "before")
     assert "safe to try again" in result.error
-    assert result.execution_time >= 0
+
+
+def test_the_time_of_a_run_that_broke_is_counted_from_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter([100.0, 107.0, 109.5])  # made, begun, broken
+    monkeypatch.setattr(executor, "time", SimpleNamespace(monotonic=lambda: next(now)))
+    made = transcript()
+    made.begin(7000.0)
+    made.fail(Cause.WALL_TIME)
+    assert (made.result().execution_time, made.result().queue_time) == (2500.0, 7000.0)
+
+
+def test_a_run_that_never_came_to_an_end_is_our_failure() -> None:
+    assert transcript().result().reason is Reason.INTERNAL
 
 
 def test_a_result_that_is_none_is_the_sandboxs_failure() -> None:
@@ -188,6 +210,11 @@ def test_a_result_that_is_none_is_the_sandboxs_failure() -> None:
 def test_the_line_of_an_exception_is_the_last_of_the_program() -> None:
     result = result_of(event(EventType.STDERR, TRACEBACK), outcome=Outcome(Cause.EXCEPTION, 1))
     assert (result.line, result.column) == (3, None)
+
+
+def test_a_line_may_have_any_digits() -> None:
+    text = '  File "main.py", line 1020, in <module>\n'
+    assert result_of(event(EventType.STDERR, text), outcome=Outcome(Cause.EXCEPTION, 1)).line == 1020
 
 
 def test_the_line_of_a_grouped_exception_is_found() -> None:
@@ -213,6 +240,7 @@ def test_a_refusal_is_a_policy_error_with_every_problem() -> None:
     assert result.problems == (Problem(2, 8, "No os."), Problem(3, 1, "No open."))
     assert (result.line, result.column) == (2, 8)
     assert result.error == "Line 2, column 8: No os.\nLine 3, column 1: No open."
+    assert result_of(report("policy", (1, 1, "  File")), outcome=Outcome(Cause.REPORTED, 1)).error.startswith("Line 1")
 
 
 def test_a_syntax_error_is_told_as_python_tells_it() -> None:
@@ -292,9 +320,16 @@ def test_what_a_page_could_not_show_safely_is_dropped(media_type: str) -> None:
 def test_files_that_are_new_or_changed_are_told() -> None:
     given_ = (File("same", b"1"), File("changed", b"1"))
     records = record("same", b"1") + record("changed", b"2") + record("new/file", b"3") + record("", b"7")
-    result = result_of(event(EventType.FILE, records), files=given_)
-    assert result.files == (File("changed", b"2"), File("new/file", b"3"))
+    made = transcript(files=given_)
+    told = made.take(event(EventType.FILE, records))
+    result = ended(made, Outcome(Cause.COMPLETED))
+    assert tuple(told) == result.files == (File("changed", b"2"), File("new/file", b"3"))
     assert result.files_omitted == 7
+
+
+def test_files_are_omitted_only_where_that_is_said() -> None:
+    assert result_of(event(EventType.FILE, record("a", b"1"))).files_omitted == 0
+    assert result_of(event(EventType.FILE, record("", b"9" * 8))).files_omitted == 99_999_999
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../up", "a/../../up", "a//b", "./a", ".."])
@@ -302,7 +337,7 @@ def test_a_file_outside_of_the_box_is_no_file(path: str) -> None:
     assert result_of(event(EventType.FILE, record(path, b"x"))).files == ()
 
 
-@pytest.mark.parametrize("count", [b"", b"x", b"-1", b"9" * 400, "²".encode()])
+@pytest.mark.parametrize("count", [b"", b"x", b"-1", b"9" * 9, b"9" * 400, "²".encode()])
 def test_a_count_of_omitted_files_that_is_none_is_nothing(count: bytes) -> None:
     assert result_of(event(EventType.FILE, record("", count))).files_omitted == 0
 
