@@ -31,7 +31,7 @@ STOPPED_WITHIN = 60.0
 
 if RUNTIME:  # the settings of every executor of the tests; what gVisor lacks or does not show: docs/threat-model.md
     os.environ["CODE_EXECUTOR_RUNTIME"] = RUNTIME
-    os.environ["CODE_EXECUTOR_ALLOW_MISSING"] = "landlock,no_new_privs,read_only_root,memory,cpu,processes,disk"
+    os.environ["CODE_EXECUTOR_ALLOW_MISSING"] = "memory,cpu,processes,disk"
 
 
 @cache

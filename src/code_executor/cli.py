@@ -183,8 +183,11 @@ def _doctor(options: dict[str, Any]) -> int:
     for finding in findings:
         mark = "held   " if finding.held else "MISSING"
         print(f"  {mark}  {finding.layer:<15} {finding.evidence}")
-    for finding in lacking:
-        print(f"required, and missing: {finding.layer}")
+    for finding in findings:
+        if finding in lacking:
+            print(f"required, and missing: {finding.layer}")
+        elif not finding.held and finding.excuse:
+            print(f"not required here: {finding.layer} ({finding.excuse})")
     return 1 if lacking else 0
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 from typing import Any
 
-from sandbox_agent import counters, landlock
+from sandbox_agent import counters, kernel, landlock
 from sandbox_agent.protocol import VERSION
 
 
@@ -22,12 +23,21 @@ def describe(missing: list[str]) -> dict[str, Any]:
         "landlock": landlock.abi(),
         "cgroup": counters.limits(),
         "capabilities": status.get("CapPrm", ""),
-        "no_new_privs": status.get("NoNewPrivs", ""),
+        "no_new_privs": str(kernel.prctl(kernel.PR_GET_NO_NEW_PRIVS)),  # asked: gVisor does not write it into status
         "seccomp": status.get("Seccomp", ""),
-        "read_only_root": bool(os.statvfs("/").f_flag & os.ST_RDONLY),
+        "read_only_root": _read_only("/"),
         "interfaces": _interfaces(),
         "not_preloaded": missing,
     }
+
+
+def _read_only(path: str) -> bool:
+    """Whether the file system there is mounted so, found out by trying: gVisor does not show it in statvfs."""
+    try:
+        os.utime(path)
+    except OSError as error:
+        return error.errno == errno.EROFS
+    return False
 
 
 def _interfaces() -> list[str]:

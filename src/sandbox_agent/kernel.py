@@ -16,6 +16,7 @@ PR_SET_PDEATHSIG = 1
 PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
+PR_GET_NO_NEW_PRIVS = 39
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 
@@ -48,12 +49,14 @@ def syscall(number: int, *arguments: Any) -> int:
 _libc.syscall.restype = ctypes.c_long
 
 
-def prctl(option: int, argument: int = 0, third: int = 0) -> None:
-    """Set an attribute of this process; raises ``OSError``."""
+def prctl(option: int, argument: int = 0, third: int = 0) -> int:
+    """Set, or return, an attribute of this process; raises ``OSError``."""
     longs = (ctypes.c_ulong(argument), ctypes.c_ulong(third), ctypes.c_ulong(0), ctypes.c_ulong(0))
-    if _libc.prctl(ctypes.c_int(option), *longs) < 0:
+    result: int = _libc.prctl(ctypes.c_int(option), *longs)
+    if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
+    return result
 
 
 def close_from(first: int) -> None:

@@ -173,7 +173,7 @@ class DockerEngine:
         """Return the body of the create call: the hardening of design §6 in Docker's words."""
         limits = self._limits
         config = hardening.agent_config(limits, uid, preload, self._policy)
-        if self._runtime.startswith("runsc"):
+        if hardening.is_gvisor(self._runtime):
             config = hardening.for_gvisor(config)
         tmpfs = {
             fs.path: f"rw,nosuid,nodev,noexec,{hardening.tmpfs_options(fs, limits, uid)}" for fs in hardening.WRITABLE
@@ -188,7 +188,7 @@ class DockerEngine:
             "Memory": limits.memory,
             "MemorySwap": limits.memory,
             "NanoCpus": int(limits.cpus * 1e9),
-            "PidsLimit": hardening.process_limit(limits),
+            "PidsLimit": hardening.process_limit(limits, self._runtime),
             "IpcMode": "private",
             "Tmpfs": tmpfs,
             "Ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}],

@@ -20,6 +20,7 @@ INTERPRETER = "/opt/sandbox/bin/python"
 SUPERVISOR_CAPABILITIES = ("SETUID", "SETGID", "KILL")
 
 _OUR_PROCESSES = 2  # the supervisor, and the holder of a child's memory (`sandbox_agent.kernel.hold_memory`)
+_GVISOR_THREADS, _GVISOR_THREADS_EACH = 64, 16  # for itself and for each process in it: 45 and 4 when all is calm
 _UIDS = range(52000, 59000)  # above people's accounts, below what Debian and systemd hand out (uid 0-65535 for remaps)
 
 
@@ -57,9 +58,15 @@ def tmpfs_options(fs: WritableFs, limits: Limits, uid: int | None) -> str:
     return f"size={int(limits.disk * fs.share)},nr_inodes={max(16, int(limits.files * fs.share))},mode=0700{owner}"
 
 
-def process_limit(limits: Limits) -> int:
-    """The cgroup's limit: the user's processes and threads, and ours."""
-    return limits.processes + _OUR_PROCESSES
+def process_limit(limits: Limits, runtime: str = "") -> int:
+    """The cgroup's limit: the user's processes and threads, and ours; around gVisor, what it makes of them."""
+    processes = limits.processes + _OUR_PROCESSES
+    return processes * _GVISOR_THREADS_EACH + _GVISOR_THREADS if is_gvisor(runtime) else processes
+
+
+def is_gvisor(runtime: str) -> bool:
+    """Whether an OCI runtime is gVisor, by its name: its own, or one that begins so."""
+    return runtime.startswith("runsc")
 
 
 def agent_config(limits: Limits, uid: int | None, preload: tuple[str, ...], policy: dict[str, Any]) -> AgentConfig:
