@@ -90,6 +90,14 @@ def test_what_settles_will_be_back_and_is_not_made_again() -> None:
     assert book.wanted() == 0
 
 
+def test_what_settles_and_is_busy_leaves_one_more_to_be_wanted() -> None:
+    book = Book(PoolSize(least=0, most=10))
+    fill(book, 3)
+    settling, _, _ = lend(book), lend(book), lend(book)
+    assert book.returned(settling, 0)
+    assert book.wanted() == 1
+
+
 # ---- who gets which
 
 
@@ -213,6 +221,20 @@ def test_the_old_do_not_count_for_those_that_are_kept() -> None:
     fill(book, 2, now=90)
     assert len(book.superfluous(90 + IDLE_SECONDS + 1)) == 2
     assert len(book.idle) == 2
+
+
+def test_as_many_as_wait_are_kept_however_bored(loop: asyncio.AbstractEventLoop) -> None:
+    book = Book(PoolSize(least=0, most=5))
+    fill(book, 4, now=0)
+    book.waiters.append(loop.create_future())
+    assert len(book.superfluous(10 * IDLE_SECONDS)) == 2
+
+
+def test_a_sandbox_is_old_only_after_its_lifetime() -> None:
+    book = Book(PoolSize(least=2, most=5, lifetime=100))
+    fill(book, 2, now=50)
+    assert book.superfluous(150) == []
+    assert book.returned(lend(book), 150)
 
 
 def test_giving_up_the_bored_asks_for_no_new_ones() -> None:

@@ -1,0 +1,337 @@
+"""The pool around its book, with an engine whose sandboxes are made, break and come back when the test says so."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+
+from code_executor.errors import CodeExecutorError, EngineError, PoolBusyError, PoolClosedError
+from code_executor.models import Limits
+from code_executor.sandbox import pool as module
+from code_executor.sandbox.base import Sandbox
+from code_executor.sandbox.pool import Pool, PoolSize
+from sandbox_agent import protocol
+from sandbox_agent.protocol import EventType, event
+from tests.census import until
+
+pytestmark = pytest.mark.anyio
+
+READY = event(EventType.READY, 0, json.dumps({"protocol": protocol.VERSION}).encode())
+
+
+class Workshop:
+    """An engine that makes sandboxes while it is ``open``, or fails to while it is ``broken``."""
+
+    name = "workshop"
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.open.set()
+        self.broken = ""
+        self.making = 0
+        self.made: list[Sandbox] = []
+        self.attempts = 0
+        self.destroyed: list[Sandbox] = []
+        self.closed = False
+
+    async def start(self) -> None:
+        """It needs nothing."""
+
+    async def close(self) -> None:
+        self.closed = True
+
+    async def create(self, *, preload: bool = True) -> Sandbox:  # noqa: ARG002  # an engine's signature
+        self.making += 1
+        self.attempts += 1
+        try:
+            await self.open.wait()
+        finally:
+            self.making -= 1
+        if self.broken:
+            raise EngineError(self.broken)
+        sandbox = Sandbox(str(len(self.made)), Limits())
+        sandbox.attach(Shelf(self, sandbox))
+        sandbox.feed(READY)
+        await sandbox.boot()
+        self.made.append(sandbox)
+        return sandbox
+
+
+class Shelf:
+    """The link to one of them, which nothing is written to."""
+
+    def __init__(self, workshop: Workshop, sandbox: Sandbox) -> None:
+        self._workshop = workshop
+        self._sandbox = sandbox
+
+    async def write(self, data: bytes) -> None:
+        """Nobody reads it."""
+
+    async def destroy(self) -> None:
+        self._workshop.destroyed.append(self._sandbox)
+
+
+@pytest.fixture
+def workshop() -> Workshop:
+    return Workshop()
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try again at once what failed."""
+    monkeypatch.setattr(module, "_FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(module, "_LONGEST_PAUSE", 0.004)
+
+
+@asynccontextmanager
+async def opened(workshop: Workshop, **size: float) -> AsyncIterator[Pool]:
+    async with (
+        asyncio.timeout(30),
+        Pool(workshop, PoolSize(**{"least": 1, "most": 1, "patience": 10, **size})) as pool,  # type: ignore[arg-type]
+    ):
+        yield pool
+
+
+async def idle(pool: Pool, number: int) -> None:
+    await until(lambda: len(pool.book.idle) == number and not pool.book.making)
+
+
+# ---- making
+
+
+async def test_the_least_are_made_and_no_more_than_two_at_once(workshop: Workshop) -> None:
+    workshop.open.clear()
+    async with opened(workshop, least=3, most=4) as pool:
+        await until(lambda: workshop.making == 2)
+        assert (pool.book.making, pool.ready) == (3, False)
+        workshop.open.set()
+        await pool.wait_ready(10)
+        assert pool.ready
+        await idle(pool, 3)
+        assert workshop.attempts == 3
+        assert pool.introduction == {"protocol": protocol.VERSION}
+
+
+async def test_why_none_is_made_is_told_and_it_is_tried_until_one_is(workshop: Workshop) -> None:
+    workshop.broken = "out of clay"
+    async with opened(workshop) as pool:
+        with pytest.raises(CodeExecutorError, match="out of clay"):
+            await pool.wait_ready(10)
+        assert not pool.ready
+        await until(lambda: workshop.attempts >= 5)
+        assert pool.book.making <= 1
+        workshop.broken = ""
+        await idle(pool, 1)
+        assert (pool.ready, pool.failure, pool._pause) == (True, "", 0.001)
+
+
+async def test_failures_are_farther_and_farther_apart(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses = []
+
+    async def failing() -> Sandbox:
+        pauses.append(pool._pause)
+        raise EngineError("out of clay")
+
+    monkeypatch.setattr(workshop, "create", failing)
+    async with opened(workshop) as pool:
+        await until(lambda: len(pauses) >= 5)
+    assert pauses[:5] == [0.001, 0.002, 0.004, 0.004, 0.004]
+
+
+async def test_none_in_time_is_told_as_that(workshop: Workshop) -> None:
+    workshop.open.clear()
+    async with opened(workshop) as pool:
+        with pytest.raises(CodeExecutorError, match=r"no sandbox was ready within 0\.01 s"):
+            await pool.wait_ready(0.01)
+
+
+async def test_one_that_broke_when_it_was_made_is_destroyed_and_another_made(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = workshop.create
+
+    async def breaking() -> Sandbox:
+        sandbox = await create()
+        if len(workshop.made) == 1:
+            sandbox.lost("it fell")
+        return sandbox
+
+    monkeypatch.setattr(workshop, "create", breaking)
+    async with opened(workshop) as pool:
+        await idle(pool, 1)
+        assert list(pool.book.idle) == workshop.made[1:]
+        assert workshop.destroyed == workshop.made[:1]
+
+
+# ---- lending
+
+
+async def test_a_pool_is_ready_while_there_is_any_sandbox_whatever_it_does(workshop: Workshop) -> None:
+    async with opened(workshop) as pool:
+        await idle(pool, 1)
+        async with pool.lease() as sandbox:
+            assert (pool.book.busy, pool.ready) == ({sandbox}, True)
+            sandbox._ready = False  # as if it had run something
+        assert (pool.book.settling, pool.ready) == ({sandbox}, True)
+        sandbox.feed(READY)
+        await idle(pool, 1)
+        assert (pool.book.settling, workshop.destroyed, workshop.attempts) == (set(), [], 1)
+
+
+async def test_who_finds_the_queue_full_is_turned_away_and_told_when_to_come_again(workshop: Workshop) -> None:
+    async with opened(workshop, waiting=2) as pool, AsyncExitStack() as stack:
+        await idle(pool, 1)
+        await stack.enter_async_context(pool.lease())
+        waiting = [asyncio.create_task(take(pool)) for _ in range(2)]
+        await until(lambda: len(pool.book.waiters) == 2)
+        with pytest.raises(PoolBusyError, match="too many executions are waiting") as caught:
+            await take(pool)
+        assert caught.value.retry_after == 3  # for the two, one after the other, and itself
+        await stack.aclose()
+        await asyncio.gather(*waiting)
+
+
+async def test_nobody_is_told_to_come_again_in_more_than_half_a_minute(workshop: Workshop) -> None:
+    async with opened(workshop, waiting=40) as pool, AsyncExitStack() as stack:
+        await idle(pool, 1)
+        await stack.enter_async_context(pool.lease())
+        waiting = [asyncio.create_task(take(pool)) for _ in range(40)]
+        await until(lambda: len(pool.book.waiters) == 40)
+        with pytest.raises(PoolBusyError) as caught:
+            await take(pool)
+        assert caught.value.retry_after == 30
+        await stack.aclose()
+        await asyncio.gather(*waiting)
+
+
+async def test_who_waits_in_vain_is_told_why(workshop: Workshop) -> None:
+    async with opened(workshop, patience=0.01) as pool:
+        await idle(pool, 1)
+        async with pool.lease():
+            with pytest.raises(PoolBusyError, match=r"every sandbox stayed busy for 0\.01 s"):
+                await take(pool)
+            assert not pool.book.waiters
+    broken = Workshop()
+    broken.broken = "out of clay"
+    async with opened(broken, patience=0.05) as pool:
+        with pytest.raises(PoolBusyError, match="out of clay"):
+            await take(pool)
+
+
+async def test_who_stops_waiting_leaves_nothing(workshop: Workshop) -> None:
+    async with opened(workshop) as pool:
+        await idle(pool, 1)
+        async with pool.lease():
+            waiter = asyncio.create_task(take(pool))
+            await until(lambda: pool.book.waiters)
+            waiter.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiter
+            assert not pool.book.waiters
+        await idle(pool, 1)
+
+
+async def test_who_goes_away_as_a_sandbox_comes_passes_it_on(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(workshop) as pool, AsyncExitStack() as stack:
+        await idle(pool, 1)
+        await stack.enter_async_context(pool.lease())
+        first, second = (asyncio.create_task(take(pool)) for _ in range(2))
+        await until(lambda: len(pool.book.waiters) == 2)
+        lend = pool.book.arrived
+
+        def lend_in_vain(sandbox: Sandbox, now: float) -> None:
+            lend(sandbox, now)
+            first.cancel()  # it has been lent it, and has not seen that yet
+
+        monkeypatch.setattr(pool.book, "arrived", lend_in_vain)
+        await stack.aclose()
+        await second
+        assert first.cancelled()
+        await idle(pool, 1)
+        assert workshop.attempts == 1
+
+
+async def take(pool: Pool) -> None:
+    async with pool.lease():
+        pass
+
+
+# ---- losing
+
+
+async def test_an_idle_one_that_breaks_is_destroyed_and_replaced(workshop: Workshop) -> None:
+    async with opened(workshop) as pool:
+        await idle(pool, 1)
+        (sandbox,) = workshop.made
+        sandbox.lost("it fell")
+        await until(lambda: len(workshop.made) == 2 and list(pool.book.idle) == workshop.made[1:])
+        assert workshop.destroyed == [sandbox]
+
+
+async def test_a_busy_one_that_breaks_is_replaced_when_it_is_given_back(workshop: Workshop) -> None:
+    async with opened(workshop) as pool:
+        await idle(pool, 1)
+        async with pool.lease() as sandbox:
+            sandbox.lost("it fell")
+            await asyncio.sleep(0)
+            assert (pool.book.busy, workshop.destroyed, workshop.attempts) == ({sandbox}, [], 1)
+        await until(lambda: list(pool.book.idle) == workshop.made[1:] != [])
+        assert workshop.destroyed == [sandbox]
+
+
+async def test_one_that_does_not_settle_is_destroyed_and_replaced(workshop: Workshop) -> None:
+    async with opened(workshop) as pool:
+        await idle(pool, 1)
+        async with pool.lease() as sandbox:
+            sandbox._ready = False
+        sandbox.feed(event(EventType.FATAL, 0, b"something stayed"))
+        await until(lambda: list(pool.book.idle) == workshop.made[1:] != [])
+        assert (workshop.destroyed, pool.book.settling) == ([sandbox], set())
+
+
+async def test_one_that_is_worn_is_destroyed_and_replaced(workshop: Workshop) -> None:
+    async with opened(workshop, reuse=2) as pool:
+        await idle(pool, 1)
+        async with pool.lease() as sandbox:
+            sandbox.runs = 2
+        await until(lambda: list(pool.book.idle) == workshop.made[1:] != [])
+        assert workshop.destroyed == [sandbox]
+
+
+# ---- the end
+
+
+async def test_closing_waits_for_whoever_has_a_sandbox_and_turns_everybody_else_away(workshop: Workshop) -> None:
+    async with opened(workshop) as pool, AsyncExitStack() as stack:
+        await idle(pool, 1)
+        sandbox = await stack.enter_async_context(pool.lease())
+        waiter = asyncio.create_task(take(pool))
+        await until(lambda: pool.book.waiters)
+        closing = asyncio.create_task(pool.close())
+        with pytest.raises(PoolClosedError, match="the service is stopping"):
+            await waiter
+        with pytest.raises(PoolClosedError, match="the service is stopping"):
+            await take(pool)
+        assert (pool.ready, closing.done(), workshop.closed) == (False, False, False)
+        await stack.aclose()
+        await closing
+        assert (workshop.destroyed, workshop.closed, workshop.attempts) == ([sandbox], True, 1)
+
+
+async def test_closing_stops_the_making_and_destroys_what_there_is(workshop: Workshop) -> None:
+    async with opened(workshop, least=2, most=2) as pool:
+        await idle(pool, 2)
+        async with pool.lease() as sandbox:
+            sandbox._ready = False
+        assert pool.book.settling == {sandbox}  # it will never be ready
+        workshop.open.clear()
+        next(iter(pool.book.idle)).lost("it fell")
+        await until(lambda: workshop.making == 1)
+    assert sorted(workshop.destroyed, key=str) == sorted(workshop.made, key=str)
+    assert (workshop.closed, workshop.making, pool.book.making) == (True, 0, 0)
