@@ -8,6 +8,7 @@ import select
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 import sandbox_agent
 from sandbox_agent import protocol
 from sandbox_agent.protocol import Command, Event, EventReader, EventType
-from sandbox_agent.relay import Budget, HostGoneError, Inbound, Outbound, Source, available
+from sandbox_agent.relay import Budget, HostGoneError, Inbound, Outbound, Source, available, discard
 
 PIPE = 1 << 16
 
@@ -123,6 +124,22 @@ def test_a_full_pipe_is_waited_for_instead_of_the_host(pipe: Pipes) -> None:
     assert len(read_all(child.read)) == filled
     inbound.pump()
     assert read_all(child.read) == b"waits"
+    assert inbound.wanted() == (host.read, select.POLLIN)
+
+
+def test_the_last_byte_of_a_body_is_waited_for_as_any_other(pipe: Pipes) -> None:
+    host, child = pipe(), pipe()
+    inbound = Inbound(host.read)
+    assert not inbound.busy
+    inbound.forward(1, child.write, last=False)
+    inbound.pump()
+    assert (inbound.busy, inbound.wanted()) == (True, (host.read, select.POLLIN))
+    filled = fill(child.write)
+    os.write(host.write, b"x")
+    inbound.pump()
+    assert (inbound.busy, inbound.wanted()) == (True, (child.write, select.POLLOUT))
+    assert len(read_all(child.read)) == filled
+    inbound.forward(1, child.write, last=False)  # the next body is waited for at the host again
     assert inbound.wanted() == (host.read, select.POLLIN)
 
 
@@ -362,6 +379,34 @@ def test_a_frame_that_is_under_way_is_finished_before_another_begins(run: Run) -
     ]
 
 
+def test_a_pipe_without_budget_does_not_hold_up_those_behind_it(run: Run) -> None:
+    run.output.left = 0
+    os.write(run.stdout.write, b"too much")
+    os.write(run.report.write, b"report")
+    run.outbound.pump()
+    assert run.events() == [Event(EventType.REPORT, 7, b"report")]
+    assert run.outbound.truncated
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_flushing_sends_what_is_there_and_waits_for_the_host_alone(run: Run, full: bool) -> None:
+    os.write(run.stdout.write, b"out")
+    os.write(run.stderr.write, b"err")
+    filled = fill(run.host.write) if full else 0
+    with ThreadPoolExecutor(1) as thread:
+        flushing = thread.submit(run.outbound.flush)
+        received = b""
+        while not flushing.done() or select.select([run.host.read], [], [], 0)[0]:
+            select.select([run.host.read], [], [], 0.01)
+            received += read_all(run.host.read)
+        flushing.result()
+    assert EventReader().feed(received[filled:]) == [
+        Event(EventType.STDOUT, 7, b"out"),
+        Event(EventType.STDERR, 7, b"err"),
+    ]
+    assert len(run.outbound.wanted()) == 3  # the writers live, and nothing is under way
+
+
 def test_draining_sends_what_is_left_and_closes_the_pipes(run: Run) -> None:
     os.write(run.stdout.write, b"left")
     os.write(run.stderr.write, b"over")
@@ -376,6 +421,17 @@ def test_a_writer_that_lives_on_does_not_hold_the_drain(run: Run) -> None:
     run.outbound.drain()
     with pytest.raises(BrokenPipeError):
         os.write(run.stdout.write, b"too late")
+
+
+def test_discarding_tells_whether_there_was_anything(pipe: Pipes) -> None:
+    prompt = pipe()
+    assert not discard(prompt.read)
+    os.write(prompt.write, b"x")
+    assert discard(prompt.read)
+    assert not discard(prompt.read)
+    os.write(prompt.write, b"xyz" * 1000)
+    assert discard(prompt.read)
+    assert available(prompt.read) == 0
 
 
 def test_available_tells_what_a_pipe_holds(pipe: Pipes) -> None:
