@@ -267,12 +267,12 @@ def run(pipe: Pipes) -> Run:
 
 def test_what_is_written_is_sent_as_what_it_is(run: Run) -> None:
     os.write(run.stdout.write, b"out")
-    os.write(run.stderr.write, b"err")
+    os.write(run.stderr.write, b"error")
     os.write(run.report.write, b"report")
     run.outbound.pump()
     assert run.events() == [
         Event(EventType.STDOUT, 7, b"out"),
-        Event(EventType.STDERR, 7, b"err"),
+        Event(EventType.STDERR, 7, b"error"),
         Event(EventType.REPORT, 7, b"report"),
     ]
     assert run.outbound.report_bytes == 6
