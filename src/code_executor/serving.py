@@ -115,8 +115,10 @@ async def serve(settings: Settings) -> None:
         async with open_service(settings) as service:
             listener.listen(2048)
             if settings.workers == 1:
-                _announce(listener, settings)
-                await _server(application(service, settings), settings).serve([listener])
+                server = _server(application(service, settings), settings)
+                server.when_answering = lambda: _announce(listener, settings)
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what uvicorn puts back: a second cuts no closing short
+                await server.serve([listener])
             else:
                 await _serve_by_workers(service, settings, listener)
             log.info("stopping")

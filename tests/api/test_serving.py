@@ -49,6 +49,15 @@ def test_a_signal_lets_runs_end_and_leaves_nothing(serve: Serve, engine: str) ->
     ends_well(serve, engine, signal.SIGTERM)
 
 
+@pytest.mark.usefixtures("docker")
+def test_a_second_signal_does_not_cut_the_end_short(serve: Serve) -> None:
+    with serve("docker", **SETTINGS) as server:
+        server.process.send_signal(signal.SIGTERM)
+        assert eventually(lambda: any(entry["event"] == "stopping" for entry in server.log))
+        assert server.stop(signal.SIGTERM) == 0
+        assert everything_of(server.process.pid) == []
+
+
 def test_ctrl_c_does_too(serve: Serve) -> None:
     ends_well(serve, "native", signal.SIGINT)
 
