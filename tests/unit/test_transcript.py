@@ -190,7 +190,7 @@ def test_the_time_of_a_run_that_broke_is_counted_from_its_beginning(monkeypatch:
     now = iter([100.0, 107.0, 109.5])  # made, begun, broken
     monkeypatch.setattr(executor, "time", SimpleNamespace(monotonic=lambda: next(now)))
     made = transcript()
-    made.begin(7000.0)
+    made.begin(7000.0, "x86_64")
     made.fail(Cause.WALL_TIME)
     assert (made.result().execution_time, made.result().queue_time) == (2500.0, 7000.0)
 
