@@ -32,3 +32,27 @@ class PoolBusyError(CodeExecutorError):
 
 class PoolClosedError(CodeExecutorError):
     """The service is stopping and takes no new executions."""
+
+
+class SessionError(CodeExecutorError):
+    """A session cannot be opened, or not do now what it was asked to."""
+
+
+class SessionsOffError(SessionError):
+    """This service has no sessions."""
+
+
+class SessionUnknownError(SessionError):
+    """No session of that name is the client's: there never was one, or it is over."""
+
+
+class SessionBusyError(SessionError):
+    """A cell is under way where none may be, or none where one must be."""
+
+
+class SessionsFullError(SessionError):
+    """No more sessions can be open now. ``own``: because of the client's own ones."""
+
+    def __init__(self, message: str, *, own: bool) -> None:
+        super().__init__(message)
+        self.own = own

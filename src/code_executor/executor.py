@@ -17,12 +17,15 @@ import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import aclosing
-from typing import Protocol
+from dataclasses import replace
+from typing import Any, Protocol
 
 import structlog
 
 from code_executor.errors import SandboxError
 from code_executor.models import (
+    Cell,
+    CellDone,
     Display,
     Event,
     Execution,
@@ -56,6 +59,7 @@ class Runner(Protocol):
         """Run; yield `Started`, then what comes as it comes and, last, the `Result`. Closing it stops the run.
 
         With ``inputs`` the run is interactive: it is fed with them and yields `Waiting` when it waits for stdin.
+        A session's are its cells, and what they read; after each it yields `CellDone`.
         """
 
 
@@ -101,21 +105,32 @@ class Executor:
         """
         asked = time.monotonic()
         transcript = Transcript(execution, self.limits)
-        async with self._pool_for(execution.code).lease() as sandbox:
+        if execution.session and inputs is not None:
+            transcript = session = SessionTranscript(execution, self.limits)
+            inputs = session.note(inputs)
+        async with self._pool_for(execution).lease() as sandbox:
             queue_time = (time.monotonic() - asked) * 1000
             transcript.begin(queue_time, str(sandbox.introduction.get("machine")))
             yield Started(execution.id, queue_time)
-            async with aclosing(self._relay(sandbox, execution, inputs, transcript)) as events:
-                async for event in events:
-                    yield event
-        yield transcript.result()
+            try:
+                async with aclosing(self._relay(sandbox, execution, inputs, transcript)) as events:
+                    async for event in events:
+                        yield event
+            finally:
+                if execution.session:
+                    sandbox.lost("it had a session")
+        for event in transcript.ending():
+            yield event
 
-    def _pool_for(self, code: str) -> Pool:
-        """Choose by a look at the source; for a plain program, either kind that is free beats waiting."""
+    def _pool_for(self, execution: Execution) -> Pool:
+        """Choose by a look at the source; for a plain program, either kind that is free beats waiting.
+
+        What a session will import is not known, and it lives long enough to be worth the larger one.
+        """
         plain, *loaded = self.pools
         if not loaded:
             return plain
-        if self._preloaded.search(code):
+        if execution.session or self._preloaded.search(execution.code):
             return loaded[0] if loaded[0].ready else plain
         return loaded[0] if loaded[0].book.idle and not plain.book.idle else plain
 
@@ -140,7 +155,7 @@ class Executor:
 class Transcript:
     """Collects what a run says and makes its result."""
 
-    def __init__(self, execution: Execution, limits: Limits) -> None:
+    def __init__(self, execution: Execution | Cell, limits: Limits) -> None:
         self._execution = execution
         self._limits = limits
         self._text: dict[str, list[str]] = {"stdout": [], "stderr": []}
@@ -153,7 +168,7 @@ class Transcript:
         self._displays: list[Display] = []
         self._files: list[File] = []
         self._files_omitted = 0
-        self._given = {file.path: file.data for file in execution.files}
+        self._given = {file.path: file.data for file in getattr(execution, "files", ())}
         self._outcome = Outcome(Cause.INTERNAL)
         self._queue_time = 0.0
         self._machine = ""
@@ -167,7 +182,7 @@ class Transcript:
 
     def take(self, event: protocol.Event) -> Sequence[Event]:
         """Note one event of the sandbox; return what of it is for the caller now."""
-        if event.type is EventType.RESULT:
+        if event.type in (EventType.RESULT, EventType.CELL_DONE):
             self._outcome = outcome_of(event)
             return self._flush()
         if event.type is EventType.REPORT:
@@ -219,6 +234,10 @@ class Transcript:
             return []
         self._text[name].append(text)
         return [Output(name, text)]
+
+    def ending(self) -> list[Event]:
+        """Return what is to be said at the end."""
+        return [self.result()]
 
     def result(self) -> Result:
         """Put the result together."""
@@ -283,12 +302,98 @@ class Transcript:
         )
 
 
+class CellTranscript(Transcript):
+    """Collects what a cell says.
+
+    What came of it is in the child's report, which the program can forge: it then lies to whoever wrote it, and about
+    nothing but which of a cell's own ends this is.
+    """
+
+    def take(self, event: protocol.Event) -> Sequence[Event]:
+        events = super().take(event)
+        if event.type is EventType.CELL_DONE:
+            caught = self._outcome.cause is Cause.CANCELLED and self._read_report()[0] is Reason.COMPLETED
+            if caught:  # the interrupt, or it came too late
+                self._outcome = replace(self._outcome, cause=Cause.REPORTED)
+        return events
+
+    def result(self) -> Result:
+        result = super().result()
+        report = self._report_object()
+        code, line, memory = (_natural(report.get(name)) for name in ("exit_code", "line", "memory"))
+        return replace(
+            result,
+            exit_code=code if result.exit_code is not None else None,
+            line=result.line if result.problems else line,
+            memory=result.memory or memory or 0,
+        )
+
+    def _read_report(self) -> tuple[Reason, tuple[Problem, ...]]:
+        report = self._report_object()
+        try:
+            problems = tuple(Problem(int(p["line"]), int(p["column"]), str(p["message"])) for p in report["problems"])
+            return _CELL_REPORTED[report["reason"]], problems
+        except (ValueError, KeyError, TypeError, OverflowError):
+            return Reason.EXCEPTION, ()
+
+    def _report_object(self) -> dict[str, Any]:
+        try:
+            report = json.loads(self._report)
+        except (ValueError, RecursionError):
+            return {}
+        return report if isinstance(report, dict) else {}
+
+
+def _natural(value: object) -> int | None:
+    return value if isinstance(value, int) and 0 <= value < _LARGEST else None
+
+
+class SessionTranscript(Transcript):
+    """Collects what a session says: a transcript for each cell, and its own for the end."""
+
+    def __init__(self, execution: Execution, limits: Limits) -> None:
+        super().__init__(execution, limits)
+        self._cell: CellTranscript | None = None
+
+    async def note(self, inputs: AsyncIterator[Input]) -> AsyncGenerator[Input, None]:
+        """Pass inputs on; what comes after a cell is its."""
+        async for item in inputs:
+            if isinstance(item, Cell):
+                self._cell = CellTranscript(item, self._limits)
+            yield item
+
+    def take(self, event: protocol.Event) -> Sequence[Event]:
+        cell = self._cell
+        if event.type is EventType.CELL_DONE and cell is not None:
+            self._cell = None
+            return [*cell.take(event), CellDone(cell.result())]
+        if event.type is EventType.RESULT or cell is None:
+            super().take(event)
+        return cell.take(event) if cell is not None else []
+
+    def fail(self, cause: Cause) -> None:
+        super().fail(cause)
+        if self._cell is not None:
+            self._cell.fail(cause)
+
+    def ending(self) -> list[Event]:
+        return [CellDone(self._cell.result()), self.result()] if self._cell is not None else [self.result()]
+
+
 _REPORTED = {
     "policy": Reason.POLICY,
     "syntax": Reason.SYNTAX,
     "disk_limit": Reason.DISK_LIMIT,
     "": Reason.COMPLETED,
 }
+_CELL_REPORTED = {
+    **_REPORTED,
+    "exception": Reason.EXCEPTION,
+    "exit": Reason.EXIT,
+    "memory_limit": Reason.MEMORY_LIMIT,
+    "process_limit": Reason.PROCESS_LIMIT,
+}
+_LARGEST = 1 << 53
 _SHOWN = frozenset({"image/png", "text/html"})
 _SLACK = 4096
 _DIGITS = 9

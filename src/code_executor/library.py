@@ -5,6 +5,12 @@ async with Executor.open() as executor:
 
 with BlockingExecutor() as executor:
     result = executor.run("print(1)")
+
+Both have sessions, whose runs share one interpreter:
+
+    async with executor.session() as session:
+        await session.run("x = 1")
+        await session.run("print(x)")
 """
 
 from __future__ import annotations
@@ -12,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
@@ -20,7 +26,8 @@ import structlog
 
 from code_executor import executor as core
 from code_executor.bootstrap import configure_logging, open_executor
-from code_executor.models import Execution, Result
+from code_executor.models import Cell, Execution, File, Result
+from code_executor.sessions import Session
 from code_executor.settings import Settings
 
 T = TypeVar("T")
@@ -42,6 +49,13 @@ class Executor(core.Executor):
             configure_logging(loaded)
         async with open_executor(loaded, kind=cls) as opened:
             yield cast("Executor", opened.executor)
+
+    def session(self, *, files: tuple[File, ...] = ()) -> Session:
+        """An interpreter that lives on: ``async with executor.session() as session: await session.run("x = 1")``.
+
+        It holds a sandbox until it is closed.
+        """
+        return Session(self, files=files)
 
 
 class BlockingExecutor:
@@ -79,6 +93,18 @@ class BlockingExecutor:
             raise RuntimeError("use it as a context manager: with BlockingExecutor() as executor")
         return self._call(self._executor.run(code, **options))
 
+    @contextlib.contextmanager
+    def session(self, *, files: tuple[File, ...] = ()) -> Iterator[BlockingSession]:
+        """As ``Executor.session``."""
+        if self._executor is None:
+            raise RuntimeError("use it as a context manager: with BlockingExecutor() as executor")
+        session = self._executor.session(files=files)
+        self._call(session.open())
+        try:
+            yield BlockingSession(session, self._call)
+        finally:
+            self._call(session.close())
+
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
@@ -86,3 +112,15 @@ class BlockingExecutor:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+class BlockingSession:
+    """A session of a `BlockingExecutor`."""
+
+    def __init__(self, session: Session, call: Callable[[Coroutine[Any, Any, Result]], Result]) -> None:
+        self._session = session
+        self._call = call
+
+    def run(self, code: str | Cell, **options: object) -> Result:
+        """As ``Session.run``."""
+        return self._call(self._session.run(code, **options))

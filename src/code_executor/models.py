@@ -58,6 +58,7 @@ class Limits:
     cpu_time: float = 30.0
     input_time: float = 300.0
     attachments: int = 8 << 20
+    session_cpu_time: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,8 @@ class File:
 @dataclass(frozen=True, slots=True)
 class Execution:
     """One piece of code to run.
+
+    ``session`` True: no code, but an interpreter that runs the `Cell` inputs one after another until it is ended.
 
     ``files`` are put into its working directory. ``display`` True makes events of what it shows: a `Display` for each
     figure of ``plt.show()`` and for the value of its last expression.
@@ -88,6 +91,7 @@ class Execution:
     check_only: bool = False
     files: tuple[File, ...] = ()
     display: bool = False
+    session: bool = False
     client: str = ""
     id: str = field(default_factory=lambda: secrets.token_hex(8))
 
@@ -171,7 +175,14 @@ class Result:
         return self.reason.status
 
 
-Event = Started | Output | Waiting | Display | File | Result
+@dataclass(frozen=True, slots=True)
+class CellDone:
+    """Event of a session: a cell is over, and what came of it. All events since the one before are the cell's."""
+
+    result: Result
+
+
+Event = Started | Output | Waiting | Display | File | CellDone | Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,4 +202,24 @@ class Cancel:
     """Input of an interactive run: end it now; its result says so."""
 
 
-Input = Stdin | Interrupt | Cancel
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Input of a session: the next piece of code to run, once the one before is done (`CellDone`).
+
+    The fields are those of an `Execution`. ``stdin`` is put before whatever `Stdin` follows.
+    """
+
+    code: str
+    stdin: str = ""
+    timeout: float | None = None
+    policy: bool = True
+    display: bool = True
+    client: str = ""
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    def __post_init__(self) -> None:
+        if self.timeout is not None and not self.timeout > 0:
+            raise ValueError(f"timeout must be more than 0 seconds, not {self.timeout}")
+
+
+Input = Stdin | Interrupt | Cancel | Cell

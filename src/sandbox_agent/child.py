@@ -1,7 +1,8 @@
 """The child: one confined interpreter that runs one execution, as ``python main.py`` would, and dies.
 
 It is forked before there is anything to run, confines itself, touches the pages that every run touches, says so, and
-waits for its payload. From the first byte of the payload on, everything in this process belongs to the run.
+waits for its payload. From the first byte of the payload on, everything in this process belongs to the run. A payload
+that asks for a session makes it an interpreter that runs one cell after another: see ``session.py``.
 """
 
 from __future__ import annotations
@@ -23,15 +24,17 @@ import sys
 import threading
 import traceback
 import types
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from sandbox_agent import confinement, display, kernel, wording
+from sandbox_agent.config import AgentConfig
 from sandbox_agent.confinement import Confinement
 from sandbox_agent.policy import Policy, Problem, check
 from sandbox_agent.relay import available
 
 STDIN, STDOUT, STDERR, PAYLOAD, READY, REPORT, HINT, DISPLAY, PROMPT = range(9)
-"""The descriptors of a child, in the order `main` takes them."""
+"""The descriptors of a child, in the order `main` takes them. A session goes on using ``READY``, for its cells."""
 
 FILENAME = "main.py"
 
@@ -45,6 +48,7 @@ CONFINEMENT_FAILED = 70
 _LONGEST_LINE, _LONGEST_TEXT = 1000, 8000  # characters of a syntax error: a line may be as long as the source
 
 _INTERPRETERS_HOOK = sys.__excepthook__
+_HERE = os.path.dirname(__file__)
 
 _leader = 0
 """The pid of the run's first process, known to what it forks as well."""
@@ -75,8 +79,7 @@ def main(state: Confinement, descriptors: list[int], policy: Policy, supervisor:
     except BaseException:
         os._exit(CONFINEMENT_FAILED)
     os.write(READY, b"\0")
-    os.close(READY)
-    _serve(policy, state.config.attachment_bytes)
+    _serve(policy, state.config)
 
 
 def _make_ready(policy: Policy) -> None:
@@ -96,64 +99,99 @@ def _make_ready(policy: Policy) -> None:
     json.loads('{"code": "", "args": [], "policy": true}')
 
 
-def _serve(policy: Policy, most_displayed: int) -> NoReturn:
-    request = json.loads(_read_all(PAYLOAD))
+def _serve(policy: Policy, config: AgentConfig) -> NoReturn:
+    messages = read_messages(PAYLOAD)
+    request = json.loads(next(messages))
+    if request.get("session"):
+        from sandbox_agent import session  # which imports this module; the supervisor has imported it before the fork
+
+        session.serve(request["files"], messages, policy, config.attachment_bytes)
     os.close(PAYLOAD)
+    os.close(READY)
     code = _prepare(request, policy)
-    _write_files(request["files"])
+    write_files(request["files"])
     if request["display"]:
-        display.open_on(DISPLAY, most_displayed)
+        display.open_on(DISPLAY, config.attachment_bytes)
     else:
         os.close(DISPLAY)
     if request["interactive"]:
-        sys.stdin = sys.__stdin__ = _text_input(_PromptingFile(STDIN, closefd=False))  # type: ignore[misc]
+        prompt_for_input()
     else:
         os.close(PROMPT)
-    if request.get("cpu"):
-        seconds = max(1, int(request["cpu"]))
-        hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-        resource.setrlimit(resource.RLIMIT_CPU, (min(seconds, hard), min(seconds + 1, hard)))
+    _limit_processor(int(request.get("cpu") or config.cpu_seconds), config)
     arguments = request["args"]
     del request
     os.close(REPORT)  # before the first instruction of the program, which could forge a report
     status = 1
     try:
-        status = _finish(_run(code, _main_module(arguments)))
+        status = _finish(_run(code, main_module(arguments)))
     finally:
         os._exit(status)
 
 
-def _read_all(fd: int) -> bytes:
-    pieces = []
-    while piece := os.read(fd, 1 << 16):
-        pieces.append(piece)
-    return b"".join(pieces)
+def read_messages(fd: int) -> Iterator[bytes]:
+    """Yield what comes in ``fd``, up to each line end and to the end of the pipe: JSON has no line ends of its own."""
+    rest = b""
+    pieces: list[bytes] = []
+    while piece := rest or os.read(fd, 1 << 16):
+        before, end, rest = piece.partition(b"\n")
+        pieces.append(before)
+        if end:
+            yield b"".join(pieces)
+            pieces.clear()
+    if pieces:
+        yield b"".join(pieces)
+
+
+def _limit_processor(seconds: int, config: AgentConfig) -> None:
+    """Hold this process to so many seconds for good: it was confined with what a session may use in all."""
+    seconds = min(max(1, seconds), config.cpu_seconds)
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    resource.setrlimit(resource.RLIMIT_CPU, (min(seconds, hard), min(seconds + 1, hard)))
+
+
+class RefusedError(Exception):
+    """A source is not run, and why: ``reason`` is that of the report."""
+
+    def __init__(self, reason: str, problems: list[Problem]) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.problems = problems
 
 
 def _prepare(request: dict[str, Any], policy: Policy) -> list[types.CodeType]:
-    """Check and compile the source; on a problem, or when only a check was asked for, report and exit.
-
-    Returns the program, followed by its last expression alone where its value is to be displayed.
-    """
-    source = request["code"].removeprefix("\ufeff")  # a byte order mark, as Python reads a file
-    _quote(source)
+    """Check and compile the source; on a problem, or when only a check was asked for, report and exit."""
     try:
-        # a str, never bytes: an encoding cookie must not make the compiler read another text than the checker
-        tree = ast.parse(source, FILENAME)
-        problems = check(tree, policy) if request["policy"] else []
-        if problems:
-            _report("policy", problems)
-        last = tree.body.pop() if request["display"] and tree.body and isinstance(tree.body[-1], ast.Expr) else None
-        code = [compile(tree, FILENAME, "exec", dont_inherit=True, optimize=0)]
-        if isinstance(last, ast.Expr):
-            code.append(compile(ast.Expression(last.value), FILENAME, "eval", dont_inherit=True, optimize=0))
-    except SyntaxError as error:
-        text = _syntax_text(error) if error.lineno else wording.uncompilable(error)
-        _report("syntax", [Problem(error.lineno or 1, (error.offset or 1), text)])
-    except (ValueError, RecursionError, MemoryError, OverflowError) as error:
-        _report("syntax", [Problem(1, 1, wording.uncompilable(error))])
+        code = compiled(request["code"], FILENAME, policy if request["policy"] else None, last=request["display"])
+    except RefusedError as refused:
+        _report(refused.reason, refused.problems)
     if request["check"]:
         _report("", [])
+    return code
+
+
+def compiled(source: str, name: str, policy: Policy | None, *, last: bool) -> list[types.CodeType]:
+    """Check (unless ``policy`` is None) and compile a source as the file ``name``; raise ``RefusedError``.
+
+    Returns the program, followed, if ``last``, by its last expression alone, whose value is to be displayed.
+    """
+    source = source.removeprefix("\ufeff")  # a byte order mark, as Python reads a file
+    _quote(source, name)
+    try:
+        # a str, never bytes: an encoding cookie must not make the compiler read another text than the checker
+        tree = ast.parse(source, name)
+        problems = check(tree, policy) if policy is not None else []
+        if problems:
+            raise RefusedError("policy", problems)
+        value = tree.body.pop() if last and tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        code = [compile(tree, name, "exec", dont_inherit=True, optimize=0)]
+        if isinstance(value, ast.Expr):
+            code.append(compile(ast.Expression(value.value), name, "eval", dont_inherit=True, optimize=0))
+    except SyntaxError as error:
+        text = _syntax_text(error) if error.lineno else wording.uncompilable(error)
+        raise RefusedError("syntax", [Problem(error.lineno or 1, (error.offset or 1), text)]) from None
+    except (ValueError, RecursionError, MemoryError, OverflowError) as error:
+        raise RefusedError("syntax", [Problem(1, 1, wording.uncompilable(error))]) from None
     return code
 
 
@@ -165,23 +203,26 @@ def _syntax_text(error: SyntaxError) -> str:
 
 
 def _report(reason: str, problems: list[Problem]) -> NoReturn:
-    report = {"reason": reason, "problems": [problem._asdict() for problem in problems]}
-    data = memoryview(json.dumps(report).encode())
-    while data:
-        data = data[os.write(REPORT, data) :]
+    send_report(reason=reason, problems=[problem._asdict() for problem in problems])
     os._exit(1 if reason else 0)
 
 
-def _quote(source: str) -> None:
+def send_report(**report: Any) -> None:
+    data = memoryview(json.dumps(report).encode())
+    while data:
+        data = data[os.write(REPORT, data) :]
+
+
+def _quote(source: str, name: str) -> None:
     """Have tracebacks and warnings quote the program, whose file is nowhere."""
     # not str.splitlines, which knows more line ends than Python's source has
     lines = io.StringIO(source, newline=None).readlines()
     if lines:
         lines[-1] = lines[-1].removesuffix("\n") + "\n"
-    linecache.cache[FILENAME] = (len(source), None, lines, FILENAME)
+    linecache.cache[name] = (len(source), None, lines, name)
 
 
-def _main_module(arguments: list[str]) -> types.ModuleType:
+def main_module(arguments: list[str]) -> types.ModuleType:
     """Make ``__main__`` and the world around it look as ``python main.py ARGS`` in the box would."""
     module = types.ModuleType("__main__")
     builtins = sys.modules["builtins"]
@@ -203,6 +244,11 @@ def _open_streams() -> None:
     sys.stdout = sys.__stdout__ = io.TextIOWrapper(out, "utf-8", "surrogateescape", write_through=True)  # type: ignore[misc]
     sys.stderr = sys.__stderr__ = io.TextIOWrapper(err, "utf-8", "backslashreplace", write_through=True)  # type: ignore[misc]
     out.name, err.name = "<stdout>", "<stderr>"
+
+
+def prompt_for_input() -> None:
+    """Have whatever reads stdin say so beforehand."""
+    sys.stdin = sys.__stdin__ = _text_input(_PromptingFile(STDIN, closefd=False))  # type: ignore[misc]
 
 
 def _text_input(raw: io.FileIO) -> io.TextIOWrapper:
@@ -233,8 +279,8 @@ class _PromptingFile(io.FileIO):
                 os.write(PROMPT, b"\0")
 
 
-def _write_files(files: list[list[str]]) -> None:
-    """Put the run's files into its box; each is a relative path and its content in base64."""
+def write_files(files: list[list[str]]) -> None:
+    """Put the run's files into its box, or report and exit; each is a relative path and its content in base64."""
     try:
         for path, content in files:
             os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
@@ -246,23 +292,34 @@ def _write_files(files: list[list[str]]) -> None:
 
 def _run(code: list[types.CodeType], module: types.ModuleType) -> int:
     """Run the program to the end of its main thread; return its exit status so far."""
-    sys.excepthook = sys.__excepthook__ = _excepthook
-    threading.excepthook = _thread_excepthook
+    set_hooks()
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        exec(code[0], module.__dict__)
-        for last in code[1:]:
-            display.value(eval(last, module.__dict__))
+        execute(code, module)
     except SystemExit as stop:
-        return _exit_status(stop)
+        return exit_status(stop)
     except BaseException as error:
         failure = error
     else:
         return 0
-    return _uncaught(failure)  # not while it is handled: it would be taken for the context of what the hook raises
+    _hint(failure)
+    return uncaught(failure)  # not while it is handled: it would be taken for the context of what the hook raises
 
 
-def _exit_status(stop: SystemExit) -> int:
+def set_hooks() -> None:
+    """Have exceptions printed by this module."""
+    sys.excepthook = sys.__excepthook__ = _excepthook
+    threading.excepthook = _thread_excepthook
+
+
+def execute(code: list[types.CodeType], module: types.ModuleType) -> None:
+    """Run what `compiled` returned, in a module."""
+    exec(code[0], module.__dict__)
+    for last in code[1:]:
+        display.value(eval(last, module.__dict__))
+
+
+def exit_status(stop: SystemExit) -> int:
     if stop.code is None:
         return 0
     if isinstance(stop.code, int):
@@ -271,14 +328,14 @@ def _exit_status(stop: SystemExit) -> int:
     return 1
 
 
-def _uncaught(error: BaseException) -> int:
-    _hint(error)
+def uncaught(error: BaseException) -> int:
+    """Print an exception as Python does; return the exit status that it gives."""
     error = _without_our_frames(error)
     hook = getattr(sys, "excepthook", _excepthook)
     try:
         hook(type(error), error, error.__traceback__)
     except SystemExit as stop:
-        return _exit_status(stop)
+        return exit_status(stop)
     except BaseException as failure:
         _say("Error in sys.excepthook:")
         _print_exception(_without_our_frames(failure))
@@ -289,7 +346,7 @@ def _uncaught(error: BaseException) -> int:
 
 def _without_our_frames(error: BaseException) -> BaseException:
     trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+    while trace is not None and os.path.dirname(trace.tb_frame.f_code.co_filename) == _HERE:
         trace = trace.tb_next
     return error.with_traceback(trace)
 
@@ -330,21 +387,29 @@ def _thread_excepthook(arguments: Any) -> None:
     _print_exception(arguments.exc_value)
 
 
-def _hint(error: BaseException) -> None:
-    """Leave as many bytes as the kind of the exception has; only the run's first process has a say."""
+def kind_of(error: BaseException) -> int:
+    """Return which of the hints an exception is."""
     if isinstance(error, MemoryError):
-        kind = HINT_MEMORY
-    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        kind = HINT_DISK
-    elif (isinstance(error, BlockingIOError) and error.errno == errno.EAGAIN) or (
+        return HINT_MEMORY
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return HINT_DISK
+    if (isinstance(error, BlockingIOError) and error.errno == errno.EAGAIN) or (
         isinstance(error, RuntimeError) and "can't start new thread" in str(error)
     ):
-        kind = HINT_PROCESSES
-    else:
-        kind = HINT_EXCEPTION
-    if os.getpid() == _leader:
+        return HINT_PROCESSES
+    return HINT_EXCEPTION
+
+
+def is_leader() -> bool:
+    """Whether this is the run's first process, and not one that the program forked."""
+    return os.getpid() == _leader
+
+
+def _hint(error: BaseException) -> None:
+    """Leave as many bytes as the kind of the exception has; only the run's first process has a say."""
+    if is_leader():
         try:
-            os.write(HINT, bytes(kind))
+            os.write(HINT, bytes(kind_of(error)))
         except OSError:
             pass  # the program closed it; it loses nothing but the name of its failure
 
@@ -355,17 +420,23 @@ def _finish(status: int) -> int:
         try:
             step()
         except SystemExit as stop:
-            status = _exit_status(stop)
+            status = exit_status(stop)
         except BaseException as error:
             _print_exception(_without_our_frames(error))
     if not _thread._count():  # noqa: SLF001  # daemon threads are still running here, and would miss their names
         sys.modules.pop("__main__", None)
         gc.collect()  # finalizers run, generators are closed, the program's own files on stdout are flushed
+    return status if flush() else status or 120  # as CPython
+
+
+def flush() -> bool:
+    """Write out what the streams still hold; False if that failed."""
+    whole = True
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except (ValueError, AttributeError):
             pass  # closed or replaced by the program
         except OSError:
-            status = status or 120  # as CPython
-    return status
+            whole = False
+    return whole

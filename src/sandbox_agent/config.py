@@ -39,6 +39,7 @@ class Mount:
 class AgentConfig:
     """Bytes, seconds and counts. ``uid`` None: the child keeps the supervisor's (no separation).
 
+    ``cpu_seconds`` is what a run may use, ``session_cpu_seconds`` all the cells of a session together.
     ``input_seconds``: how long an interactive run may wait for stdin, all in all. ``attachment_bytes`` of what a run
     displays, and again of the files it leaves, are sent back; ``attachment_files`` of the latter at most. ``socket``:
     the path of one to talk over, if it can be connected to, instead of stdin and stdout. ``name_violations`` False:
@@ -55,6 +56,7 @@ class AgentConfig:
     open_files: int = 256
     processes: int = 32
     cpu_seconds: int = 60
+    session_cpu_seconds: int = 600
     input_seconds: int = 300
     attachment_bytes: int = 8 << 20
     attachment_files: int = 32

@@ -52,7 +52,7 @@ class Confinement:
     """What `prepare` made (see the module's text). ``landlock_fd`` None: the kernel has none and that is accepted."""
 
     config: AgentConfig
-    limits: tuple[tuple[int, int], ...]  # resource, and its value
+    limits: tuple[tuple[int, int, int], ...]  # resource, and its value
     landlock_fd: int | None
     filter: Any
     filter_buffer: Any  # kept alive: ``filter`` points into it
@@ -144,8 +144,8 @@ def _write(path: str, data: bytes) -> None:
         os.close(fd)
 
 
-def _limits(config: AgentConfig) -> tuple[tuple[int, int], ...]:
-    """Return what a child's limits are to be, none of them more than this process's own."""
+def _limits(config: AgentConfig) -> tuple[tuple[int, int, int], ...]:
+    """Return what a child's limits are to be (which, soft, hard), none of them more than this process's own."""
     limits = {
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_DATA: config.data_bytes,
@@ -153,11 +153,13 @@ def _limits(config: AgentConfig) -> tuple[tuple[int, int], ...]:
         resource.RLIMIT_FSIZE: config.file_bytes,
         resource.RLIMIT_NOFILE: config.open_files,
         resource.RLIMIT_MEMLOCK: 0,
-        resource.RLIMIT_CPU: config.cpu_seconds,
+        resource.RLIMIT_CPU: max(config.cpu_seconds, config.session_cpu_seconds),
     }
     if config.uid is not None:  # counted per uid on the whole host, so only with a uid of one's own
         limits[resource.RLIMIT_NPROC] = config.processes
-    return tuple((name, _at_most_ours(name, value)) for name, value in limits.items())
+    soft = {**limits, resource.RLIMIT_CPU: config.cpu_seconds}  # a run lowers the hard one as well, unless a session
+    hard = {name: _at_most_ours(name, value) for name, value in limits.items()}
+    return tuple((name, min(soft[name], most), most) for name, most in hard.items())
 
 
 def _at_most_ours(name: int, value: int) -> int:
@@ -165,8 +167,8 @@ def _at_most_ours(name: int, value: int) -> int:
     return value if hard == resource.RLIM_INFINITY else min(value, hard)
 
 
-def _limit(limits: tuple[tuple[int, int], ...]) -> None:
-    for name, value in limits:
-        resource.setrlimit(name, (value, value))
+def _limit(limits: tuple[tuple[int, int, int], ...]) -> None:
+    for name, soft, hard in limits:
+        resource.setrlimit(name, (soft, hard))
     with contextlib.suppress(ValueError):  # gVisor, which has no message queues, does not let it be set
         resource.setrlimit(resource.RLIMIT_MSGQUEUE, (0, 0))

@@ -12,21 +12,30 @@ from typing import Any
 from sandbox_agent import protocol
 
 _fd = -1
-_left = 0
+_left: int | None = 0
 
 
 def open_on(descriptor: int, most: int) -> None:
     """Send records, ``most`` bytes of them, to ``descriptor``; have matplotlib's ``show`` send its figures."""
-    global _fd, _left  # one per process
-    _fd, _left = descriptor, most
+    global _fd  # noqa: PLW0603  # one per process
+    _fd = descriptor
+    allow(most)
     os.environ["MPLBACKEND"] = "module://sandbox_agent.figures"
     if (matplotlib := sys.modules.get("matplotlib")) is not None:  # preloaded: it has read the variable already
         matplotlib.rcParams["backend"] = os.environ["MPLBACKEND"]
 
 
+def allow(most: int | None) -> None:
+    """From now on send ``most`` bytes of records; None: drop what is shown."""
+    global _left  # noqa: PLW0603  # one per process
+    _left = most
+
+
 def send(media_type: str, data: bytes) -> None:
     """Send one record, or say on stderr that it is too much."""
     global _left  # noqa: PLW0603
+    if _left is None:
+        return
     record = protocol.record(media_type, data)
     if len(record) > _left:
         print("(not shown: a run may show so many bytes, and this would be more)", file=sys.stderr)

@@ -23,6 +23,10 @@ class Judge:
         """A run begins in the child ``pid``; the processor time that it used to get ready is not the run's."""
         self._before = (self._oom_kills.read(), self._refused_forks.read(), _cpu_us(pid))
 
+    def used(self, pid: int) -> int:
+        """Return the microseconds of processor time since `begin` of the child ``pid``, which lives."""
+        return max(0, _cpu_us(pid) - self._before[2])
+
     def stopped(self, cause: Cause, exit_: Exit, *, truncated: bool) -> Outcome:
         """Return the outcome of a run that the supervisor stopped.
 

@@ -12,10 +12,15 @@ Host to supervisor, a *command*: a header of 20 bytes, then ``length`` bytes of 
              and ``output_bytes`` are limits. Flag ``STDIN_OPEN``: stdin follows in
              ``STDIN`` commands; without it the program reads end-of-file. Flag
              ``INTERACTIVE``: say ``WAITING`` when the program waits for stdin, and let
-             that time not count. Flag ``COLLECT``: send the files it leaves behind.
+             that time not count. Flag ``COLLECT``: send the files it leaves behind. Flag
+             ``SESSION``: the run goes on, without a limit of time, and is given cells.
+``CELL``     a session runs this next; the body is the cell below. ``wall_ms``,
+             ``cpu_ms`` and ``output_bytes`` are limits of the cell. One at a time: while
+             a cell is under way another one is dropped.
 ``STDIN``    the body is the next piece of stdin; an empty one closes it.
+             In a session it is dropped while no cell is under way.
 ``CANCEL``   stop the run now.
-``INTERRUPT`` send the program SIGINT, as Ctrl-C does.
+``INTERRUPT`` send the program SIGINT, as Ctrl-C does; in a session, the cell under way.
 ============ ======================================================================
 
 End-of-file on the command stream ends the supervisor and all that it started.
@@ -30,13 +35,16 @@ Supervisor to host, an *event*: a header of 8 bytes, then ``length`` bytes of bo
 ``STDOUT``   bytes the program wrote, at most ``MAX_BODY`` of them.
 ``STDERR``   likewise.
 ``REPORT``   a piece of the child's JSON report of why it did not start the program
-             (``policy`` or ``syntax``), or of a check.
+             (``policy`` or ``syntax``), or of a check; in a session, of a cell.
 ``WAITING``  the program waits for stdin that has not come. The body is empty.
 ``DISPLAY``  a piece of a stream of records: what the program shows beside its output,
              each record's name being its media type.
 ``FILE``     a piece of a stream of records: the files that it left in its working
              directory, each record's name being a relative path. A last one with no
              name holds, in digits, how many were left out.
+``CELL_DONE`` the end of a cell; the body is an ``Outcome``. Its cause is ``REPORTED``, where
+             the child's report says what came of the cell, or what the supervisor did.
+             Everything that the cell wrote comes before.
 ``RESULT``   the end of the run: a ``Outcome`` (fixed, binary). Nothing of this run
              follows, and the next ``READY`` says that the sandbox is clean.
 ``FATAL``    the sandbox can no longer be used; the body is a sentence for the log.
@@ -46,6 +54,8 @@ A record is ``H name_length | I data_length``, the name in UTF-8, and the data.
 
 The payload of ``RUN`` is JSON: ``{"code": str, "args": [str], "policy": bool, "check": bool, "cpu": seconds | null,
 "display": bool, "interactive": bool, "files": [[path, base64], …]}``.
+For a session it is ``{"session": true, "files": …}`` and a line end, and that of a cell
+``{"code": str, "number": int, "policy": bool, "cpu": seconds, "display": bool}`` and a line end.
 Only the child reads it. The supervisor reads headers, never bodies: see ``supervisor.py``.
 """
 
@@ -56,7 +66,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
-VERSION = 2
+VERSION = 3
 """Of this contract. The first ``READY`` carries it as ``protocol``; the host refuses a sandbox of another."""
 
 COMMAND = struct.Struct(">BBHIIII")
@@ -70,7 +80,7 @@ MAX_BODY = 1 << 20
 MAX_REPORT = 1 << 20
 """All ``REPORT`` bodies of a run together are not larger than this, in bytes."""
 
-STDIN_OPEN, INTERACTIVE, COLLECT = 1, 2, 4
+STDIN_OPEN, INTERACTIVE, COLLECT, SESSION = 1, 2, 4, 8
 """Flags of ``RUN``."""
 
 NO_SYSCALL = 0xFFFFFFFF
@@ -81,6 +91,7 @@ class Command(IntEnum):
     STDIN = 2
     CANCEL = 3
     INTERRUPT = 4
+    CELL = 5
 
 
 class EventType(IntEnum):
@@ -93,6 +104,7 @@ class EventType(IntEnum):
     WAITING = 7
     DISPLAY = 8
     FILE = 9
+    CELL_DONE = 10
 
 
 class Cause(IntEnum):
@@ -131,7 +143,7 @@ class CommandHeader(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The body of a ``RESULT``. Times in microseconds, memory in bytes; ``signal`` 0 means none.
+    """The body of a ``RESULT`` or a ``CELL_DONE``. Times in microseconds, memory in bytes; ``signal`` 0 means none.
 
     ``syscall``: the number of the call that a program was ended for. The program can forge it.
     """

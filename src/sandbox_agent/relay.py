@@ -28,12 +28,12 @@ def available(fd: int) -> int:
     return buffer[0]
 
 
-def discard(fd: int) -> bool:
-    """Drop what a pipe holds, unread; return whether it held anything."""
+def discard(fd: int) -> int:
+    """Drop what a pipe holds, unread; return how many bytes that were."""
     waiting = available(fd)
     if waiting:
         os.splice(fd, _null(), waiting, flags=_NONBLOCK)
-    return waiting > 0
+    return waiting
 
 
 @functools.cache

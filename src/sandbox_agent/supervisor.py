@@ -10,7 +10,7 @@
 Every child is a copy of this process, so one rule stands above all others: **nothing of a run may ever enter this
 process's memory**. It reads frame headers and counts bytes; payload, stdin and output pass by inside the kernel
 (`relay`). Status is made of what the kernel says (wait status, cgroup counters) and of this process's own clock, never
-of anything a run wrote.
+of anything a run wrote. A run that is a session (`cells`) is the last of its sandbox.
 
 The end of a run is the death of the child, not the end of its pipes: what it left running is killed, and cannot hold a
 result. Death is told by SIGCHLD through a wake-up pipe rather than a pidfd, because orphans of the run that are adopted
@@ -33,6 +33,8 @@ import time
 from dataclasses import dataclass
 
 from sandbox_agent import child, collector, confinement, kernel, reset
+from sandbox_agent import session as session  # noqa: PLC0414  # imported for the children, which have it after the fork
+from sandbox_agent.cells import Session
 from sandbox_agent.clock import Clock
 from sandbox_agent.config import AgentConfig
 from sandbox_agent.confinement import ConfinementError
@@ -44,6 +46,7 @@ from sandbox_agent.protocol import (
     COLLECT,
     INTERACTIVE,
     MAX_REPORT,
+    SESSION,
     STDIN_OPEN,
     Cause,
     Command,
@@ -73,6 +76,7 @@ class Waiting:
     pid: int
     stdin: int
     payload: int
+    ready: int
     hint: int
     prompt: int
     output: Budget
@@ -152,10 +156,7 @@ class Supervisor:
             child.main(self._confinement, theirs, self._policy, supervisor)
         for fd in theirs:
             os.close(fd)
-        try:
-            self._await_confinement(ready[0])
-        finally:
-            os.close(ready[0])
+        self._await_confinement(ready[0])
         output = Budget(0)
         sources = [
             Source(stdout[0], EventType.STDOUT, output),
@@ -163,7 +164,7 @@ class Supervisor:
             Source(report[0], EventType.REPORT, Budget(MAX_REPORT)),
             Source(display[0], EventType.DISPLAY, Budget(self._config.attachment_bytes)),
         ]
-        return Waiting(pid, stdin[1], payload[1], hint[0], prompt[0], output, sources)
+        return Waiting(pid, stdin[1], payload[1], ready[0], hint[0], prompt[0], output, sources)
 
     @staticmethod
     def _await_confinement(ready: int) -> None:
@@ -187,8 +188,12 @@ class Supervisor:
         self._interrupted = False
         self._stdin = waiting.stdin
         self._outbound.begin(run.run, waiting.sources)
-        self._inbound.forward(run.length, waiting.payload, last=True)
-        stopped, exit_ = self._relay(waiting, run, clock)
+        is_session = bool(run.flags & SESSION)
+        self._inbound.forward(run.length, waiting.payload, last=not is_session)
+        if is_session:
+            run, clock, stopped, exit_ = self._relay_session(waiting, run, clock)
+        else:
+            stopped, exit_ = self._relay(waiting, run, clock)
         wall_us = clock.ran_us()
         if exit_ is None:
             exit_ = reset.kill_all(waiting.pid, self._wake)
@@ -198,14 +203,16 @@ class Supervisor:
         close(self._stdin)
         self._outbound.drain()
         outcome = dataclasses.replace(self._outcome(waiting, run, stopped, exit_), wall_us=wall_us)
-        close(waiting.hint)
-        close(waiting.prompt)
+        for fd in (waiting.ready, waiting.hint, waiting.prompt):
+            close(fd)
         if run.flags & COLLECT and self._config.box in self._box.dirty():
             self._collect()
         self._outbound.send(event(EventType.RESULT, run.run, outcome.pack()))
         reset.kill_all(waiting.pid, self._wake)
         if outcome.signal:
             raise ResetError(f"a run died of signal {outcome.signal}")
+        if is_session:
+            raise ResetError("a session is the last run of a sandbox")
 
     def _outcome(self, waiting: Waiting, run: CommandHeader, stopped: Cause | None, exit_: Exit | None) -> Outcome:
         if exit_ is None:
@@ -219,7 +226,7 @@ class Supervisor:
             exit_,
             cpu_ms=run.cpu_ms,
             interrupted=self._interrupted,
-            reported=self._outbound.report_bytes > 0,
+            reported=run.type == Command.RUN and self._outbound.report_bytes > 0,  # a cell's says nothing of the end
             hint=available(waiting.hint),
         )
 
@@ -248,7 +255,7 @@ class Supervisor:
         """Wait for the next RUN, dropping what is left of earlier runs' stdin."""
         while True:
             self._inbound.pump()
-            host = self._poll(None)
+            host = self._poll(None, set())
             if reset.reap(waiting.pid)[0] is not None:
                 raise ConfinementError("the waiting child died")
             header = self._inbound.read_header() if host and not self._inbound.busy else None
@@ -267,10 +274,10 @@ class Supervisor:
             close(self._stdin)
             self._stdin = None
         more = False
-        prompt = waiting.prompt if run.flags & INTERACTIVE else None
+        watched = {waiting.prompt} if run.flags & INTERACTIVE else set()
         while (left := clock.left()) > 0:
             self._inbound.pump()
-            host = self._poll(0 if more else left, prompt)
+            host = self._poll(0 if more else left, watched)
             exit_, _, more = reset.reap(waiting.pid)
             if exit_ is not None:
                 return None, exit_
@@ -278,8 +285,8 @@ class Supervisor:
             if self._outbound.truncated:
                 return Cause.OUTPUT_LIMIT, None
             if (
-                prompt is not None
-                and discard(prompt)
+                watched
+                and discard(waiting.prompt)
                 and not clock.waiting
                 and self._stdin is not None
                 and not available(self._stdin)
@@ -305,17 +312,45 @@ class Supervisor:
                 self._inbound.forward(header.length, None, last=False)
         return Cause.INPUT_TIME if clock.waiting else Cause.WALL_TIME, None
 
-    def _poll(self, timeout: float | None, prompt: int | None = None) -> bool:
-        """Wait, ``timeout`` seconds at most, until something can be done; True if that includes the host's side."""
+    def _relay_session(
+        self, waiting: Waiting, run: CommandHeader, clock: Clock
+    ) -> tuple[CommandHeader, Clock, Cause | None, Exit | None]:
+        """Relay a session to its end; return what it ended in (a cell, or itself), its clock, and as `_relay`."""
+        session = Session(
+            self._inbound,
+            self._outbound,
+            self._judge,
+            run=run.run,
+            pid=waiting.pid,
+            stdin=waiting.stdin,
+            payload=waiting.payload,
+            beats=waiting.ready,
+            prompt=waiting.prompt,
+            input_seconds=self._config.input_seconds,
+            attachment_bytes=self._config.attachment_bytes,
+        )
+        self._stdin = None
+        stopped, exit_ = session.relay(self._poll)
+        cell = session.ended()
+        if cell is not None:
+            run, clock, self._interrupted = cell.header, cell.clock, cell.interrupted
+        return run, clock, stopped, exit_
+
+    def _poll(self, timeout: float | None, watched: set[int]) -> bool:
+        """Wait, ``timeout`` seconds at most, until something can be done; True if that includes the host's side.
+
+        A descriptor of ``watched`` that nobody can write to any more is taken out of it.
+        """
         events = select.poll()
         host, mask = self._inbound.wanted()
         events.register(host, mask)
         events.register(self._wake, select.POLLIN)
         for fd, source_mask in self._outbound.wanted():
             events.register(fd, source_mask)
-        if prompt is not None:
-            events.register(prompt, select.POLLIN)
-        ready = {fd for fd, _ in events.poll(None if timeout is None else timeout * 1000)}
+        for fd in watched:
+            events.register(fd, select.POLLIN)
+        ready = dict(events.poll(None if timeout is None else timeout * 1000))
+        watched -= {fd for fd, found in ready.items() if not found & select.POLLIN}
         if self._wake in ready:
             reset.drain(self._wake)
         return host in ready

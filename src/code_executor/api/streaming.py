@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from code_executor.api.errors import from_failure
 from code_executor.api.schemas import display_to_wire, file_to_wire, result_to_wire
 from code_executor.errors import CodeExecutorError
-from code_executor.models import Display, Event, File, Output, Result, Started, Waiting
+from code_executor.models import CellDone, Display, Event, File, Output, Result, Started, Waiting
 
 T = TypeVar("T")
 
@@ -54,6 +54,8 @@ def wire_event(event: Event) -> tuple[str, dict[str, Any]]:
             return "display", display_to_wire(event)
         case File():
             return "file", file_to_wire(event)
+        case CellDone():  # whoever asked for the cell is told of it as of a run
+            return "result", result_to_wire(event.result)
         case Result():
             return "result", result_to_wire(event)
 

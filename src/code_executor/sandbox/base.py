@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, Protocol
 
 from code_executor.errors import SandboxError
-from code_executor.models import Execution, Input, Interrupt, Limits, Stdin
+from code_executor.models import Cell, Execution, Input, Interrupt, Limits, Stdin
 from sandbox_agent import protocol
 from sandbox_agent.protocol import Command, EventReader, EventType, Outcome, ProtocolError
 
@@ -26,6 +26,9 @@ SETTLE_WITHIN = 15.0
 
 MUTE_AFTER = 5.0
 """Seconds past the time limit after which the host no longer waits for the supervisor's word."""
+
+_CELLS_GRACE = 2.0
+"""Seconds that the supervisor gives a cell to end once its time is over (`sandbox_agent.cells.GRACE_MS`)."""
 
 _STDIN_PIECE = 1 << 16
 _TRUSTED_OUTPUT = 64 << 10
@@ -102,6 +105,9 @@ class Sandbox:
         self._why_lost = ""
         self._running = False
         self._ready = False  # clean, and nothing was sent to it since
+        self._cells = 0  # of its session
+        self._cell_under_way = False
+        self._patience = asyncio.Timeout(None)
 
     def __repr__(self) -> str:
         state = f"lost: {self._why_lost}" if self._why_lost else "running" if self._running else "waiting"
@@ -184,9 +190,10 @@ class Sandbox:
         taken for mute, which is a ``SandboxError`` as well, of kind `MuteSandboxError`.
         """
         self.runs += 1
-        wall_time = min(execution.timeout or self.limits.wall_time, self.limits.wall_time)
+        self._cells, self._cell_under_way = 0, False
+        wall_time = self._wall_time(execution)
         stdin = execution.stdin.encode("utf-8", "replace")
-        payload = {
+        payload: dict[str, Any] = {
             "code": execution.code,
             "args": execution.args,
             "policy": execution.policy,
@@ -201,10 +208,13 @@ class Sandbox:
             flags |= protocol.STDIN_OPEN
         if inputs is not None:
             flags |= protocol.INTERACTIVE
+        if execution.session:
+            flags = protocol.STDIN_OPEN | protocol.INTERACTIVE | protocol.SESSION
+            payload = {"session": True, "files": payload["files"]}
         command = protocol.command(
             Command.RUN,
             self._number,
-            json.dumps(payload).encode(),
+            json.dumps(payload).encode() + b"\n" * execution.session,
             flags=flags,
             wall_ms=int(wall_time * 1000),
             cpu_ms=int(self.limits.cpu_time * 1000),
@@ -215,11 +225,11 @@ class Sandbox:
         feeder = asyncio.create_task(self._feed(stdin, inputs)) if flags & protocol.STDIN_OPEN else None
         patience = wall_time + MUTE_AFTER + (self.limits.input_time if inputs is not None else 0)
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(None if execution.session else patience) as self._patience:
                 async for event in self._events_of_run():
                     yield event
         except TimeoutError:
-            raise MuteSandboxError(f"{self.name}: no word after {patience:g} s") from None
+            raise MuteSandboxError(f"{self.name}: no word long after its time was over") from None
         finally:
             if feeder is not None:
                 feeder.cancel()  # between two frames: what was begun is queued whole
@@ -235,6 +245,14 @@ class Sandbox:
                 self._running = False
                 yield event
                 return
+            if event.type is EventType.CELL_DONE:
+                if not self._cell_under_way:
+                    raise SandboxError(f"{self.name}: {self._describe(event)}")
+                self._cell_under_way = False
+                left = self._most_sent
+                self._patience.reschedule(None)
+                yield event
+                continue
             left -= len(event.body)
             if left < 0:
                 raise SandboxError(f"{self.name}: it sends more than its output limit")
@@ -265,8 +283,37 @@ class Sandbox:
                     await self._feed_input(item)
             await self._send(protocol.command(Command.STDIN, self._number))
 
+    def _wall_time(self, asked: Execution | Cell) -> float:
+        return min(asked.timeout or self.limits.wall_time, self.limits.wall_time)
+
+    async def _feed_cell(self, cell: Cell) -> None:
+        """Send a cell and its stdin; from now on the sandbox has so long to say what came of it."""
+        self._cells, self._cell_under_way = self._cells + 1, True
+        wall_time = self._wall_time(cell)
+        body = {
+            "code": cell.code,
+            "number": self._cells,
+            "policy": cell.policy,
+            "cpu": int(self.limits.cpu_time),
+            "display": cell.display,
+        }
+        command = protocol.command(
+            Command.CELL,
+            self._number,
+            json.dumps(body).encode() + b"\n",
+            wall_ms=int(wall_time * 1000),
+            cpu_ms=int(self.limits.cpu_time * 1000),
+            output_bytes=self.limits.output,
+        )
+        patience = wall_time + self.limits.input_time + _CELLS_GRACE + MUTE_AFTER
+        self._patience.reschedule(asyncio.get_running_loop().time() + patience)
+        await self._send(command)
+        await self._feed_stdin(cell.stdin.encode("utf-8", "replace"))
+
     async def _feed_input(self, item: Input) -> None:
-        if isinstance(item, Stdin) and item.data is None:
+        if isinstance(item, Cell):
+            await self._feed_cell(item)
+        elif isinstance(item, Stdin) and item.data is None:
             await self._send(protocol.command(Command.STDIN, self._number))
         elif isinstance(item, Stdin):
             await self._feed_stdin((item.data or "").encode("utf-8", "replace"))
@@ -310,7 +357,7 @@ class MuteSandboxError(SandboxError):
 
 
 def outcome_of(event: protocol.Event) -> Outcome:
-    """Read a ``RESULT``; raise ``SandboxError`` if it is malformed."""
+    """Read a ``RESULT`` or a ``CELL_DONE``; raise ``SandboxError`` if it is malformed."""
     try:
         return Outcome.unpack(event.body)
     except ProtocolError as error:

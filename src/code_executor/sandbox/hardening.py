@@ -79,6 +79,7 @@ def agent_config(limits: Limits, uid: int | None, preload: tuple[str, ...], poli
         file_bytes=limits.disk,
         processes=2 * limits.processes + 12,
         cpu_seconds=int(limits.cpu_time) + 1,
+        session_cpu_seconds=int(limits.session_cpu_time),
         input_seconds=int(limits.input_time),
         attachment_bytes=limits.attachments,
         preload=preload,
