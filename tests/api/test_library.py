@@ -61,6 +61,30 @@ def test_a_script_gets_results_and_nothing_else_on_its_stdout(engine: str, code:
     assert "Traceback" not in done.stderr
 
 
+SESSION = """
+import asyncio
+from code_executor import BlockingExecutor, Executor
+
+with BlockingExecutor(engine="native", preload=(), log_level="error") as executor, executor.session() as session:
+    session.run("x = 41")
+    print(session.run("x + 1").output)
+
+async def main():
+    async with Executor.open(engine="native", preload=(), log_level="error") as executor:
+        async with executor.session() as session:
+            await session.run("x = 41")
+            print((await session.run("x + 1")).output)
+
+asyncio.run(main())
+"""
+
+
+def test_runs_of_a_session_share_their_state() -> None:
+    done = script(SESSION)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "42\n\n42\n\n"
+
+
 def test_settings_that_are_not_given_come_from_the_environment() -> None:
     code = """
 from code_executor import BlockingExecutor
