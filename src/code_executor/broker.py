@@ -19,15 +19,25 @@ import os
 import socket
 import struct
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import aclosing
 from typing import Any
 
 import structlog
 
-from code_executor.errors import CodeExecutorError, PoolBusyError, PoolClosedError
+from code_executor.errors import (
+    CodeExecutorError,
+    PoolBusyError,
+    PoolClosedError,
+    SessionBusyError,
+    SessionError,
+    SessionsFullError,
+    SessionsOffError,
+    SessionUnknownError,
+)
 from code_executor.models import (
     Cancel,
+    Cell,
     Display,
     Event,
     Execution,
@@ -39,6 +49,8 @@ from code_executor.models import (
     Problem,
     Reason,
     Result,
+    SessionInfo,
+    SessionState,
     Started,
     Stdin,
     Waiting,
@@ -121,8 +133,13 @@ async def _answer(
     service: Service, call: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     match call["op"]:
-        case "run":
-            await _answer_run(service, call, reader, writer)
+        case "run" | "run_cell":
+            inputs: asyncio.Queue[Input] = asyncio.Queue()
+            await _answer_while_heard(_relay(service, call, inputs, writer), inputs, reader, writer)
+        case "open_session":  # which may have to wait for a sandbox, as a run may
+            await _answer_while_heard(_answer_session(service, call), asyncio.Queue(), reader, writer)
+        case "session" | "send" | "end_session":
+            await _send(writer, await _answer_session(service, call))
         case "hit" | "peek" as op:
             client = call["client"]
             verdict = await (service.hit(client, call["what"]) if op == "hit" else service.peek(client))
@@ -133,15 +150,44 @@ async def _answer(
             await _send(writer, dataclasses.asdict(await service.readiness()))
 
 
-async def _answer_run(
-    service: Service, call: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> None:
+async def _answer_session(service: Service, call: dict[str, Any]) -> dict[str, Any]:
+    """Do what a worker asks of a session; return the answer, or the failure."""
+    client = call["client"]
+    try:
+        match call["op"]:
+            case "open_session":
+                files = tuple(File(**file) for file in call["files"])
+                return dataclasses.asdict(await service.open_session(client, files))
+            case "session":
+                return dataclasses.asdict(await service.session(call["name"], client))
+            case "send":
+                item = Interrupt() if call["input"] == "Interrupt" else Stdin(call["data"])
+                await service.send(call["name"], client, item)
+            case "end_session":
+                await service.end_session(call["name"], client)
+    except CodeExecutorError as error:
+        return _failure(error)
+    return {}
+
+
+def _stream(service: Service, call: dict[str, Any], inputs: asyncio.Queue[Input]) -> AsyncGenerator[Event, None]:
+    """Begin the run, or the cell of a session, that a worker asks for."""
+    if call["op"] == "run_cell":
+        return service.stream_cell(call["name"], call["client"], Cell(**call["cell"]))
     fields = call["execution"]
     files = tuple(File(**file) for file in fields["files"])
     execution = Execution(**{**fields, "args": tuple(fields["args"]), "files": files})
-    inputs: asyncio.Queue[Input] = asyncio.Queue()
-    items = _items(inputs) if call["interactive"] else None
-    work = asyncio.create_task(_relay(service, execution, items, writer))
+    return service.stream(execution, _items(inputs) if call["interactive"] else None)
+
+
+async def _answer_while_heard(
+    doing: Coroutine[Any, Any, dict[str, Any]],
+    inputs: asyncio.Queue[Input],
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+) -> None:
+    """Do it for as long as the worker is there, and send what it returns."""
+    work = asyncio.create_task(doing)
     # the worker's inputs, or nothing but the end of its stream
     heard = asyncio.create_task(_hear(reader, inputs))
     try:
@@ -174,23 +220,32 @@ async def _items(inputs: asyncio.Queue[Input]) -> AsyncIterator[Input]:
 
 
 async def _relay(
-    service: Service, execution: Execution, inputs: AsyncIterator[Input] | None, writer: asyncio.StreamWriter
+    service: Service, call: dict[str, Any], inputs: asyncio.Queue[Input], writer: asyncio.StreamWriter
 ) -> dict[str, Any]:
     """Send the events of a run but the last message, a result or a failure, which is returned."""
     last: dict[str, Any] = {}
     try:
-        async with aclosing(service.stream(execution, inputs)) as events:
+        async with aclosing(_stream(service, call, inputs)) as events:
             async for event in events:
                 last = {"event": type(event).__name__, **dataclasses.asdict(event)}
                 if not isinstance(event, Result):
                     await _send(writer, last)
-    except PoolBusyError as error:
-        return {"failure": "busy", "why": str(error), "retry_after": error.retry_after}
-    except PoolClosedError as error:
-        return {"failure": "closed", "why": str(error)}
     except CodeExecutorError as error:
-        return {"failure": "other", "why": str(error)}
+        return _failure(error)
     return last
+
+
+def _failure(error: CodeExecutorError) -> dict[str, Any]:
+    match error:
+        case PoolBusyError():
+            return {"failure": "busy", "why": str(error), "retry_after": error.retry_after}
+        case PoolClosedError():
+            return {"failure": "closed", "why": str(error)}
+        case SessionsFullError():
+            return {"failure": "full", "why": str(error), "own": error.own}
+        case SessionError():
+            return {"failure": type(error).__name__, "why": str(error)}
+    return {"failure": "other", "why": str(error)}
 
 
 # ---- a worker
@@ -235,10 +290,33 @@ class RemoteService:
             except (OSError, asyncio.IncompleteReadError):
                 raise PoolClosedError("the service is stopping") from None
 
-    async def stream(
-        self, execution: Execution, inputs: AsyncIterator[Input] | None = None
-    ) -> AsyncGenerator[Event, None]:
+    def stream(self, execution: Execution, inputs: AsyncIterator[Input] | None = None) -> AsyncGenerator[Event, None]:
         call = {"op": "run", "execution": dataclasses.asdict(execution), "interactive": inputs is not None}
+        return self._stream(call, inputs)
+
+    def stream_cell(self, name: str, client: str, cell: Cell) -> AsyncGenerator[Event, None]:
+        return self._stream({"op": "run_cell", "name": name, "client": client, "cell": dataclasses.asdict(cell)}, None)
+
+    async def open_session(self, client: str, files: tuple[File, ...] = ()) -> SessionInfo:
+        listed = [dataclasses.asdict(file) for file in files]
+        return await self._session({"op": "open_session", "client": client, "files": listed})
+
+    async def session(self, name: str, client: str) -> SessionInfo:
+        return await self._session({"op": "session", "name": name, "client": client})
+
+    async def send(self, name: str, client: str, item: Stdin | Interrupt) -> None:
+        call = {"op": "send", "name": name, "client": client, "input": type(item).__name__, **dataclasses.asdict(item)}
+        _raise_failure(await self._call(call))
+
+    async def end_session(self, name: str, client: str) -> None:
+        _raise_failure(await self._call({"op": "end_session", "name": name, "client": client}))
+
+    async def _session(self, call: dict[str, Any]) -> SessionInfo:
+        answer = await self._call(call)
+        _raise_failure(answer)
+        return SessionInfo(**{**answer, "state": SessionState(answer["state"])})
+
+    async def _stream(self, call: dict[str, Any], inputs: AsyncIterator[Input] | None) -> AsyncGenerator[Event, None]:
         async with self._connection(keep=inputs is None) as (reader, writer):
             feeder = None
             try:
@@ -279,15 +357,27 @@ class RemoteService:
         self._free.clear()
 
 
-def _event(message: dict[str, Any]) -> Event:
-    """Make the event again, or raise the failure, that the other process sent."""
+def _raise_failure(message: dict[str, Any]) -> None:
+    """Raise the failure that the other process sent, if it is one."""
     match message:
         case {"failure": "busy", "why": why, "retry_after": seconds}:
             raise PoolBusyError(why, seconds)
         case {"failure": "closed", "why": why}:
             raise PoolClosedError(why)
-        case {"failure": _, "why": why}:
-            raise CodeExecutorError(why)
+        case {"failure": "full", "why": why, "own": own}:
+            raise SessionsFullError(why, own=own)
+        case {"failure": kind, "why": why}:
+            raise _FAILURES.get(kind, CodeExecutorError)(why)
+
+
+_FAILURES: dict[str, type[CodeExecutorError]] = {
+    kind.__name__: kind for kind in (SessionsOffError, SessionUnknownError, SessionBusyError)
+}
+
+
+def _event(message: dict[str, Any]) -> Event:
+    """Make the event again, or raise the failure, that the other process sent."""
+    _raise_failure(message)
     kind = message.pop("event")
     if kind == "Started":
         return Started(**message)

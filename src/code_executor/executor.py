@@ -65,7 +65,12 @@ class Runner(Protocol):
 
 async def run(runner: Runner, execution: Execution) -> Result:
     """Run to the end and return the result. Cancelling stops the run."""
-    async with aclosing(runner.stream(execution)) as events:
+    return await result_of(runner.stream(execution))
+
+
+async def result_of(run: AsyncGenerator[Event, None]) -> Result:
+    """Take a run's events to the end and return its result. Cancelling stops the run."""
+    async with aclosing(run) as events:
         async for event in events:
             if isinstance(event, Result):
                 return event

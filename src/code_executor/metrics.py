@@ -9,13 +9,14 @@ from contextlib import aclosing
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from code_executor.errors import CodeExecutorError
 from code_executor.executor import Runner
-from code_executor.models import Event, Execution, Input, Limits, Reason, Result
+from code_executor.models import CellDone, Event, Execution, Input, Limits, Reason, Result
 from code_executor.sandbox.pool import Pool
+from code_executor.sessions import Sessions
 
 log = structlog.get_logger()
 
@@ -60,6 +61,10 @@ class Metrics:
         """Report the state of all the pools together as it is when asked."""
         self.registry.register(_PoolCollector(pools))
 
+    def watch_sessions(self, sessions: Sessions) -> None:
+        """Report how many sessions there are, and were."""
+        self.registry.register(_SessionCollector(sessions))
+
     def render(self) -> bytes:
         """Return the Prometheus text format, version 0.0.4."""
         return generate_latest(self.registry)
@@ -84,6 +89,16 @@ class _PoolCollector(Collector):
         yield GaugeMetricFamily("code_executor_waiting", "Executions that wait for a sandbox.", value=waiting)
 
 
+class _SessionCollector(Collector):
+    def __init__(self, sessions: Sessions) -> None:
+        self._register = sessions.register
+
+    def collect(self) -> Iterator[Metric]:
+        alive = len(self._register.sessions)
+        yield GaugeMetricFamily("code_executor_sessions", "Sessions that are open.", value=alive)
+        yield CounterMetricFamily("code_executor_sessions_opened", "Sessions opened.", value=self._register.opened)
+
+
 class ObservedRunner:
     """Runs what ``inner`` runs, and writes down how it went: one log line per execution, never its code or output."""
 
@@ -100,16 +115,21 @@ class ObservedRunner:
     ) -> AsyncGenerator[Event, None]:
         began = time.monotonic()
         ended = False
-        self._metrics.running.inc()
+        running = 0 if execution.session else 1  # it idles most of its time
+        self._metrics.running.inc(running)
         try:
             async with aclosing(self._inner.stream(execution, inputs)) as events:
                 async for event in events:
-                    if isinstance(event, Result):
+                    if isinstance(event, CellDone):
+                        result = event.result
+                        self._ended("cell", execution.client, result, result.execution_time / 1000)
+                    elif isinstance(event, Result):
                         ended = True
-                        self._ended(execution, event, time.monotonic() - began)
+                        if not execution.session:  # its cells are what ran
+                            self._ended("execution", execution.client, event, time.monotonic() - began)
                     yield event
         except (GeneratorExit, asyncio.CancelledError):
-            if not ended:  # nobody waits for it any more
+            if not ended and not execution.session:  # nobody waits for it any more
                 self._metrics.executions.labels("error", "cancelled").inc()
                 log.info("execution", id=execution.id, client=execution.client, status="error", reason="cancelled")
             raise
@@ -118,9 +138,9 @@ class ObservedRunner:
             log.warning("refused", id=execution.id, client=execution.client, why=str(error))
             raise
         finally:
-            self._metrics.running.dec()
+            self._metrics.running.dec(running)
 
-    def _ended(self, execution: Execution, result: Result, total: float) -> None:
+    def _ended(self, what: str, client: str, result: Result, total: float) -> None:
         metrics = self._metrics
         metrics.executions.labels(result.status.value, result.reason.value).inc()
         if result.reason is Reason.VIOLATION:
@@ -130,9 +150,9 @@ class ObservedRunner:
         metrics.total_seconds.observe(total)
         metrics.memory_bytes.observe(result.memory)
         log.info(
-            "execution",
+            what,
             id=result.id,
-            client=execution.client,
+            client=client,
             status=result.status.value,
             reason=result.reason.value,
             execution_ms=round(result.execution_time, 3),

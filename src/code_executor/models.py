@@ -223,3 +223,33 @@ class Cell:
 
 
 Input = Stdin | Interrupt | Cancel | Cell
+
+
+class SessionState(StrEnum):
+    """What a session does now; ``waiting`` for input, in a cell."""
+
+    IDLE = "idle"
+    RUNNING = "running"
+    WAITING = "waiting"
+    OVER = "over"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """How many may be open, in all (0: there are none) and of one client; seconds without a cell, and in all."""
+
+    most: int = 2
+    per_client: int = 1
+    idle: float = 600.0
+    age: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """What a client is told of its session; ``idle`` and ``left`` are seconds."""
+
+    id: str
+    state: SessionState
+    cells: int
+    idle: float
+    left: float

@@ -8,9 +8,20 @@ from typing import Protocol
 
 from code_executor.executor import Runner
 from code_executor.metrics import Metrics
-from code_executor.models import Event, Execution, Input, Limits
+from code_executor.models import (
+    Cell,
+    Event,
+    Execution,
+    File,
+    Input,
+    Interrupt,
+    Limits,
+    SessionInfo,
+    Stdin,
+)
 from code_executor.ratelimit import RateLimiter, Verdict
 from code_executor.sandbox.pool import Pool
+from code_executor.sessions import Sessions
 
 RUNS, CHECKS = "runs", "checks"
 """What a client may ask for so often: each has a limit of its own."""
@@ -34,6 +45,21 @@ class Service(Protocol):
     def stream(self, execution: Execution, inputs: AsyncIterator[Input] | None = None) -> AsyncGenerator[Event, None]:
         """As ``Executor.stream``."""
 
+    async def open_session(self, client: str, files: tuple[File, ...] = ()) -> SessionInfo:
+        """Open a session of ``client``. This and the next raise ``SessionError`` for what cannot be."""
+
+    async def session(self, name: str, client: str) -> SessionInfo:
+        """Say how a session stands."""
+
+    def stream_cell(self, name: str, client: str, cell: Cell) -> AsyncGenerator[Event, None]:
+        """Run a cell, with the events of a run; closing this interrupts the cell."""
+
+    async def send(self, name: str, client: str, item: Stdin | Interrupt) -> None:
+        """Give the cell under way its input, or interrupt it."""
+
+    async def end_session(self, name: str, client: str) -> None:
+        """End a session."""
+
     async def hit(self, client: str, what: str = RUNS) -> Verdict | None:
         """Count a request against the client's limit of `RUNS` or `CHECKS`."""
 
@@ -51,9 +77,15 @@ class LocalService:
     """The service whose pool is in this process."""
 
     def __init__(
-        self, runner: Runner, pools: Sequence[Pool], limiters: Mapping[str, RateLimiter], metrics: Metrics
+        self,
+        runner: Runner,
+        sessions: Sessions,
+        pools: Sequence[Pool],
+        limiters: Mapping[str, RateLimiter],
+        metrics: Metrics,
     ) -> None:
         self._runner = runner
+        self._sessions = sessions
         self._pools = pools
         self._limiters = limiters
         self._metrics = metrics
@@ -64,6 +96,21 @@ class LocalService:
 
     def stream(self, execution: Execution, inputs: AsyncIterator[Input] | None = None) -> AsyncGenerator[Event, None]:
         return self._runner.stream(execution, inputs)
+
+    async def open_session(self, client: str, files: tuple[File, ...] = ()) -> SessionInfo:
+        return await self._sessions.open(client, files)
+
+    async def session(self, name: str, client: str) -> SessionInfo:
+        return self._sessions.info(name, client)
+
+    def stream_cell(self, name: str, client: str, cell: Cell) -> AsyncGenerator[Event, None]:
+        return self._sessions.stream(name, client, cell)
+
+    async def send(self, name: str, client: str, item: Stdin | Interrupt) -> None:
+        self._sessions.send(name, client, item)
+
+    async def end_session(self, name: str, client: str) -> None:
+        await self._sessions.end(name, client)
 
     async def hit(self, client: str, what: str = RUNS) -> Verdict | None:
         verdict = await self._limiters[what].hit(client)

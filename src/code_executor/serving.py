@@ -29,6 +29,7 @@ from code_executor.errors import CodeExecutorError, ConfigurationError
 from code_executor.metrics import Metrics, ObservedRunner
 from code_executor.ratelimit import RateLimiter
 from code_executor.service import CHECKS, RUNS, LocalService, Service
+from code_executor.sessions import Sessions
 from code_executor.settings import Settings
 
 log = structlog.get_logger()
@@ -104,7 +105,10 @@ async def open_service(settings: Settings) -> AsyncIterator[LocalService]:
         metrics = Metrics()
         metrics.watch(*opened.executor.pools)
         limiters = {RUNS: RateLimiter(settings.rate_limit), CHECKS: RateLimiter(settings.check_rate_limit)}
-        yield LocalService(ObservedRunner(opened.executor, metrics), opened.executor.pools, limiters, metrics)
+        runner = ObservedRunner(opened.executor, metrics)
+        async with Sessions(runner, settings.session_limits()) as sessions:
+            metrics.watch_sessions(sessions)
+            yield LocalService(runner, sessions, opened.executor.pools, limiters, metrics)
 
 
 async def serve(settings: Settings) -> None:

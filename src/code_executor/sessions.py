@@ -16,7 +16,6 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from enum import StrEnum
 from types import TracebackType
 from typing import Self
 
@@ -29,7 +28,7 @@ from code_executor.errors import (
     SessionsOffError,
     SessionUnknownError,
 )
-from code_executor.executor import Runner
+from code_executor.executor import Runner, result_of
 from code_executor.models import (
     Cancel,
     Cell,
@@ -41,6 +40,9 @@ from code_executor.models import (
     Interrupt,
     Reason,
     Result,
+    SessionInfo,
+    SessionLimits,
+    SessionState,
     Started,
     Stdin,
     Waiting,
@@ -53,15 +55,6 @@ _MOST_INPUTS = 1000
 
 _ENDS_WITHIN = 10.0
 """Seconds that a cell under way gets to give its result when its session is ended."""
-
-
-class State(StrEnum):
-    """What a session does now; ``waiting`` for input, in a cell."""
-
-    IDLE = "idle"
-    RUNNING = "running"
-    WAITING = "waiting"
-    OVER = "over"
 
 
 class Session:
@@ -98,12 +91,12 @@ class Session:
         await self.close()
 
     @property
-    def state(self) -> State:
+    def state(self) -> SessionState:
         if self._life is None or self._life.done() or self.why:
-            return State.OVER
+            return SessionState.OVER
         if self._cell is None:
-            return State.IDLE
-        return State.WAITING if self._waiting else State.RUNNING
+            return SessionState.IDLE
+        return SessionState.WAITING if self._waiting else SessionState.RUNNING
 
     async def open(self) -> None:
         """Wait for a sandbox; raise ``PoolBusyError`` or ``PoolClosedError`` when none is to be had."""
@@ -137,11 +130,7 @@ class Session:
     async def run(self, code: str | Cell, **options: object) -> Result:
         """Run a cell and return its result; ``options`` are the other fields of `Cell`. Cancelling interrupts it."""
         cell = code if isinstance(code, Cell) else Cell(code, **options)  # type: ignore[arg-type]
-        async with aclosing(self.stream(cell)) as events:
-            async for event in events:
-                if isinstance(event, Result):
-                    return event
-        raise SessionUnknownError("the session is over")
+        return await result_of(self.stream(cell))
 
     async def stream(self, cell: Cell) -> AsyncGenerator[Event, None]:
         """Run a cell, with the events of a run; closing this interrupts the cell.
@@ -191,7 +180,7 @@ class Session:
         return self._events
 
     def _require_life(self) -> None:
-        if self.state is State.OVER:
+        if self.state is SessionState.OVER:
             raise SessionUnknownError("the session is over")
 
     async def _live(self, opened: asyncio.Future[None]) -> None:
@@ -229,27 +218,6 @@ class Session:
 # ---- those of a service
 
 
-@dataclass(frozen=True)
-class SessionLimits:
-    """How many may be open, in all (0: there are none) and of one client; seconds without a cell, and in all."""
-
-    most: int = 2
-    per_client: int = 1
-    idle: float = 600.0
-    age: float = 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class SessionInfo:
-    """What a client is told of its session; ``idle`` and ``left`` are seconds."""
-
-    id: str
-    state: State
-    cells: int
-    idle: float
-    left: float
-
-
 @dataclass
 class Register:
     """Which sessions there are, whose they are, and who may have another. No I/O in here."""
@@ -277,7 +245,7 @@ class Register:
         if self.limits.most < 1:
             raise SessionsOffError("this service has no sessions")
         session = self.sessions.get(name)
-        if session is None or session.client != client or session.state is State.OVER:
+        if session is None or session.client != client or session.state is SessionState.OVER:
             raise SessionUnknownError("there is no such session, or it has ended")
         return session
 

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from code_executor.errors import ConfigurationError
-from code_executor.models import Limits
+from code_executor.models import Limits, SessionLimits
 from code_executor.ratelimit import parse_rate
 from sandbox_agent.policy import OFF, STRICT, Policy
 
@@ -124,6 +124,20 @@ class Settings(BaseSettings):
     input_timeout: float = Field(
         300.0, ge=1, le=86400, description="Seconds that an interactive run may wait for input, all in all."
     )
+    sessions: int = Field(
+        2,
+        ge=0,
+        le=10_000,
+        description="Sessions that may be open at once; `0`: none. One sandbox is always left for plain runs.",
+    )
+    sessions_per_client: int = Field(1, ge=1, le=10_000, description="Sessions that one client may have open.")
+    session_idle: float = Field(
+        600.0, gt=0, le=86400, description="Seconds without a running cell after which a session is ended."
+    )
+    session_lifetime: float = Field(3600.0, gt=0, le=604800, description="Seconds after which a session is ended.")
+    session_cpu_time: float = Field(
+        600.0, ge=1, le=604800, description="Seconds of processor time that all the cells of a session may use."
+    )
     max_attachments: Size = Field(
         8 << 20,
         ge=0,
@@ -181,6 +195,15 @@ class Settings(BaseSettings):
             cpu_time=self.max_cpu_time,
             input_time=self.input_timeout,
             attachments=self.max_attachments,
+            session_cpu_time=self.session_cpu_time,
+        )
+
+    def session_limits(self) -> SessionLimits:
+        return SessionLimits(
+            most=min(self.sessions, self.pool_size - 1),
+            per_client=self.sessions_per_client,
+            idle=self.session_idle,
+            age=self.session_lifetime,
         )
 
     def load_policy(self) -> Policy:

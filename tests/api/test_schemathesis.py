@@ -30,4 +30,4 @@ def test_the_server_does_what_it_describes(described: Server, tmp_path: Path) ->
         check=False,
     )
     assert done.returncode == 0, done.stdout[-5000:]
-    assert "Operations:       5 selected / 5 total" in done.stdout
+    assert "Operations:       11 selected / 11 total" in done.stdout

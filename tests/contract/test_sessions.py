@@ -10,8 +10,8 @@ import pytest
 
 from code_executor import Executor, Output, Reason, Result
 from code_executor.errors import SessionBusyError, SessionUnknownError
-from code_executor.models import Cell, Display, File, Interrupt, Started, Stdin, Waiting
-from code_executor.sessions import Session, State
+from code_executor.models import Cell, Display, File, Interrupt, SessionState, Started, Stdin, Waiting
+from code_executor.sessions import Session
 from tests.census import until
 
 pytestmark = pytest.mark.anyio
@@ -125,12 +125,12 @@ async def test_a_cell_can_be_talked_to(session: Session) -> None:
             if isinstance(event, Output):
                 said += event.data
             elif isinstance(event, Waiting):
-                assert session.state is State.WAITING
+                assert session.state is SessionState.WAITING
                 assert said.endswith("who? ")
                 session.send(Stdin("Ada\n"))
             elif isinstance(event, Result):
                 assert (event.reason, event.output) == (Reason.COMPLETED, "who? hello Ada\n" * 2)
-    assert session.state is State.IDLE
+    assert session.state is SessionState.IDLE
 
 
 async def test_input_given_beforehand_is_read_first_and_what_a_cell_does_not_take_blocks_nothing(
@@ -144,7 +144,7 @@ async def test_input_given_beforehand_is_read_first_and_what_a_cell_does_not_tak
 async def interrupted(session: Session, code: str) -> Result:
     """Interrupt a cell once it has written something; return its result."""
     async for event in session.stream(Cell(code)):
-        if isinstance(event, Output) and session.state is State.RUNNING:
+        if isinstance(event, Output) and session.state is SessionState.RUNNING:
             session.send(Interrupt())
         elif isinstance(event, Result):
             return event
@@ -166,7 +166,7 @@ async def test_a_cell_that_catches_the_interrupt_is_completed(session: Session) 
 
 async def test_an_interrupt_sent_with_the_cell_reaches_it(session: Session) -> None:
     task = asyncio.create_task(session.run("x = 1\nimport time\ntime.sleep(60)"))
-    await until(lambda: session.state is State.RUNNING)
+    await until(lambda: session.state is SessionState.RUNNING)
     session.send(Interrupt())
     assert (await task).reason is Reason.CANCELLED
     assert (await session.run("print(2)")).output == "2\n"
@@ -178,7 +178,7 @@ async def test_whoever_goes_away_interrupts_the_cell_and_not_the_session(session
         async for event in events:
             if isinstance(event, Output):
                 break
-    await until(lambda: session.state is State.IDLE)
+    await until(lambda: session.state is SessionState.IDLE)
     assert (await session.run("n")).output == "1\n"
 
 
@@ -275,7 +275,7 @@ async def test_closing_gives_the_cell_under_way_its_result(executor: Executor) -
     session = executor.session()
     await session.open()
     task = asyncio.create_task(session.run("print('said', flush=True)\ninput()"))
-    await until(lambda: session.state is State.WAITING)
+    await until(lambda: session.state is SessionState.WAITING)
     await session.close()
     assert ((await task).reason, (await task).output) == (Reason.CANCELLED, "said\n")
 

@@ -21,8 +21,7 @@ from types import ModuleType
 
 import pytest
 
-from code_executor.api.routes import PROBLEMS
-from code_executor.api.schemas import ExecuteRequest, ExecuteResponse
+from code_executor.api.schemas import PROBLEMS, ExecuteRequest, ExecuteResponse
 from code_executor.doctor import REQUIRED
 from code_executor.metrics import Metrics
 from code_executor.models import Limits, Reason

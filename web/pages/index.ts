@@ -2,7 +2,7 @@
 
 import { EXAMPLES, type Example } from "./examples.js";
 import { fromFragment, toFragment } from "./share.js";
-import { after, applyTheme, storedTheme, storeTheme } from "./theme.js";
+import { installThemeButton } from "./theme.js";
 
 function find<T extends Element>(selector: string): T {
   const element = document.querySelector<T>(selector);
@@ -14,7 +14,6 @@ const program = find<HTMLElementTagNameMap["run-code"]>("run-code");
 const list = find<HTMLUListElement>("#examples");
 const title = find<HTMLHeadingElement>("h1");
 const about = find<HTMLParagraphElement>("#about");
-const themeButton = find<HTMLButtonElement>("#theme");
 const dialog = find<HTMLDialogElement>("dialog");
 const link = find<HTMLInputElement>("#link");
 const frame = find<HTMLTextAreaElement>("#frame");
@@ -68,11 +67,6 @@ async function copy(button: HTMLButtonElement): Promise<void> {
   }
 }
 
-function setTheme(theme: ReturnType<typeof storedTheme>): void {
-  applyTheme(theme);
-  themeButton.textContent = `Theme: ${theme}`;
-}
-
 for (const { id, title: text } of EXAMPLES) {
   const anchor = document.createElement("a");
   anchor.href = `#${id}`;
@@ -86,11 +80,6 @@ find("#share").addEventListener("click", () => void share());
 for (const button of dialog.querySelectorAll<HTMLButtonElement>("[data-copies]")) {
   button.addEventListener("click", () => void copy(button));
 }
-themeButton.addEventListener("click", () => {
-  const theme = after(storedTheme());
-  storeTheme(theme);
-  setTheme(theme);
-});
 addEventListener("hashchange", () => void showWhatTheAddressSays());
-setTheme(storedTheme());
+installThemeButton();
 void showWhatTheAddressSays();

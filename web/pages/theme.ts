@@ -25,7 +25,7 @@ export function storeTheme(theme: Theme): void {
 }
 
 export function applyTheme(theme: Theme): void {
-  for (const element of [document.documentElement, ...document.querySelectorAll("run-code")]) {
+  for (const element of [document.documentElement, ...document.querySelectorAll("run-code, run-notebook")]) {
     if (theme === "auto") element.removeAttribute("theme");
     else element.setAttribute("theme", theme);
   }
@@ -33,4 +33,19 @@ export function applyTheme(theme: Theme): void {
 
 export function after(theme: Theme): Theme {
   return THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length] ?? "auto";
+}
+
+/** Have the page's button go through the themes. */
+export function installThemeButton(): void {
+  const button = document.querySelector("#theme");
+  const set = (theme: Theme): void => {
+    applyTheme(theme);
+    if (button) button.textContent = `Theme: ${theme}`;
+  };
+  button?.addEventListener("click", () => {
+    const theme = after(storedTheme());
+    storeTheme(theme);
+    set(theme);
+  });
+  set(storedTheme());
 }

@@ -9,7 +9,8 @@ type Style = "stdout" | "stderr" | "stdin" | "note" | "refusal";
 
 export interface Typing {
   line(text: string): void;
-  end(): void;
+  /** Not there: its input cannot be ended. */
+  end?(): void;
   interrupt(): void;
 }
 
@@ -50,11 +51,13 @@ export class Console {
       },
       this.#field,
       el("button", { type: "submit", className: "small" }, "Enter"),
-      el("button", { type: "button", className: "small", title: "No more input (Ctrl-D)", onclick: () => typing.end() }, "End"),
+      ...(typing.end
+        ? [el("button", { type: "button", className: "small", title: "No more input (Ctrl-D)", onclick: () => typing.end?.() }, "End")]
+        : []),
     );
     this.#field.addEventListener("keydown", (event) => {
       if (!event.ctrlKey || event.altKey || event.metaKey) return;
-      if (event.key === "d" && !this.#field.value) typing.end();
+      if (event.key === "d" && !this.#field.value) typing.end?.();
       else if (event.key === "c" && this.#field.selectionStart === this.#field.selectionEnd) typing.interrupt();
       else return;
       event.preventDefault();

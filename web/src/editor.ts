@@ -26,6 +26,8 @@ export interface EditorOptions {
   root: ShadowRoot;
   changed(): void;
   run(): void;
+  /** Run, and go on to what follows (Shift-Enter), where something does. */
+  runAndGoOn?(): void;
   /** Ask what is wrong with the code as it is; called a moment after the last key. */
   check(code: string): Promise<Problem[]>;
 }
@@ -82,8 +84,10 @@ export class Editor {
 
   constructor(options: EditorOptions) {
     const runKey = { key: "Mod-Enter", preventDefault: true, run: () => (options.run(), true) };
+    const goOn = options.runAndGoOn;
+    const goOnKeys = goOn ? [{ key: "Shift-Enter", preventDefault: true, run: () => (goOn(), true) }] : [];
     this.#extensions = [
-      Prec.highest(keymap.of([runKey, { ...runKey, key: "Ctrl-Enter" }])),
+      Prec.highest(keymap.of([runKey, { ...runKey, key: "Ctrl-Enter" }, ...goOnKeys])),
       lineNumbers(),
       highlightSpecialChars(),
       history(),
@@ -108,7 +112,9 @@ export class Editor {
       }),
       EditorView.contentAttributes.of({
         "aria-label": "Python code",
-        "aria-description": "Tab indents; press Escape, then Tab, to leave the editor. Control Enter runs the program.",
+        "aria-description": `Tab indents; press Escape, then Tab, to leave the editor. ${
+          goOn ? "Shift Enter runs the cell and goes on to the next." : "Control Enter runs the program."
+        }`,
         autocapitalize: "off",
         autocorrect: "off",
         spellcheck: "false",

@@ -16,7 +16,7 @@ import { type Run, start, type Transport } from "./run.js";
 import { Draft, readStarter } from "./starter.js";
 import styles from "./styles.css";
 import { Addresses, type Failure, type InputFile, type Problem, type Result, type RunEvent, type RunRequest } from "./wire.js";
-import { duration, outcome, usage } from "./words.js";
+import { duration, outcome, sentence, usage } from "./words.js";
 
 export type { Display, Failure, InputFile, OutputFile, Problem, Result } from "./wire.js";
 
@@ -334,8 +334,8 @@ export class RunCodeElement extends HTMLElement {
   #finish(result: Result): void {
     const interactive = this.#run?.interactive ?? false;
     this.#result = result;
-    const sentence = this.#sentence(result);
-    if (sentence) this.#console.note(sentence, "refusal");
+    const said = sentence(result, this.#wrote);
+    if (said) this.#console.note(said, "refusal");
     else if (this.#console.empty) this.#console.note("The program wrote nothing.");
     if (result.filesOmitted) this.#console.note(`${result.filesOmitted} more files were too many, or too large.`);
     this.#editor?.showProblems(result.problems);
@@ -350,12 +350,6 @@ export class RunCodeElement extends HTMLElement {
     this.#time.textContent = usage(result);
     this.#emit("run-result", result);
     this.#settle(result);
-  }
-
-  /** What the service says beyond what the program wrote to stderr. */
-  #sentence(result: Result): string {
-    const wrote = this.#wrote.replace(/\n$/, "");
-    return result.error.startsWith(wrote) ? result.error.slice(wrote.length).replace(/^\n/, "") : "";
   }
 
   #fail(failure: Failure): void {

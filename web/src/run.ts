@@ -140,38 +140,9 @@ class SocketRun implements Run {
 class StreamRun implements Run {
   readonly interactive = false;
   readonly #abort = new AbortController();
-  readonly #listener: Listener;
 
   constructor(addresses: Addresses, request: RunRequest, listener: Listener) {
-    this.#listener = listener;
-    void this.#run(addresses, request);
-  }
-
-  async #run(addresses: Addresses, request: RunRequest): Promise<void> {
-    let begun = false;
-    try {
-      const response = await fetch(addresses.execute, {
-        method: "POST",
-        headers: { "Content-Type": "application/json", Accept: "text/event-stream" },
-        body: JSON.stringify(request),
-        signal: this.#abort.signal,
-      });
-      begun = true;
-      const rate = rateOf(response.headers);
-      if (rate) this.#listener({ type: "rate", rate });
-      if (!response.ok || !response.body) {
-        this.#listener({ type: "problem", ...(await failureOf(response)) });
-        return;
-      }
-      for await (const { name, data } of parseEvents(response.body)) {
-        const event = { ...JSON.parse(data), type: name } as RunEvent;
-        this.#listener(event);
-        if (event.type === "result" || event.type === "problem") return;
-      }
-      this.#listener({ type: "problem", ...CUT_OFF });
-    } catch {
-      this.#listener({ type: "problem", ...(begun ? CUT_OFF : UNREACHABLE) });
-    }
+    void stream(addresses.execute, request, listener, this.#abort.signal);
   }
 
   input(): void {} // there is no way to it
@@ -184,5 +155,33 @@ class StreamRun implements Run {
 
   cancel(): void {
     this.#abort.abort();
+  }
+}
+
+/** Send a request and tell of the events that answer it; resolves after the last of them. */
+export async function stream(address: URL, request: object, listener: Listener, signal: AbortSignal | null = null): Promise<void> {
+  let begun = false;
+  try {
+    const response = await fetch(address, {
+      method: "POST",
+      headers: { "Content-Type": "application/json", Accept: "text/event-stream" },
+      body: JSON.stringify(request),
+      signal,
+    });
+    begun = true;
+    const rate = rateOf(response.headers);
+    if (rate) listener({ type: "rate", rate });
+    if (!response.ok || !response.body) {
+      listener({ type: "problem", ...(await failureOf(response)) });
+      return;
+    }
+    for await (const { name, data } of parseEvents(response.body)) {
+      const event = { ...JSON.parse(data), type: name } as RunEvent;
+      listener(event);
+      if (event.type === "result" || event.type === "problem") return;
+    }
+    listener({ type: "problem", ...CUT_OFF });
+  } catch {
+    listener({ type: "problem", ...(begun ? CUT_OFF : UNREACHABLE) });
   }
 }

@@ -93,17 +93,28 @@ export type RunEvent =
   | ({ type: "result" } & Result)
   | ({ type: "problem" } & Failure);
 
+/** How a session stands. */
+export interface SessionState {
+  id: string;
+  state: "idle" | "running" | "waiting";
+  /** Seconds, both. */
+  idleTimeout: number;
+  expiresIn: number;
+}
+
 /** The addresses that belong to an endpoint such as https://example.org/api/execute. */
 export class Addresses {
   readonly execute: URL;
   readonly socket: URL;
   readonly check: URL;
+  readonly sessions: URL;
 
   constructor(endpoint: string, base: string) {
     this.execute = new URL(endpoint, base);
     this.socket = new URL(`${this.execute.pathname.replace(/\/$/, "")}/ws`, this.execute);
     this.socket.protocol = this.execute.protocol === "https:" ? "wss:" : "ws:";
     this.check = new URL("check", this.execute);
+    this.sessions = new URL("sessions", this.execute);
   }
 }
 

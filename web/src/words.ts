@@ -25,6 +25,12 @@ export function outcome(result: Result): string {
   return REASONS[result.reason] ?? result.reason;
 }
 
+/** What the service says beyond what the program wrote to stderr. */
+export function sentence(result: Result, stderr: string): string {
+  const wrote = stderr.replace(/\n$/, "");
+  return result.error.startsWith(wrote) ? result.error.slice(wrote.length).replace(/^\n/, "") : "";
+}
+
 export function usage(result: Result): string {
   const parts = [duration(result.executionTime)];
   if (result.memory > 0) parts.push(bytes(result.memory));

@@ -8,7 +8,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from code_executor.api import errors, pages
+from code_executor.api import errors, pages, sessions
 from code_executor.api.middleware import BodyLimit, RateLimit
 from code_executor.api.requests import RequestLimits
 from code_executor.api.routes import Endpoint, make_execute, make_router
@@ -18,8 +18,13 @@ log = structlog.get_logger()
 
 _DESCRIPTION = "Untrusted Python, run in locked-down containers. See the README for limits and what protects you."
 _EXECUTE = "/api/execute"
-_COUNTED = {("POST", _EXECUTE): RUNS, ("POST", "/api/check"): CHECKS}
-_EXPOSED = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "RateLimit-Policy", "Retry-After")
+_COUNTED = {
+    ("POST", _EXECUTE): RUNS,
+    ("POST", "/api/sessions"): RUNS,
+    ("POST", "/api/sessions/*/cells"): RUNS,
+    ("POST", "/api/check"): CHECKS,
+}
+_EXPOSED = ("Location", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "RateLimit-Policy", "Retry-After")
 
 
 class Shortcut:
@@ -53,6 +58,7 @@ def create_app(service: Service, most: RequestLimits, version: str, origins: tup
     )
     execute = make_execute(service, most)
     app.include_router(make_router(service, most, execute, origins))
+    app.include_router(sessions.make_router(service, most, origins))
     errors.install(app)
     pages.install(app, embedders=origins or ("*",))
 
@@ -61,7 +67,7 @@ def create_app(service: Service, most: RequestLimits, version: str, origins: tup
         whole = CORSMiddleware(
             whole,
             allow_origins=origins,
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["Content-Type"],
             expose_headers=_EXPOSED,
         )

@@ -13,7 +13,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from code_executor.errors import CodeExecutorError, PoolBusyError, PoolClosedError
+from code_executor.errors import (
+    CodeExecutorError,
+    PoolBusyError,
+    PoolClosedError,
+    SessionBusyError,
+    SessionError,
+    SessionsFullError,
+)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -57,8 +64,19 @@ def from_failure(error: CodeExecutorError) -> Refusal:
     if isinstance(error, PoolBusyError):
         return Refusal(503, f"No sandbox is free: {error}", {"Retry-After": str(error.retry_after)})
     if isinstance(error, PoolClosedError):
-        return Refusal(503, str(error).capitalize() + ".", {"Retry-After": "5"})
+        return Refusal(503, _sentence(error), {"Retry-After": "5"})
+    if isinstance(error, SessionsFullError):
+        return Refusal(429 if error.own else 503, _sentence(error), {"Retry-After": "30"})
+    if isinstance(error, SessionBusyError):
+        return Refusal(409, _sentence(error))
+    if isinstance(error, SessionError):
+        return Refusal(404, _sentence(error))
     return Refusal(500, "The service failed to run the program. It is safe to try again.")
+
+
+def _sentence(error: CodeExecutorError) -> str:
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def answer(error: Exception) -> Response:

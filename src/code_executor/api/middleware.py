@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -58,19 +59,25 @@ class RateLimit:
     """Counts requests per client; every answer under /api/ says how the client stands.
 
     ``counted``: method and path of what is counted, and against which limit of the service; the rest is told of runs.
+    A ``*`` in a path stands for anything between two slashes.
     """
 
     def __init__(self, app: ASGIApp, service: Service, counted: Mapping[tuple[str, str], str]) -> None:
         self._app = app
         self._service = service
         self._counted = counted
+        self._patterns = [
+            (method, re.compile(re.escape(path).replace(r"\*", "[^/]+")), what)
+            for (method, path), what in counted.items()
+            if "*" in path
+        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not scope["path"].startswith("/api/"):
             await self._app(scope, receive, send)
             return
         client = client_key(scope["client"][0] if scope["client"] else "unknown")
-        counted = self._counted.get((scope["method"], scope["path"]))
+        counted = self._what(scope["method"], scope["path"])
         try:
             verdict = await (self._service.hit(client, counted) if counted else self._service.peek(client))
         except CodeExecutorError as error:
@@ -83,6 +90,13 @@ class RateLimit:
             await Refusal(429, refusal(verdict), verdict.headers()).response()(scope, receive, send)
             return
         await self._app(scope, receive, _adding(send, verdict))
+
+    def _what(self, method: str, path: str) -> str | None:
+        exactly = self._counted.get((method, path))
+        if exactly is not None:
+            return exactly
+        found = (what for verb, pattern, what in self._patterns if verb == method and pattern.fullmatch(path))
+        return next(found, None)
 
 
 def _adding(send: Send, verdict: Verdict) -> Send:

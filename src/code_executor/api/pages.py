@@ -1,4 +1,4 @@
-"""The pages: `/`, `/embed` for other sites' frames, and their assets, as `make web` built them into ``web/``.
+"""The pages: `/`, `/notebook`, `/embed` for other sites' frames, and their assets, as `make web` built them into ``web/``.
 
 They are read once, when the app is made: what is not among them does not exist, whatever a path says. Where there is no
 build, `/` says so, and the API works all the same.
@@ -109,10 +109,14 @@ def install(app: Starlette, *, embedders: Iterable[str] = ("*",), directory: str
         return
 
     whole, embedded = _page("index.html", directory, ["'self'"]), _page("embed.html", directory, embedders)
+    cells = _page("notebook.html", directory, ["'self'"])
     assets = _assets(os.path.join(directory, "assets"))
 
     async def index(request: Request) -> Response:
         return whole.answer(request)
+
+    async def notebook(request: Request) -> Response:
+        return cells.answer(request)
 
     async def embed(request: Request) -> Response:
         return embedded.answer(request)
@@ -124,5 +128,6 @@ def install(app: Starlette, *, embedders: Iterable[str] = ("*",), directory: str
         return found.answer(request)
 
     app.add_route("/", index, include_in_schema=False)
+    app.add_route("/notebook", notebook, include_in_schema=False)
     app.add_route("/embed", embed, include_in_schema=False)
     app.add_route("/assets/{name}", asset, include_in_schema=False)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from code_executor.api.errors import Refusal, from_validation
-from code_executor.api.schemas import CheckRequest, ExecuteRequest
-from code_executor.models import Execution, File, Limits
+from code_executor.api.schemas import CellRequest, CheckRequest, ExecuteRequest, InputRequest, SessionRequest
+from code_executor.models import Cell, Execution, File, Limits, Stdin
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,8 @@ def parse_execution(body: bytes, client: str, limits: Limits, most: RequestLimit
         raise from_validation(error) from None
     _bounded("code", asked.code, most.code)
     _bounded("stdin", asked.stdin, most.stdin)
-    if sum(len(file.data) for file in files) > most.files:
-        raise Refusal(413, f"files are larger than {most.files} bytes together.")
-    if asked.timeout is not None and asked.timeout > limits.wall_time:
-        raise _invalid("timeout", f"Input should be less than or equal to {limits.wall_time:g}")
+    _bounded_files(files, most)
+    _in_time(asked.timeout, limits)
     return Execution(
         asked.code,
         asked.stdin,
@@ -65,6 +63,49 @@ def parse_check(body: bytes, client: str, most: RequestLimits) -> Execution:
         raise from_validation(error) from None
     _bounded("code", asked.code, most.code)
     return Execution(asked.code, check_only=True, client=client)
+
+
+def parse_session(body: bytes, most: RequestLimits) -> tuple[File, ...]:
+    """Read a request to open a session, which may be empty; return its files or raise ``Refusal``."""
+    try:
+        asked = SessionRequest.model_validate_json(body or b"{}")
+        files = tuple(File(file.path, file.data()) for file in asked.files)
+    except ValidationError as error:
+        raise from_validation(error) from None
+    _bounded_files(files, most)
+    return files
+
+
+def parse_cell(body: bytes, client: str, limits: Limits, most: RequestLimits) -> Cell:
+    """Read a request to run a cell; raise ``Refusal``."""
+    try:
+        asked = CellRequest.model_validate_json(body)
+    except ValidationError as error:
+        raise from_validation(error) from None
+    _bounded("code", asked.code, most.code)
+    _bounded("stdin", asked.stdin, most.stdin)
+    _in_time(asked.timeout, limits)
+    return Cell(asked.code, asked.stdin, asked.timeout, display=asked.display, client=client)
+
+
+def parse_input(body: bytes, most: RequestLimits) -> Stdin:
+    """Read input for a cell; raise ``Refusal``."""
+    try:
+        asked = InputRequest.model_validate_json(body)
+    except ValidationError as error:
+        raise from_validation(error) from None
+    _bounded("data", asked.data, most.stdin)
+    return Stdin(asked.data)
+
+
+def _bounded_files(files: tuple[File, ...], most: RequestLimits) -> None:
+    if sum(len(file.data) for file in files) > most.files:
+        raise Refusal(413, f"files are larger than {most.files} bytes together.")
+
+
+def _in_time(timeout: float | None, limits: Limits) -> None:
+    if timeout is not None and timeout > limits.wall_time:
+        raise _invalid("timeout", f"Input should be less than or equal to {limits.wall_time:g}")
 
 
 def _bounded(name: str, text: str, most: int) -> None:

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from fastapi import APIRouter, Request, WebSocket
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from code_executor.api import interactive
-from code_executor.api.errors import MEDIA_TYPE, Refusal
+from code_executor.api.errors import Refusal
 from code_executor.api.requests import RequestLimits, parse_check, parse_execution, require_json
 from code_executor.api.schemas import (
     EXAMPLES,
+    PROBLEMS,
     CheckRequest,
     CheckResponse,
     ExecuteResponse,
-    ProblemDetails,
+    problem,
     problem_to_wire,
     request_schema,
-    result_to_wire,
 )
-from code_executor.api.streaming import EventStream, until_disconnect
+from code_executor.api.streaming import respond, until_disconnect
 from code_executor.executor import run
 from code_executor.models import Reason
 from code_executor.service import Service
@@ -30,23 +29,6 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 _CHECKED = frozenset({Reason.COMPLETED, Reason.POLICY, Reason.SYNTAX})
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
-
-
-def _problem(description: str) -> dict[str, Any]:
-    schema = {"$ref": "#/components/schemas/ProblemDetails"}
-    return {"description": description, "model": ProblemDetails, "content": {MEDIA_TYPE: {"schema": schema}}}
-
-
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    400: _problem("The body is not JSON."),
-    408: _problem("The body took too long to arrive."),
-    413: _problem("The body, the code or the stdin is too large."),
-    415: _problem("The body is not declared as JSON."),
-    422: _problem("The JSON is not a request: something is missing, unknown or out of range."),
-    429: _problem("Rate limit exceeded; see Retry-After."),
-    500: _problem("The service failed; a retry is safe. What the program had written is in `output` and `error`."),
-    503: _problem("Every sandbox is busy; see Retry-After."),
-}
 
 
 def make_execute(service: Service, most: RequestLimits) -> Endpoint:
@@ -61,14 +43,7 @@ def make_execute(service: Service, most: RequestLimits) -> Endpoint:
         require_json(request.headers.get("content-type", ""))
         client = request.client.host if request.client else ""
         execution = parse_execution(await request.body(), client, service.limits, most)
-        if "text/event-stream" in request.headers.get("accept", ""):
-            events = service.stream(execution)
-            return EventStream(await anext(events), events)
-        result = await until_disconnect(request.receive, run(service, execution))
-        wire = result_to_wire(result)
-        if result.reason is Reason.INTERNAL:
-            raise Refusal(500, result.error.rpartition("\n")[2], **{k: v for k, v in wire.items() if k != "status"})
-        return JSONResponse(wire)
+        return await respond(request, service.stream(execution))
 
     return execute
 
@@ -119,7 +94,7 @@ def make_router(service: Service, most: RequestLimits, execute: Endpoint, origin
         result = await until_disconnect(request.receive, run(service, execution))
         if result.reason not in _CHECKED:
             raise Refusal(422, f"The check did not come to an end: {result.error}", reason=result.reason.value)
-        problems = [problem_to_wire(problem) for problem in result.problems]
+        problems = [problem_to_wire(each) for each in result.problems]
         return JSONResponse(
             {"ok": not problems, "reason": result.reason.value if problems else None, "problems": problems}
         )
@@ -136,7 +111,7 @@ def make_router(service: Service, most: RequestLimits, execute: Endpoint, origin
         "/readyz",
         summary="Can it run programs?",
         tags=["operations"],
-        responses={503: _problem("Not now; see detail.")},
+        responses={503: problem("Not now; see detail.")},
     )
     async def readyz() -> dict[str, str]:
         readiness = await service.readiness()

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from code_executor.models import Display, File, Limits, Problem, Reason, Result, Status
+from code_executor.models import Display, File, Limits, Problem, Reason, Result, SessionInfo, Status
 
 MAX_ARGS = 64
 MAX_ARG = 4096
@@ -119,6 +119,63 @@ class ExecuteRequest(BaseModel):
     )
 
 
+class SessionRequest(BaseModel):
+    """A session to open."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    files: list[FileIn] = Field(
+        default_factory=list, max_length=MAX_FILES, description="What its cells find in their working directory."
+    )
+
+
+class CellRequest(BaseModel):
+    """One cell to run."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    code: str = Field(description="The source of the cell.")
+    timeout: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Seconds it may take; not given: as many as the service allows."
+    )
+    stdin: str = Field("", description="What it reads first; more may follow while it runs.")
+    display: bool = Field(
+        True,  # a default
+        description="Send the figures of plt.show(), and the value of its last expression, as `displays`.",
+    )
+
+
+class InputRequest(BaseModel):
+    """Input for a cell that waits for it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    data: str = Field(description="A piece of its standard input; a line ends with a line end.")
+
+
+class SessionResponse(BaseModel):
+    """How a session stands."""
+
+    model_config = ConfigDict(alias_generator=_camel, populate_by_name=True)
+
+    id: str = Field(description="Whoever knows it, and has the same address, can use the session.")
+    state: Literal["idle", "running", "waiting"] = Field(description="`waiting`: for input, in a cell.")
+    cells: int = Field(description="Cells that were run.")
+    idle_timeout: float = Field(description="Seconds without a running cell after which it ends.")
+    expires_in: float = Field(description="Seconds until it ends in any case.")
+
+
+def session_to_wire(info: SessionInfo) -> dict[str, Any]:
+    """Return the JSON object of a `SessionResponse`."""
+    return {
+        "id": info.id,
+        "state": info.state.value,
+        "cells": info.cells,
+        "idleTimeout": info.idle,
+        "expiresIn": round(info.left, 3),
+    }
+
+
 class CheckRequest(BaseModel):
     """One source to check."""
 
@@ -136,12 +193,14 @@ class CheckResponse(BaseModel):
     problems: list[ProblemOut]
 
 
-def request_schema(limits: Limits) -> dict[str, Any]:
+def request_schema(limits: Limits, model: type[BaseModel] = ExecuteRequest) -> dict[str, Any]:
     """Return the JSON schema of a request, with the limits of this service in it."""
-    schema = ExecuteRequest.model_json_schema()
-    schema["properties"]["files"]["items"] = schema.pop("$defs")["FileIn"]  # OpenAPI has another place for references
-    timeout = schema["properties"]["timeout"]
-    timeout["anyOf"][0]["maximum"] = limits.wall_time
+    schema = model.model_json_schema()
+    properties = schema["properties"]
+    if "files" in properties:
+        properties["files"]["items"] = schema.pop("$defs")["FileIn"]  # OpenAPI has another place for references
+    if "timeout" in properties:
+        properties["timeout"]["anyOf"][0]["maximum"] = limits.wall_time
     return schema
 
 
@@ -247,3 +306,24 @@ class ProblemDetails(BaseModel):
     status: int
     detail: str
     errors: list[FieldError] | None = None
+
+
+def problem(description: str) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/ProblemDetails"}
+    return {
+        "description": description,
+        "model": ProblemDetails,
+        "content": {"application/problem+json": {"schema": schema}},
+    }
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    400: problem("The body is not JSON."),
+    408: problem("The body took too long to arrive."),
+    413: problem("The body, the code or the stdin is too large."),
+    415: problem("The body is not declared as JSON."),
+    422: problem("The JSON is not a request: something is missing, unknown or out of range."),
+    429: problem("Rate limit exceeded; see Retry-After."),
+    500: problem("The service failed; a retry is safe. What the program had written is in `output` and `error`."),
+    503: problem("Every sandbox is busy; see Retry-After."),
+}

@@ -9,16 +9,28 @@ from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from typing import Any, TypeVar
 
-from starlette.requests import ClientDisconnect
-from starlette.responses import Response
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from code_executor.api.errors import from_failure
+from code_executor.api.errors import Refusal, from_failure
 from code_executor.api.schemas import display_to_wire, file_to_wire, result_to_wire
 from code_executor.errors import CodeExecutorError
-from code_executor.models import CellDone, Display, Event, File, Output, Result, Started, Waiting
+from code_executor.executor import result_of
+from code_executor.models import CellDone, Display, Event, File, Output, Reason, Result, Started, Waiting
 
 T = TypeVar("T")
+
+
+async def respond(request: Request, run: AsyncGenerator[Event, None]) -> Response:
+    """Answer with the result of a run, or with all its events where the client accepts a stream of them."""
+    if "text/event-stream" in request.headers.get("accept", ""):
+        return EventStream(await anext(run), run)
+    result = await until_disconnect(request.receive, result_of(run))
+    wire = result_to_wire(result)
+    if result.reason is Reason.INTERNAL:
+        raise Refusal(500, result.error.rpartition("\n")[2], **{k: v for k, v in wire.items() if k != "status"})
+    return JSONResponse(wire)
 
 
 async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, T]) -> T:

@@ -1,0 +1,9 @@
+/** The page at /notebook. */
+
+import "../src/notebook.js";
+import { installThemeButton } from "./theme.js";
+
+const notebook = document.querySelector("run-notebook");
+const about = ["import math\n\nradius = 2", "area = math.pi * radius ** 2\narea"];
+if (notebook && notebook.cells.every((code) => !code)) notebook.cells = about;
+installThemeButton();
