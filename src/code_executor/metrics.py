@@ -122,11 +122,11 @@ class ObservedRunner:
                 async for event in events:
                     if isinstance(event, CellDone):
                         result = event.result
-                        self._ended("cell", execution.client, result, result.execution_time / 1000)
+                        log.info("cell", **self._count(execution, result, result.execution_time / 1000))
                     elif isinstance(event, Result):
                         ended = True
                         if not execution.session:  # its cells are what ran
-                            self._ended("execution", execution.client, event, time.monotonic() - began)
+                            log.info("execution", **self._count(execution, event, time.monotonic() - began))
                     yield event
         except (GeneratorExit, asyncio.CancelledError):
             if not ended and not execution.session:  # nobody waits for it any more
@@ -140,7 +140,8 @@ class ObservedRunner:
         finally:
             self._metrics.running.dec(running)
 
-    def _ended(self, what: str, client: str, result: Result, total: float) -> None:
+    def _count(self, execution: Execution, result: Result, total: float) -> dict[str, object]:
+        """Count what ended; return the fields of its log line."""
         metrics = self._metrics
         metrics.executions.labels(result.status.value, result.reason.value).inc()
         if result.reason is Reason.VIOLATION:
@@ -149,17 +150,16 @@ class ObservedRunner:
         metrics.queue_seconds.observe(result.queue_time / 1000)
         metrics.total_seconds.observe(total)
         metrics.memory_bytes.observe(result.memory)
-        log.info(
-            what,
-            id=result.id,
-            client=client,
-            status=result.status.value,
-            reason=result.reason.value,
-            execution_ms=round(result.execution_time, 3),
-            queue_ms=round(result.queue_time, 3),
-            cpu_ms=round(result.cpu_time, 3),
-            total_ms=round(total * 1000, 3),
-            memory=result.memory,
-            truncated=result.truncated,
+        return {
+            "id": result.id,
+            "client": execution.client,
+            "status": result.status.value,
+            "reason": result.reason.value,
+            "execution_ms": round(result.execution_time, 3),
+            "queue_ms": round(result.queue_time, 3),
+            "cpu_ms": round(result.cpu_time, 3),
+            "total_ms": round(total * 1000, 3),
+            "memory": result.memory,
+            "truncated": result.truncated,
             **({"syscall": result.syscall} if result.syscall else {}),
-        )
+        }

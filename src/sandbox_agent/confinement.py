@@ -52,7 +52,7 @@ class Confinement:
     """What `prepare` made (see the module's text). ``landlock_fd`` None: the kernel has none and that is accepted."""
 
     config: AgentConfig
-    limits: tuple[tuple[int, int, int], ...]  # resource, and its value
+    limits: tuple[tuple[int, int, int], ...]  # resource, soft and hard value
     landlock_fd: int | None
     filter: Any
     filter_buffer: Any  # kept alive: ``filter`` points into it

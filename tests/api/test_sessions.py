@@ -149,9 +149,7 @@ def test_a_cell_that_ends_its_session_is_answered_and_the_session_is_gone(http: 
 
 def test_a_client_has_its_share_and_no_more(http: httpx.Client, session: str) -> None:
     second = http.post("/api/sessions").headers["location"]
-    third = http.post("/api/sessions")
-    assert "you have 2 open already" in problem(third, 429).lower()
-    assert third.headers["retry-after"] == "30"
+    assert "you have 2 open already" in problem(http.post("/api/sessions"), 429).lower()
     assert http.delete(second).status_code == 204
 
 
@@ -186,6 +184,10 @@ def test_a_request_that_is_none_is_refused(
     problem(http.post((session if path else "/api/sessions") + path, json=body), status)
 
 
+def test_what_may_not_be_done_to_a_session_is_answered_with_all_that_may(http: httpx.Client) -> None:
+    assert http.put("/api/sessions/x").headers["allow"] == "DELETE, GET"
+
+
 def test_pages_of_other_sites_open_no_session(http: httpx.Client) -> None:
     problem(http.post("/api/sessions", headers={"Origin": "https://elsewhere.example"}), 403)
 
@@ -203,7 +205,9 @@ def test_the_last_sandbox_is_for_plain_runs(serve: Serve) -> None:
     settings = {"sessions": 9, "sessions_per_client": 9, "preload": "", "pool_size": 2, "rate_limit": "off"}
     with serve("native", **settings) as server, httpx.Client(base_url=server.url, timeout=60) as http:
         assert http.post("/api/sessions").status_code == 201
-        assert "all the sessions" in problem(http.post("/api/sessions"), 503).lower()
+        refused = http.post("/api/sessions")
+        assert "all the sessions" in problem(refused, 503).lower()
+        assert refused.headers["retry-after"] == "30"
         assert http.post("/api/execute", json={"code": "print(1)"}).json()["output"] == "1\n"
 
 

@@ -24,8 +24,9 @@ import pytest
 from code_executor.api.schemas import PROBLEMS, ExecuteRequest, ExecuteResponse
 from code_executor.doctor import REQUIRED
 from code_executor.metrics import Metrics
-from code_executor.models import Limits, Reason
+from code_executor.models import Limits, Reason, SessionLimits
 from code_executor.sandbox.pool import Pool, PoolSize
+from code_executor.sessions import Sessions
 from code_executor.settings import PREFIX, Settings
 from sandbox_agent.oneshot import REQUEST_VARIABLE
 from sandbox_agent.policy import Policy
@@ -280,12 +281,13 @@ def test_fields_in_the_docs_are_those_of_the_code() -> None:
 def test_problems_in_the_docs_are_those_of_the_code() -> None:
     section = HTTP_API.read_text().partition("## Problems\n")[2].partition("## ")[0]
     documented = {int(status) for status in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)}
-    assert documented == set(PROBLEMS) | {404, 405}
+    assert documented == set(PROBLEMS) | {403, 404, 405, 409}
 
 
 def test_metrics_in_the_docs_are_those_of_the_code() -> None:
     metrics = Metrics()
     metrics.watch(Pool(None, PoolSize()))  # type: ignore[arg-type]  # it is only asked how many sandboxes it has
+    metrics.watch_sessions(Sessions(None, SessionLimits()))  # type: ignore[arg-type]  # likewise
     real = {
         family.name + "_total" * (family.type == "counter")
         for family in metrics.registry.collect()

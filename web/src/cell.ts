@@ -21,7 +21,7 @@ export interface Notebook {
 }
 
 export class Cell {
-  readonly element: HTMLLIElement;
+  readonly element: HTMLElement;
   readonly editor: Editor;
   readonly #checker = new Checker();
   readonly #number = el("span", { className: "number" }, "In [ ]");
@@ -37,7 +37,7 @@ export class Cell {
     const button = (text: string, title: string, onclick: () => void) => el("button", { type: "button", title, onclick }, text);
     const box = el("div", { className: "editor" });
     this.element = el(
-      "li",
+      "div",
       { className: "cell", role: "group" },
       el(
         "div",

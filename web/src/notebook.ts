@@ -40,7 +40,7 @@ export class RunNotebookElement extends HTMLElement {
   readonly #overText = el("p", {});
   readonly #overButton = el("button", { type: "button", className: "stop", onclick: () => void this.restart() }, "Start a new session");
   readonly #over = el("div", { className: "over", role: "alert", hidden: true }, this.#overText, this.#overButton);
-  readonly #list = el("ol", { className: "cells", ariaLabel: "Cells" });
+  readonly #list = el("div", { className: "cells" });
 
   connectedCallback(): void {
     addEventListener("pagehide", this.#leaving);

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import Match
 
 from code_executor.errors import (
     CodeExecutorError,
@@ -66,7 +67,8 @@ def from_failure(error: CodeExecutorError) -> Refusal:
     if isinstance(error, PoolClosedError):
         return Refusal(503, _sentence(error), {"Retry-After": "5"})
     if isinstance(error, SessionsFullError):
-        return Refusal(429 if error.own else 503, _sentence(error), {"Retry-After": "30"})
+        # when one of the client's own ends is its own decision
+        return Refusal(429, _sentence(error)) if error.own else Refusal(503, _sentence(error), {"Retry-After": "30"})
     if isinstance(error, SessionBusyError):
         return Refusal(409, _sentence(error))
     if isinstance(error, SessionError):
@@ -92,11 +94,24 @@ def answer(error: Exception) -> Response:
     return error.response()
 
 
+def _methods(app: FastAPI, request: Request) -> set[str]:
+    """Return what may be done to the path of a request; of Starlette's own answer, only the first route is asked."""
+
+    def is_answered(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in app.routes)
+
+    return {method for method in ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT") if is_answered(method)}
+
+
 def install(app: FastAPI) -> None:
     """Answer with problems wherever the app would have answered with something else."""
 
-    async def handle(_: Request, error: Exception) -> Response:
-        return answer(error)
+    async def handle(request: Request, error: Exception) -> Response:
+        response = answer(error)
+        if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            response.headers["Allow"] = ", ".join(sorted(_methods(app, request)))
+        return response
 
     for kind in (ClientDisconnect, Refusal, CodeExecutorError, HTTPException, Exception):
         app.add_exception_handler(kind, handle)

@@ -1,4 +1,4 @@
-"""The pages: `/`, `/notebook`, `/embed` for other sites' frames, and their assets, as `make web` built them into ``web/``.
+"""The pages: `/`, `/notebook`, `/embed` for other sites' frames, and their assets, as `make web` built them.
 
 They are read once, when the app is made: what is not among them does not exist, whatever a path says. Where there is no
 build, `/` says so, and the API works all the same.
