@@ -38,6 +38,7 @@ from code_executor.errors import (
 from code_executor.models import (
     Cancel,
     Cell,
+    CellDone,
     Display,
     Event,
     Execution,
@@ -212,6 +213,8 @@ async def _hear(reader: asyncio.StreamReader, inputs: asyncio.Queue[Input]) -> N
                     inputs.put_nowait(Interrupt())
                 case {"input": "Cancel"}:
                     inputs.put_nowait(Cancel())
+                case {"input": "Cell", "cell": fields}:
+                    inputs.put_nowait(Cell(**fields))
 
 
 async def _items(inputs: asyncio.Queue[Input]) -> AsyncIterator[Input]:
@@ -389,6 +392,12 @@ def _event(message: dict[str, Any]) -> Event:
         return Display(**message)
     if kind == "File":
         return File(**message)
+    if kind == "CellDone":
+        return CellDone(_result(message["result"]))
+    return _result(message)
+
+
+def _result(message: dict[str, Any]) -> Result:
     lists = {name: tuple(of(**each) for each in message[name]) for name, of in _LISTS.items()}
     return Result(**{**message, **lists, "reason": Reason(message["reason"])})
 
@@ -399,4 +408,7 @@ _LISTS: dict[str, type] = {"problems": Problem, "displays": Display, "files": Fi
 async def _feed(writer: asyncio.StreamWriter, inputs: AsyncIterator[Input]) -> None:
     with contextlib.suppress(OSError):
         async for item in inputs:
-            await _send(writer, {"input": type(item).__name__, **dataclasses.asdict(item)})
+            fields = dataclasses.asdict(item)
+            await _send(
+                writer, {"input": type(item).__name__, **({"cell": fields} if isinstance(item, Cell) else fields)}
+            )

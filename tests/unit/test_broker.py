@@ -10,10 +10,20 @@ from typing import cast, get_args
 import pytest
 
 from code_executor import broker
-from code_executor.errors import CodeExecutorError, PoolBusyError, PoolClosedError
-from code_executor.executor import run
+from code_executor.errors import (
+    CodeExecutorError,
+    PoolBusyError,
+    PoolClosedError,
+    SessionBusyError,
+    SessionsFullError,
+    SessionsOffError,
+    SessionUnknownError,
+)
+from code_executor.executor import result_of, run
 from code_executor.models import (
     Cancel,
+    Cell,
+    CellDone,
     Display,
     Event,
     Execution,
@@ -25,6 +35,8 @@ from code_executor.models import (
     Problem,
     Reason,
     Result,
+    SessionInfo,
+    SessionState,
     Started,
     Stdin,
     Waiting,
@@ -82,6 +94,7 @@ EVENTS: list[Event] = [
     Waiting(),
     Display("text/html", b"<b>\0</b>"),
     File("path", b"data"),
+    CellDone(RESULT),
     RESULT,
 ]
 EXECUTION = Execution(
@@ -95,6 +108,10 @@ EXECUTION = Execution(
     display=True,
     client="somebody",
 )
+
+
+CELL = Cell("code \0 \ud800", stdin="in", timeout=2.5, policy=False, display=False, client="somebody")
+INFO = SessionInfo("name", SessionState.WAITING, cells=3, idle=600.0, left=12.5)
 
 
 class Scripted:
@@ -122,6 +139,28 @@ class Scripted:
                 raise self._failure
         finally:
             self.stopped.set()
+
+    def _answer(self, *asked: object) -> SessionInfo:
+        self.asked.append(asked)
+        if self._failure:
+            raise self._failure
+        return INFO
+
+    async def open_session(self, client: str, files: tuple[File, ...]) -> SessionInfo:
+        return self._answer("open", client, files)
+
+    async def session(self, name: str, client: str) -> SessionInfo:
+        return self._answer("session", name, client)
+
+    def stream_cell(self, name: str, client: str, cell: Cell) -> AsyncGenerator[Event, None]:
+        self._answer("cell", name, client, cell)
+        return self.stream(EXECUTION, None)
+
+    async def send(self, name: str, client: str, item: Stdin | Interrupt) -> None:
+        self._answer("send", name, client, item)
+
+    async def end_session(self, name: str, client: str) -> None:
+        self._answer("end", name, client)
 
     async def hit(self, client: str, what: str) -> Verdict | None:
         self.asked.append((client, what))
@@ -158,7 +197,7 @@ def test_every_kind_of_event_was_sent() -> None:
 
 
 async def test_every_input_comes_as_it_was_and_in_order() -> None:
-    inputs: list[Input] = [Stdin("text é"), Interrupt(), Stdin(None), Cancel()]
+    inputs: list[Input] = [Stdin("text é"), Interrupt(), Stdin(None), CELL, Cancel()]
     assert {type(each) for each in inputs} == set(get_args(Input))
 
     async def given() -> AsyncIterator[Input]:
@@ -181,6 +220,61 @@ async def test_every_failure_comes_as_what_it_was(failure: CodeExecutorError) ->
         assert type(caught.value) is type(failure)
         assert getattr(caught.value, "retry_after", None) == getattr(failure, "retry_after", None)
         assert (await worker.readiness()).engine == "native"  # it goes on serving
+
+
+async def test_everything_that_is_asked_of_a_session_comes_as_it_was() -> None:
+    service = Scripted([Started("an-id", 0.0), RESULT])
+    files = (File("path", b"\0\xff"),)
+    async with connected(service) as worker:
+        assert await worker.open_session("c", files) == INFO
+        assert await worker.session("n", "c") == INFO
+        assert [event async for event in worker.stream_cell("n", "c", CELL)] == [Started("an-id", 0.0), RESULT]
+        await worker.send("n", "c", Stdin("text é"))
+        await worker.send("n", "c", Interrupt())
+        await worker.end_session("n", "c")
+    assert service.asked == [
+        ("open", "c", files),
+        ("session", "n", "c"),
+        ("cell", "n", "c", CELL),
+        EXECUTION,
+        ("send", "n", "c", Stdin("text é")),
+        ("send", "n", "c", Interrupt()),
+        ("end", "n", "c"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        PoolBusyError("all are busy", 9),
+        SessionsFullError("you have one", own=True),
+        SessionsFullError("all are taken", own=False),
+        SessionUnknownError("there is none"),
+        SessionBusyError("a cell is running"),
+        SessionsOffError("no sessions"),
+    ],
+    ids=repr,
+)
+async def test_every_failure_of_a_session_comes_as_what_it_was(failure: CodeExecutorError) -> None:
+    async with connected(Scripted(failure=failure)) as worker:
+        for question in (
+            worker.open_session("c"),
+            worker.session("n", "c"),
+            worker.send("n", "c", Interrupt()),
+            worker.end_session("n", "c"),
+            result_of(worker.stream_cell("n", "c", CELL)),
+        ):
+            with pytest.raises(type(failure), match=str(failure)) as caught:
+                await question
+            assert vars(caught.value) == vars(failure)
+
+
+async def test_a_worker_that_stops_listening_stops_its_cell() -> None:
+    service = Scripted([Started("an-id", 0.0), *[Output("stdout", "x" * 100_000)] * 200, RESULT])
+    async with connected(service) as worker:
+        async with aclosing(worker.stream_cell("n", "c", CELL)) as events:
+            assert isinstance(await anext(events), Started)
+        await service.stopped.wait()
 
 
 async def test_the_other_questions_are_answered() -> None:

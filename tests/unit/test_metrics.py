@@ -16,9 +16,21 @@ from structlog.testing import capture_logs
 from code_executor.errors import CodeExecutorError, PoolBusyError
 from code_executor.executor import Runner, run
 from code_executor.metrics import Metrics, ObservedRunner
-from code_executor.models import Event, Execution, Input, Limits, Output, Reason, Result, Started
+from code_executor.models import (
+    CellDone,
+    Event,
+    Execution,
+    Input,
+    Limits,
+    Output,
+    Reason,
+    Result,
+    SessionLimits,
+    Started,
+)
 from code_executor.sandbox.base import Engine, Sandbox
 from code_executor.sandbox.pool import Pool, PoolSize
+from code_executor.sessions import Sessions
 
 pytestmark = pytest.mark.anyio
 
@@ -211,3 +223,36 @@ async def test_two_servers_in_one_process_do_not_count_for_one_another() -> None
     one, other = Metrics(), Metrics()
     await run(observed(one, RESULT), Execution(""))
     assert samples(other)["code_executor_total_seconds_count"] == 0
+
+
+async def test_the_cells_of_a_session_are_counted_and_logged_and_it_is_no_run_of_its_own() -> None:
+    metrics = Metrics()
+    runner = observed(metrics, Started("id", 20.0), CellDone(RESULT), Result("whole", Reason.CANCELLED))
+    with capture_logs() as lines:
+        async with aclosing(runner.stream(Execution("", session=True, client="a"))) as events:
+            await anext(events)
+            assert samples(metrics)["code_executor_running"] == 0
+            assert len([event async for event in events]) == 2
+    seen = {name: value for name, value in samples(metrics).items() if "executions_total" in name}
+    assert seen == {'code_executor_executions_total{reason="wall_time",status="timeout"}': 1}
+    line = the_line(lines)
+    assert (line["event"], line["id"], line["client"], line["reason"]) == ("cell", "id", "a", "wall_time")
+
+
+async def test_a_session_that_is_closed_is_no_cancelled_run() -> None:
+    metrics = Metrics()
+    async with aclosing(
+        observed(metrics, Started("id", 0.0), forever=True).stream(Execution("", session=True))
+    ) as events:
+        await anext(events)
+    assert not [name for name in samples(metrics) if "executions_total" in name]
+
+
+async def test_open_sessions_are_told_as_they_are_when_asked() -> None:
+    metrics = Metrics()
+    async with Sessions(cast("Runner", Scripted(Started("id", 0.0), forever=True)), SessionLimits()) as sessions:
+        metrics.watch_sessions(sessions)
+        await sessions.open("a")
+        assert samples(metrics)["code_executor_sessions"] == 1
+    assert samples(metrics)["code_executor_sessions"] == 0
+    assert samples(metrics)["code_executor_sessions_opened_total"] == 1

@@ -38,6 +38,11 @@ WRONG: dict[str, list[str]] = {
     "max_cpu_time": ["0.5", "3601", "x"],
     "input_timeout": ["0", "86401", "x"],
     "max_attachments": ["-1", "1g", "x"],
+    "sessions": ["-1", "x"],
+    "sessions_per_client": ["0", "x"],
+    "session_idle": ["0", "x"],
+    "session_lifetime": ["0", "x"],
+    "session_cpu_time": ["0", "x"],
     "max_code": ["0", "65m", "x"],
     "max_stdin": ["-1", "65m", "x"],
     "body_timeout": ["0", "3601", "x"],
@@ -261,3 +266,11 @@ def test_nothing_else_is_a_size(text: str) -> None:
 @pytest.mark.parametrize(("text", "names"), [("", ()), (" , ", ()), ("a", ("a",)), ("a, b,c ", ("a", "b", "c"))])
 def test_a_list_is_read(text: str, names: tuple[str, ...]) -> None:
     assert parse_list(text) == names
+
+
+@pytest.mark.parametrize(
+    ("sessions", "pool_size", "most"), [("2", "4", 2), ("9", "4", 3), ("2", "1", 0), ("0", "4", 0)]
+)
+def test_sessions_never_have_the_last_sandbox(environment: Set, sessions: str, pool_size: str, most: int) -> None:
+    environment(sessions=sessions, pool_size=pool_size)
+    assert Settings.load().session_limits().most == most

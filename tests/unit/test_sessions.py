@@ -1,0 +1,219 @@
+"""Who may open a session, and when one ends: decisions on plain state, stepped through without any sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import cast
+
+import pytest
+
+from code_executor.errors import (
+    PoolBusyError,
+    SessionBusyError,
+    SessionsFullError,
+    SessionsOffError,
+    SessionUnknownError,
+)
+from code_executor.executor import Runner
+from code_executor.models import (
+    Cancel,
+    Cell,
+    CellDone,
+    Event,
+    Execution,
+    Input,
+    Interrupt,
+    Reason,
+    Result,
+    SessionLimits,
+    SessionState,
+    Started,
+    Stdin,
+)
+from code_executor.sessions import Register, Session, Sessions
+from tests.census import until
+
+pytestmark = pytest.mark.anyio
+
+WITHIN = 30.0
+
+
+class Interpreter:
+    """A runner of sessions that ends a cell when it is given a line or interrupted, and all when it is told to."""
+
+    def __init__(self, failure: Exception | None = None, *, busy: bool = False) -> None:
+        self.alive = 0
+        self._busy = busy
+        self._failure = failure
+
+    async def stream(self, execution: Execution, inputs: AsyncIterator[Input]) -> AsyncGenerator[Event, None]:
+        assert execution.session
+        if self._failure:
+            raise self._failure
+        self.alive += 1
+        try:
+            if self._busy:
+                await asyncio.Event().wait()
+            yield Started(execution.id, 0.0)
+            cell: Cell | None = None
+            async for item in inputs:
+                match item:
+                    case Cell():
+                        cell = item
+                    case Stdin() if cell is not None:
+                        yield CellDone(Result(cell.id, Reason.COMPLETED, output=item.data or ""))
+                    case Interrupt() if cell is not None:
+                        yield CellDone(Result(cell.id, Reason.CANCELLED))
+                    case Cancel() if cell is not None:
+                        yield CellDone(Result(cell.id, Reason.CANCELLED, output="so far"))
+                        yield Result(execution.id, Reason.CANCELLED)
+                        return
+        finally:
+            self.alive -= 1
+
+
+def runner(interpreter: Interpreter) -> Runner:
+    return cast("Runner", interpreter)
+
+
+async def finish(session: Session, line: str) -> Result:
+    """Run a cell to its end."""
+    task = asyncio.create_task(session.run("code"))
+    await until(lambda: session.state is SessionState.RUNNING)
+    session.send(Stdin(line))
+    return await task
+
+
+# ---- who may have one
+
+
+def test_a_client_has_so_many_and_all_have_so_many() -> None:
+    register = Register(SessionLimits(most=3, per_client=2))
+
+    def admit(client: str) -> str:
+        return register.admit(client, Session(runner(Interpreter()), client=client))
+
+    first, second = admit("a"), admit("a")
+    with pytest.raises(SessionsFullError) as own:
+        admit("a")
+    admit("b")
+    with pytest.raises(SessionsFullError) as full:
+        admit("c")
+    assert (own.value.own, full.value.own) == (True, False)
+    register.forget(first)
+    assert len({first, second, admit("c")}) == 3
+    assert register.opened == 4
+
+
+def test_without_any_nobody_learns_more() -> None:
+    register = Register(SessionLimits(most=0))
+    with pytest.raises(SessionsOffError):
+        register.admit("a", Session(runner(Interpreter())))
+    with pytest.raises(SessionsOffError):
+        register.find("name", "a")
+
+
+async def test_a_session_is_found_by_its_owner_while_it_lives() -> None:
+    async with Sessions(runner(Interpreter()), SessionLimits()) as sessions:
+        name = (await sessions.open("a")).id
+        assert sessions.info(name, "a").state is SessionState.IDLE
+        for asked, client in ((name, "b"), (name[:-1], "a"), ("", "a")):
+            with pytest.raises(SessionUnknownError):
+                sessions.info(asked, client)
+        await sessions.end(name, "a")
+        with pytest.raises(SessionUnknownError):
+            sessions.info(name, "a")
+
+
+async def test_who_gets_no_sandbox_takes_no_place() -> None:
+    sessions = Sessions(runner(Interpreter(PoolBusyError("busy", 1))), SessionLimits(most=1))
+    for _ in range(3):
+        with pytest.raises(PoolBusyError):
+            await sessions.open("a")
+    assert sessions.register.sessions == {}
+
+
+async def test_who_goes_away_while_it_waits_takes_no_place() -> None:
+    interpreter = Interpreter(busy=True)
+    sessions = Sessions(runner(interpreter), SessionLimits(most=1))
+    task = asyncio.create_task(sessions.open("a"))
+    await until(lambda: interpreter.alive)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (sessions.register.sessions, interpreter.alive) == ({}, 0)
+
+
+# ---- cells
+
+
+async def test_cells_are_answered_one_after_another() -> None:
+    async with Session(runner(Interpreter())) as session:
+        assert (await finish(session, "one")).output == "one"
+        assert (await finish(session, "two")).output == "two"
+        assert (session.state, session.cells) == (SessionState.IDLE, 2)
+
+
+async def test_a_second_cell_and_input_for_none_are_refused() -> None:
+    async with Session(runner(Interpreter())) as session:
+        with pytest.raises(SessionBusyError):
+            session.send(Interrupt())
+        task = asyncio.create_task(session.run("code"))
+        await asyncio.sleep(0)
+        with pytest.raises(SessionBusyError):
+            await session.run("another")
+        session.send(Interrupt())
+        assert (await task).reason is Reason.CANCELLED
+
+
+async def test_input_that_nobody_takes_does_not_pile_up() -> None:
+    async with Session(runner(Interpreter())) as session:
+        task = asyncio.create_task(session.run("code"))
+        await asyncio.sleep(0)
+        with pytest.raises(SessionBusyError, match="does not take its input"):
+            list(map(session.send, [Stdin("x")] * 5000))
+        await task
+
+
+async def test_closing_waits_for_what_the_cell_has_to_say() -> None:
+    session = Session(runner(Interpreter()))
+    await session.open()
+    task = asyncio.create_task(session.run("code"))
+    await asyncio.sleep(0)
+    await session.close("stopping")
+    assert ((await task).output, session.why, session.state) == ("so far", "stopping", SessionState.OVER)
+    with pytest.raises(SessionUnknownError):
+        await session.run("code")
+
+
+# ---- the end
+
+
+def test_the_time_left_is_that_of_idling_or_of_age_whichever_is_less() -> None:
+    session = Session(runner(Interpreter()))
+    session.began, session.used = 100.0, 150.0
+    assert session.left(160.0, idle=20, age=1000) == 10
+    assert session.left(160.0, idle=20, age=65) == 5
+    assert session.left(180.0, idle=20, age=1000) == -10
+
+
+@pytest.mark.parametrize(("limits", "why"), [(SessionLimits(idle=0.05), "idle"), (SessionLimits(age=0.05), "age")])
+async def test_what_idles_or_is_old_ends_and_makes_room(limits: SessionLimits, why: str) -> None:
+    interpreter = Interpreter()
+    async with asyncio.timeout(WITHIN), Sessions(runner(interpreter), limits) as sessions:
+        name = (await sessions.open("a")).id
+        session = sessions.register.sessions[name]
+        await until(lambda: not sessions.register.sessions)
+        assert (session.why, interpreter.alive) == (why, 0)
+        await sessions.open("a")
+
+
+async def test_closing_ends_all() -> None:
+    interpreter = Interpreter()
+    async with Sessions(runner(interpreter), SessionLimits(most=3, per_client=3)) as sessions:
+        for _ in range(3):
+            await sessions.open("a")
+        assert interpreter.alive == 3
+    assert interpreter.alive == 0
+    assert sessions.register.sessions == {}
