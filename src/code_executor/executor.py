@@ -187,7 +187,7 @@ class Transcript:
 
     def take(self, event: protocol.Event) -> Sequence[Event]:
         """Note one event of the sandbox; return what of it is for the caller now."""
-        if event.type in (EventType.RESULT, EventType.CELL_DONE):
+        if event.type is EventType.RESULT:
             self._outcome = outcome_of(event)
             return self._flush()
         if event.type is EventType.REPORT:
@@ -315,12 +315,13 @@ class CellTranscript(Transcript):
     """
 
     def take(self, event: protocol.Event) -> Sequence[Event]:
-        events = super().take(event)
-        if event.type is EventType.CELL_DONE:
-            caught = self._outcome.cause is Cause.CANCELLED and self._read_report()[0] is Reason.COMPLETED
-            if caught:  # the interrupt, or it came too late
-                self._outcome = replace(self._outcome, cause=Cause.REPORTED)
-        return events
+        if event.type is not EventType.CELL_DONE:
+            return super().take(event)
+        self._outcome = outcome_of(event)
+        caught = self._outcome.cause is Cause.CANCELLED and self._read_report()[0] is Reason.COMPLETED
+        if caught:  # the interrupt, or it came too late
+            self._outcome = replace(self._outcome, cause=Cause.REPORTED)
+        return self._flush()
 
     def result(self) -> Result:
         result = super().result()

@@ -28,6 +28,9 @@ _REASONS = {
     child.HINT_PROCESSES: "process_limit",
 }
 
+_NEVER = 1_000_000.0
+"""Seconds of processor time that no session has: more than a week."""
+
 
 def serve(files: list[list[str]], cells: Iterator[bytes], policy: Policy, most_displayed: int) -> NoReturn:
     """Run ``cells`` as they come; never returns."""
@@ -52,10 +55,12 @@ class _Interpreter:
         self._module = child.main_module([""])
         del self._module.__file__  # as in a notebook
         self._on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._used = 0.0  # seconds of processor time, as RLIMIT_CPU counts them
+        signal.setitimer(signal.ITIMER_PROF, _NEVER)
 
     def run(self, cell: dict[str, Any]) -> None:
         name = f"cell {cell['number']}"
-        _allow_processor(cell["cpu"])
+        self._allow_processor(cell["cpu"])
         display.allow(self._most_displayed if cell["display"] else None)
         try:
             code = child.compiled(cell["code"], name, self._policy if cell["policy"] else None, last=cell["display"])
@@ -79,6 +84,19 @@ class _Interpreter:
             self._on_interrupt = _ignore_interrupts()
             return _report("exception", 1)
         return report
+
+    def _allow_processor(self, seconds: int) -> None:
+        """Let the next cell use so many seconds more, as far as the session has them.
+
+        The kernel counts them for this limit in ticks, which are up to a third more, or less, than the time that it
+        tells. It tells them only by what is left of a timer.
+        """
+        left, _ = signal.setitimer(signal.ITIMER_PROF, _NEVER)
+        self._used += _NEVER - left
+        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+        # below the hard limit, whose signal does not say what it is for
+        soft = max(1, min(math.ceil(self._used) + seconds, hard - 1))
+        resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
 
     def _attempt(self, code: list[CodeType], name: str) -> dict[str, Any]:
         try:
@@ -119,12 +137,3 @@ def _ignore_interrupts() -> Any:
             return signal.signal(signal.SIGINT, signal.SIG_IGN)
         except BaseException:
             pass
-
-
-def _allow_processor(seconds: int) -> None:
-    """Let the next cell use so many seconds more, as far as the session has them."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    soft = math.ceil(used.ru_utime + used.ru_stime) + seconds
-    # below the hard limit, whose signal does not say what it is for
-    resource.setrlimit(resource.RLIMIT_CPU, (max(1, min(soft, hard - 1)), hard))

@@ -65,10 +65,15 @@ async def test_an_error_ends_the_cell_and_not_the_session(session: Session) -> N
     await session.run("x = 1\ndef f():\n    return 1 / 0")
     result = await session.run("x = 2\nf()")
     assert (result.reason, result.exit_code, result.line) == (Reason.EXCEPTION, 1, 2)
-    assert result.error.startswith(
-        'Traceback (most recent call last):\n  File "cell 2", line 2, in <module>\n    f()\n'
-        '  File "cell 1", line 3, in f\n    return 1 / 0\n'
-    )
+    lines = [line for line in result.error.splitlines() if not set(line) <= set(" ~^")]  # 3.13 has more of those
+    assert lines == [
+        "Traceback (most recent call last):",
+        '  File "cell 2", line 2, in <module>',
+        "    f()",
+        '  File "cell 1", line 3, in f',
+        "    return 1 / 0",
+        "ZeroDivisionError: division by zero",
+    ]
     assert (await session.run("x")).output == "2\n"
 
 
@@ -159,7 +164,9 @@ async def test_an_interrupted_cell_is_cancelled_and_keeps_its_state(session: Ses
 
 
 async def test_a_cell_that_catches_the_interrupt_is_completed(session: Session) -> None:
-    code = "import time\ntry:\n print('go')\n time.sleep(60)\nexcept KeyboardInterrupt: print('caught')"
+    code = (
+        "import sys, time\ntry:\n sys.stdout.write('go\\n')\n time.sleep(60)\nexcept KeyboardInterrupt: print('caught')"
+    )
     result = await interrupted(session, code)
     assert (result.reason, result.output) == (Reason.COMPLETED, "go\ncaught\n")
 

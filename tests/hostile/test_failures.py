@@ -200,6 +200,7 @@ LIES = {
     "the result of another run": repr(result_frame(run=7)),
     "a result of no cause": repr(result_frame(cause=200)),
     "half a result": repr(event(EventType.RESULT, 1, b"\0" * 9)),
+    "the end of a cell that there is not": repr(event(EventType.CELL_DONE, 1, Outcome(Cause.COMPLETED).pack())),
     "that it is ready": repr(event(EventType.READY, 0)),
     "that it is broken": repr(event(EventType.FATAL, 0, b"\xff" * 1000)),
     "more than the limit": f"({EVENT.pack(EventType.STDOUT, 0, 1, MAX_BODY)!r} + bytes({MAX_BODY})) * 30",

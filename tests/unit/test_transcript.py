@@ -13,9 +13,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from code_executor import executor
+from code_executor.api.schemas import result_to_wire
 from code_executor.errors import SandboxError
-from code_executor.executor import Transcript
-from code_executor.models import Display, Execution, File, Limits, Output, Problem, Reason, Result, Status, Waiting
+from code_executor.executor import CellTranscript, Transcript
+from code_executor.models import (
+    Cell,
+    Display,
+    Execution,
+    File,
+    Limits,
+    Output,
+    Problem,
+    Reason,
+    Result,
+    Status,
+    Waiting,
+)
 from sandbox_agent.protocol import NO_SYSCALL, Cause, Event, EventType, Outcome, record
 
 LIMITS = Limits(wall_time=30.0)
@@ -30,6 +43,10 @@ ValueError: x
 
 def transcript(**options: Any) -> Transcript:
     return Transcript(Execution("", id="an-id", **options), LIMITS)
+
+
+NOT_OF_A_RUN = {EventType.RESULT, EventType.READY, EventType.FATAL, EventType.CELL_DONE}
+"""What a `Sandbox` ends a run for, or lets nobody else see."""
 
 
 def event(kind: EventType, body: bytes | str = b"") -> Event:
@@ -354,7 +371,7 @@ def test_more_than_was_allowed_is_dropped_whatever_the_sandbox_sends() -> None:
     st.lists(
         st.builds(
             event,
-            st.sampled_from(sorted(set(EventType) - {EventType.RESULT, EventType.READY, EventType.FATAL})),
+            st.sampled_from(sorted(set(EventType) - NOT_OF_A_RUN)),
             st.binary(max_size=60) | st.builds(record, st.text(max_size=9), st.binary(max_size=9)),
         ),
         max_size=8,
@@ -364,3 +381,27 @@ def test_more_than_was_allowed_is_dropped_whatever_the_sandbox_sends() -> None:
 def test_whatever_a_sandbox_says_there_is_a_result(events: list[Event], cause: Cause) -> None:
     result = result_of(*events, outcome=Outcome(cause))
     assert result.reason is (Reason.INTERNAL if cause is Cause.REPORTED else Reason[cause.name])
+
+
+def reports() -> st.SearchStrategy[object]:
+    """What a child may report of a cell, and what a program may put in its place."""
+    odd = st.none() | st.integers() | st.text(max_size=5) | st.floats(allow_nan=False)
+    reasons = st.sampled_from(["", "exception", "exit", "policy", "syntax", "memory_limit", "internal", "wall_time"])
+    problem = st.fixed_dictionaries({"line": odd, "column": odd, "message": odd})
+    fields = {"reason": reasons | odd, "problems": st.lists(problem, max_size=2) | odd, "exit_code": odd, "line": odd}
+    return st.fixed_dictionaries(fields, optional={"memory": odd}) | odd
+
+
+@given(
+    st.lists(st.binary(max_size=40) | st.builds(lambda value: json.dumps(value).encode(), reports()), max_size=2),
+    st.sampled_from([Cause.REPORTED, Cause.CANCELLED, Cause.WALL_TIME, Cause.INPUT_TIME]),
+)
+def test_whatever_a_cell_reports_the_service_has_not_failed(said: list[bytes], cause: Cause) -> None:
+    transcript = CellTranscript(Cell("code", id="a-cell"), Limits())
+    for body in said:
+        transcript.take(event(EventType.REPORT, body))
+    transcript.take(event(EventType.CELL_DONE, Outcome(cause, wall_us=1500).pack()))
+    result = transcript.result()
+    assert (result.id, result.execution_time) == ("a-cell", 1.5)
+    assert result.reason is not Reason.INTERNAL
+    assert result_to_wire(result)["memory"] >= 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import json
@@ -13,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from sandbox_agent.protocol import (
     COLLECT,
     INTERACTIVE,
     NO_SYSCALL,
+    SESSION,
     STDIN_OPEN,
     VERSION,
     Cause,
@@ -166,6 +168,22 @@ class Supervisor:
         if stdin:
             self.stdin(stdin)
         return self._number
+
+    def open_session(self, files: Sequence[list[str]] = ()) -> None:
+        self._number += 1
+        body = json.dumps({"session": True, "files": files}).encode() + b"\n"
+        self.send(protocol.command(Command.RUN, self._number, body, flags=SESSION | INTERACTIVE | STDIN_OPEN))
+
+    def cell(self, number: int, code: str) -> None:
+        body = {"code": code, "number": number, "policy": False, "cpu": 30, "display": False}
+        limits = {"wall_ms": 30_000, "cpu_ms": 30_000, "output_bytes": 1 << 20}
+        self.send(protocol.command(Command.CELL, self._number, json.dumps(body).encode() + b"\n", **limits))
+
+    def of_a_cell(self) -> Event | None:
+        """Return the next event of the cell under way; None once it is done."""
+        event = self.next()
+        assert event is not None
+        return None if event.type is EventType.CELL_DONE else event
 
     def stdin(self, data: bytes) -> None:
         self.send(protocol.command(Command.STDIN, self._number, data))
@@ -751,6 +769,38 @@ def test_no_byte_of_a_run_is_ever_in_the_supervisors_memory(supervisor: Supervis
     supervisor.ready()
     supervisor.run("")
     assert not any(mark in region for region in memory_of(pid) for mark in marks)
+
+
+def test_no_byte_of_a_cell_is_ever_in_the_supervisors_memory(supervise: Supervise, memory_of: Any) -> None:
+    source, stdin, output, kept = (secrets.token_hex(64) for _ in range(4))
+    marks = [text[at : at + 16].encode() for text in (source, stdin, output, kept) for at in (0, 40, 100)]
+    with supervise() as supervisor:
+        supervisor.ready()
+        supervisor.open_session()
+        for number, code in enumerate((f"# {source}\nkept = '{kept}'", f"print(input(), '{output}')\n1 / 0"), 1):
+            supervisor.cell(number, code)
+            supervisor.stdin(stdin.encode() + b"\n")
+            said = list(iter(supervisor.of_a_cell, None))
+            assert said[-1].type is EventType.REPORT
+        assert output.encode() in said[0].body
+        assert not any(mark in region for region in memory_of(supervisor.pid()) for mark in marks)
+
+
+def test_after_a_session_a_supervisor_is_of_no_more_use(supervise: Supervise) -> None:
+    with supervise() as supervisor:
+        supervisor.ready()
+        supervisor.open_session()
+        supervisor.cancel()
+        assert supervisor.finish().outcome.cause is Cause.CANCELLED
+        assert b"the last run" in ended(supervisor)
+
+
+def test_a_session_whose_files_do_not_fit_says_so_and_does_not_begin(supervise: Supervise) -> None:
+    with supervise() as supervisor:
+        supervisor.ready()
+        supervisor.open_session(files=[["large", base64.b64encode(bytes(17 << 20)).decode()]])
+        run = supervisor.finish()
+        assert (run.outcome.cause, json.loads(run.report)["reason"]) == (Cause.REPORTED, "disk_limit")
 
 
 def test_descriptors_do_not_grow_with_runs(supervisor: Supervisor) -> None:
