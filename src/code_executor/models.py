@@ -236,12 +236,16 @@ class SessionState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SessionLimits:
-    """How many may be open, in all (0: there are none) and of one client; seconds without a cell, and in all."""
+    """How many may be open, in all (0: there are none) and of one client; seconds without a cell, and in all.
+
+    ``input``: bytes of stdin that may be sent to one cell while it runs.
+    """
 
     most: int = 2
     per_client: int = 1
     idle: float = 600.0
     age: float = 3600.0
+    input: int = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,10 +60,13 @@ _ENDS_WITHIN = 10.0
 class Session:
     """A living interpreter. Use it as an async context manager, or `open` and `close` it.
 
-    ``client``: who asked, for the log. ``files`` are put into its working directory.
+    ``client``: who asked, for the log. ``files`` are put into its working directory. ``most_input``: bytes that may be
+    sent to one cell.
     """
 
-    def __init__(self, runner: Runner, *, client: str = "", files: tuple[File, ...] = ()) -> None:
+    def __init__(
+        self, runner: Runner, *, client: str = "", files: tuple[File, ...] = (), most_input: int = 1 << 20
+    ) -> None:
         self.client = client
         self.cells = 0
         self.began = self.used = time.monotonic()
@@ -75,6 +78,7 @@ class Session:
         self._cell: Cell | None = None
         self._events: asyncio.Queue[Event] = asyncio.Queue()  # of the cell
         self._waiting = False
+        self._most_input = self._input_left = most_input
         self._opened: asyncio.Future[None] | None = None
         self._life: asyncio.Task[None] | None = None
 
@@ -152,13 +156,14 @@ class Session:
     def send(self, item: Stdin | Interrupt) -> None:
         """Give the cell under way a piece of its stdin, or interrupt it; raise ``SessionBusyError`` if there is none.
 
-        Also where so much waits for the cell that no more is taken.
+        Also where the cell was sent so much that no more is taken.
         """
         self._require_life()
         if self._cell is None:
             raise SessionBusyError("no cell is running")
-        if self._inputs.qsize() >= _MOST_INPUTS:
-            raise SessionBusyError("the cell does not take its input as fast as it is sent")
+        self._input_left -= len((item.data or "").encode("utf-8", "replace")) if isinstance(item, Stdin) else 0
+        if self._inputs.qsize() >= _MOST_INPUTS or self._input_left < 0:
+            raise SessionBusyError("the cell was sent more than it takes")
         self.used = time.monotonic()
         self._waiting = False
         self._inputs.put_nowait(item)
@@ -174,6 +179,7 @@ class Session:
             raise SessionBusyError("a cell is running; one at a time")
         self._cell = cell
         self._waiting = False
+        self._input_left = self._most_input
         self._events = asyncio.Queue()
         self.cells += 1
         self._inputs.put_nowait(cell)
@@ -272,7 +278,7 @@ class Sessions:
 
     async def open(self, client: str, files: tuple[File, ...] = ()) -> SessionInfo:
         """Open one for ``client``; raise ``SessionError`` or what `Session.open` raises."""
-        session = Session(self._runner, client=client, files=files)
+        session = Session(self._runner, client=client, files=files, most_input=self.register.limits.input)
         name = self.register.admit(client, session)
         try:
             await session.open()

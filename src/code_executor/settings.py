@@ -204,6 +204,7 @@ class Settings(BaseSettings):
             per_client=self.sessions_per_client,
             idle=self.session_idle,
             age=self.session_lifetime,
+            input=self.max_stdin,
         )
 
     def load_policy(self) -> Policy:

@@ -221,13 +221,15 @@ export class RunNotebookElement extends HTMLElement {
     clearTimeout(this.#looking);
     this.#say("busy", "Running");
     let failed = false;
+    let number = 0;
     await session.run(cell.code, (event: RunEvent) => {
       if (event.type === "rate") this.#allowance.update(event.rate);
-      if (event.type === "started") this.#count += 1;
+      if (event.type === "started") number = ++this.#count;
       if (event.type === "problem" && event.status === 429) this.#allowance.refuse(event.retryAfter ?? 1);
       if (event.type === "problem" || (event.type === "result" && event.status !== "success")) failed = true;
-      cell.take(event, this.#count);
+      cell.take(event, number);
     });
+    if (session !== this.#session) cell.forget(); // another was begun meanwhile
     if (failed) {
       this.#giveUpQueue(); // what follows was written for a world in which this one worked
       await this.#look(session);
