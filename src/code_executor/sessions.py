@@ -151,7 +151,7 @@ class Session:
                 yield event.result if isinstance(event, CellDone) else event
         finally:
             if not ended and self._cell is cell:
-                self.send(Interrupt())
+                self._inputs.put_nowait(Interrupt())
 
     def send(self, item: Stdin | Interrupt) -> None:
         """Give the cell under way a piece of its stdin, or interrupt it; raise ``SessionBusyError`` if there is none.
@@ -161,8 +161,13 @@ class Session:
         self._require_life()
         if self._cell is None:
             raise SessionBusyError("no cell is running")
-        self._input_left -= len((item.data or "").encode("utf-8", "replace")) if isinstance(item, Stdin) else 0
-        if self._inputs.qsize() >= _MOST_INPUTS or self._input_left < 0:
+        waiting = self._inputs.qsize()
+        if isinstance(item, Stdin):
+            self._input_left -= len((item.data or "").encode("utf-8", "replace"))
+            too_much = self._input_left < 0 or waiting >= _MOST_INPUTS
+        else:  # is let through where input is not any more
+            too_much = waiting >= 2 * _MOST_INPUTS
+        if too_much:
             raise SessionBusyError("the cell was sent more than it takes")
         self.used = time.monotonic()
         self._waiting = False
