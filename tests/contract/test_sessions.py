@@ -142,7 +142,7 @@ async def test_input_given_beforehand_is_read_first_and_what_a_cell_does_not_tak
     session: Session,
 ) -> None:
     assert (await session.run("input()", stdin="Ada\n")).output == "'Ada'\n"
-    assert (await session.run("print('no')", stdin="x" * (1 << 20))).output == "no\n"
+    assert (await session.run("import time\ntime.sleep(0.5)\nprint('no')", stdin="x" * (1 << 20))).output == "no\n"
     assert (await session.run("print('on')")).output == "on\n"
 
 
@@ -172,7 +172,8 @@ async def test_a_cell_that_catches_the_interrupt_is_completed(session: Session) 
 
 
 async def test_an_interrupt_sent_with_the_cell_reaches_it(session: Session) -> None:
-    task = asyncio.create_task(session.run("x = 1\nimport time\ntime.sleep(60)"))
+    long = "x = 1\n" * 20_000  # it is being compiled when the interrupt comes
+    task = asyncio.create_task(session.run(f"{long}import time\ntime.sleep(60)", timeout=15))
     await until(lambda: session.state is SessionState.RUNNING)
     session.send(Interrupt())
     assert (await task).reason is Reason.CANCELLED
