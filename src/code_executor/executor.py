@@ -366,6 +366,7 @@ class SessionTranscript(Transcript):
         async for item in inputs:
             if isinstance(item, Cell):
                 self._cell = CellTranscript(item, self._limits)
+                self._cell.begin(0.0, self._machine)
             yield item
 
     def take(self, event: protocol.Event) -> Sequence[Event]:

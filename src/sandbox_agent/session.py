@@ -36,7 +36,6 @@ def serve(files: list[list[str]], cells: Iterator[bytes], policy: Policy, most_d
     """Run ``cells`` as they come; never returns."""
     try:
         child.write_files(files)
-        os.close(child.HINT)
         display.open_on(child.DISPLAY, most_displayed)
         child.prompt_for_input()
         child.set_hooks()

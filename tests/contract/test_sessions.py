@@ -148,8 +148,10 @@ async def test_input_given_beforehand_is_read_first_and_what_a_cell_does_not_tak
 
 async def interrupted(session: Session, code: str) -> Result:
     """Interrupt a cell once it has written something; return its result."""
+    begun = False
     async for event in session.stream(Cell(code)):
-        if isinstance(event, Output) and session.state is SessionState.RUNNING:
+        if isinstance(event, Output) and not begun:
+            begun = True
             session.send(Interrupt())
         elif isinstance(event, Result):
             return event
@@ -240,6 +242,7 @@ async def test_what_ends_a_session_is_the_reason_of_its_cell(
 ) -> None:
     result = await tight.run(f"print('before', flush=True)\n{code}", policy=False)
     assert (result.reason, result.output, result.signal) == (reason, "before\n", signal)
+    assert result.syscall == ("ptrace" if reason is Reason.VIOLATION else None)
     await ended(tight)
 
 
