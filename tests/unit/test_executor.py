@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from code_executor.executor import Executor
-from code_executor.models import Limits
+from code_executor.models import Execution, Limits
 from code_executor.sandbox.base import Engine, Sandbox
 from code_executor.sandbox.pool import Pool, PoolSize
 
@@ -24,7 +24,7 @@ def pool(*, idle: int = 0, busy: int = 0) -> Pool:
 def kind_for(code: str, plain: Pool, loaded: Pool) -> str:
     executor = Executor([plain, loaded], Limits(), preloaded={"numpy", "a.b"})
     assert executor.pool is plain
-    return {plain: "plain", loaded: "loaded"}[executor._pool_for(code)]
+    return {plain: "plain", loaded: "loaded"}[executor._pool_for(Execution(code))]
 
 
 @pytest.mark.parametrize("code", ["import numpy", "from numpy import array", "x = numpy.ones(3)", "# numpy", "a.b"])
@@ -51,4 +51,4 @@ def test_a_plain_program_takes_what_is_free_rather_than_wait() -> None:
 def test_with_one_kind_every_program_gets_it() -> None:
     only = pool()
     executor = Executor([only], Limits(), preloaded={"numpy"})
-    assert executor._pool_for("import numpy") is only
+    assert executor._pool_for(Execution("import numpy")) is only
