@@ -62,6 +62,7 @@ WEAKENINGS = {
     "closed descriptors": Weakening(
         patches=(
             Patch("supervisor.py", "os.dup(0), os.dup(1)", "os.dup(0), __import__('fcntl').fcntl(1, 0, 200)"),
+            Patch("supervisor.py", "os.dup(commands)", "__import__('fcntl').fcntl(commands, 0, 200)"),
             Patch("confinement.py", "kernel.close_from(len(aside))", "os.closerange(len(aside), 200)"),
         )
     ),
