@@ -64,6 +64,7 @@ screenshots: .venv/.done .sandbox/.done ## take the pictures in docs/images (nee
 	$(BIN)/python scripts/screenshots.py
 
 bench: .venv/.done .sandbox/.done ## measure; table and plots in bench/README.md (ARGS=--quick: 2 minutes, not 15)
+	@scripts/build-web --optional
 	bench/run $(ARGS)
 
 soak: .venv/.done .sandbox/.done ## good, slow and hostile programs for MINUTES, and a census before and after

@@ -26,7 +26,7 @@ BASELINES = {"print": (c.BARE,), "pandas": (c.BARE_IMAGE, c.BARE_SANDBOX)}
 async def measure(plan: Plan) -> dict[str, Any]:
     """Return per program the rounds of every contender, in milliseconds."""
     turn = plan.pick(Turn(1.0, 40), Turn(0.25, 12))
-    rounds = {"print": plan.pick(12, 4), "pandas": plan.pick(8, 3)}
+    rounds = {"print": plan.pick(6, 4), "pandas": plan.pick(4, 3)}
     async with AsyncExitStack() as stack:
         field: list[Contender] = []
         for name, opener in c.openers(plan.engines, plan.python).items():

@@ -80,7 +80,10 @@ def asking(app: FastAPI) -> httpx.AsyncClient:
 
 
 @pytest.mark.anyio
-async def test_without_a_build_the_page_says_what_is_missing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [(), ("index.html", "index.html.gz")], ids=["nothing", "one of before an update"])
+async def test_without_a_build_the_page_says_what_is_missing(tmp_path: Path, left: tuple[str, ...]) -> None:
+    for name in left:
+        (tmp_path / name).touch()
     app = FastAPI()
     pages.install(app, directory=str(tmp_path))
     async with asking(app) as http:

@@ -31,6 +31,8 @@ _POLICY = (
 """Nothing from elsewhere, no inline script or style, no string becomes markup but by the sanitizer. Pictures that a
 program draws are blobs; those inside its tables are data."""
 
+_PAGES = ("index.html", "notebook.html", "embed.html")
+
 _NO_BUILD = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Code Executor</title>
 <h1>The page has not been built</h1>
@@ -100,7 +102,8 @@ def _assets(directory: str) -> dict[str, Page]:
 
 def install(app: Starlette, *, embedders: Iterable[str] = ("*",), directory: str = BUILD) -> None:
     """Serve the build in ``directory``. ``embedders`` are the origins that may show `/embed` in a frame."""
-    if not os.path.exists(os.path.join(directory, "index.html")):
+    # a build of before an update, which lacks a page, is none
+    if not all(os.path.exists(os.path.join(directory, name)) for name in _PAGES):
 
         async def missing(_: Request) -> Response:
             return HTMLResponse(_NO_BUILD, headers={"Cache-Control": "no-store"})
