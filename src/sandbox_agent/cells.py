@@ -17,6 +17,7 @@ from sandbox_agent import reset
 from sandbox_agent.clock import Clock
 from sandbox_agent.judge import Judge
 from sandbox_agent.protocol import (
+    CELL_GRACE_MS,
     MAX_REPORT,
     Cause,
     Command,
@@ -27,9 +28,6 @@ from sandbox_agent.protocol import (
 )
 from sandbox_agent.relay import Inbound, Outbound, Source, available, close, discard
 from sandbox_agent.reset import Exit
-
-GRACE_MS = 2000
-"""What a cell may take to end once it is interrupted because its time is over."""
 
 _BEGUN, _OVER = 1, 2
 
@@ -54,7 +52,7 @@ class Cell:
     def expire(self) -> None:
         """Its time is over; from now on it has its grace."""
         self.late = Cause.INPUT_TIME if self.clock.waiting else Cause.WALL_TIME
-        self.grace = Clock(GRACE_MS, 0)
+        self.grace = Clock(CELL_GRACE_MS, 0)
 
 
 class Session:

@@ -80,6 +80,9 @@ MAX_BODY = 1 << 20
 MAX_REPORT = 1 << 20
 """All ``REPORT`` bodies of a run together are not larger than this, in bytes."""
 
+CELL_GRACE_MS = 2000
+"""What a cell may take to end once the supervisor has interrupted it because its time is over."""
+
 STDIN_OPEN, INTERACTIVE, COLLECT, SESSION = 1, 2, 4, 8
 """Flags of ``RUN``."""
 

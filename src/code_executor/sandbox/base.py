@@ -27,9 +27,6 @@ SETTLE_WITHIN = 15.0
 MUTE_AFTER = 5.0
 """Seconds past the time limit after which the host no longer waits for the supervisor's word."""
 
-_CELLS_GRACE = 2.0
-"""Seconds that the supervisor gives a cell to end once its time is over (`sandbox_agent.cells.GRACE_MS`)."""
-
 _STDIN_PIECE = 1 << 16
 _TRUSTED_OUTPUT = 64 << 10
 """Bytes a run may exceed its output limit by before the host takes the supervisor for broken."""
@@ -214,7 +211,7 @@ class Sandbox:
         command = protocol.command(
             Command.RUN,
             self._number,
-            json.dumps(payload).encode() + b"\n" * execution.session,
+            json.dumps(payload).encode() + (b"\n" if execution.session else b""),
             flags=flags,
             wall_ms=int(wall_time * 1000),
             cpu_ms=int(self.limits.cpu_time * 1000),
@@ -305,7 +302,7 @@ class Sandbox:
             cpu_ms=int(self.limits.cpu_time * 1000),
             output_bytes=self.limits.output,
         )
-        patience = wall_time + self.limits.input_time + _CELLS_GRACE + MUTE_AFTER
+        patience = wall_time + self.limits.input_time + protocol.CELL_GRACE_MS / 1000 + MUTE_AFTER
         self._patience.reschedule(asyncio.get_running_loop().time() + patience)
         await self._send(command)
         await self._feed_stdin(cell.stdin.encode("utf-8", "replace"))
