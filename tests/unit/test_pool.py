@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Iterator
 from typing import cast
 
@@ -15,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from code_executor.errors import PoolBusyError
 from code_executor.models import Limits
 from code_executor.sandbox.base import Engine, Sandbox
-from code_executor.sandbox.pool import IDLE_SECONDS, Book, Pool, PoolSize
+from code_executor.sandbox.pool import IDLE_SECONDS, Book, Pool, PoolSize, Term
 
 Waiter = asyncio.Future[Sandbox]
 
@@ -153,7 +154,7 @@ def test_a_sandbox_serves_as_many_runs_as_are_allowed(reuse: int, runs: int) -> 
         if again:
             book.arrived(one, 0)
     assert book.total == 0
-    assert not book.born
+    assert not book.terms
 
 
 def test_a_sandbox_that_has_settled_is_in_one_place() -> None:
@@ -176,10 +177,10 @@ def test_a_sandbox_that_broke_is_not_used_again() -> None:
 
 def test_a_sandbox_that_has_lived_long_is_not_used_again() -> None:
     book = Book(PoolSize(lifetime=100))
-    fill(book, 2, now=0)
-    young, old = lend(book), lend(book)
-    assert book.returned(young, 100)
-    assert not book.returned(old, 100.1)
+    (one,) = fill(book, 1, now=0)
+    assert book.returned(lend(book), 100)
+    book.arrived(one, 100)
+    assert not book.returned(lend(book), 100.1)
 
 
 def test_settling_does_not_make_it_younger() -> None:
@@ -231,18 +232,42 @@ def test_as_many_as_wait_are_kept_however_bored(loop: asyncio.AbstractEventLoop)
 
 
 def test_a_sandbox_is_old_only_after_its_lifetime() -> None:
-    book = Book(PoolSize(least=2, most=5, lifetime=100))
-    fill(book, 2, now=50)
+    book = Book(PoolSize(least=1, most=5, lifetime=100))
+    fill(book, 1, now=50)
     assert book.superfluous(150) == []
     assert book.returned(lend(book), 150)
 
 
-def test_giving_up_the_bored_asks_for_no_new_ones() -> None:
-    book = Book(PoolSize(least=1, most=5))
-    fill(book, 2, now=0)
-    assert book.returned(lend(book), 0)
-    book.superfluous(10 * IDLE_SECONDS)
-    assert book.wanted() == 0
+def test_sandboxes_that_came_together_do_not_go_together() -> None:
+    """Lent in turn, they would all be replaced at the same moment, and nobody served meanwhile."""
+    shares = [Term.of(number, 0).share for number in range(8)]
+    for together in (sorted(shares[i : i + 4]) for i in range(5)):
+        assert min(more - less for less, more in itertools.pairwise(together)) > 0.03
+    assert all(0.75 <= share <= 1 for share in shares)
+
+
+def test_what_is_worn_goes_while_others_of_its_age_stay() -> None:
+    book = Book(PoolSize(least=2, most=2, reuse=100))
+    first, second = fill(book, 2)
+    for each in (first, second):
+        each.runs = 85
+        lend(book)
+    assert book.returned(first, 0)
+    assert not book.returned(second, 0)
+    assert book.wanted() == 1
+
+
+@pytest.mark.parametrize(
+    ("runs", "now", "again"), [(85, 85, True), (99, 100, True), (100, 0, False), (0, 100.1, False)]
+)
+def test_while_another_is_made_it_is_used_as_long_as_is_allowed(runs: int, now: float, again: bool) -> None:
+    book = Book(PoolSize(least=2, most=2, reuse=100, lifetime=100))
+    _, second = fill(book, 2, now=0)
+    lend(book)
+    assert lend(book) is second
+    book.making = 1
+    second.runs = runs
+    assert book.returned(second, now) is again
 
 
 # ---- whatever happens, in whatever order
@@ -355,10 +380,11 @@ class BookMachine(RuleBasedStateMachine):
 
     @rule()
     def tend(self) -> None:
-        wanted, born = self.book.wanted(), dict(self.book.born)
+        wanted = self.book.wanted()
+        worn = {each for each in self.book.idle if self.book.worn(each, self.now)}
         superfluous = self.book.superfluous(self.now)
         assert len(set(superfluous)) == len(superfluous)
-        if not any(self.now - born[each] > self.size.lifetime for each in superfluous):
+        if not worn.intersection(superfluous):
             assert self.book.wanted() == wanted  # else it would make what it has just given up
         self.gone.update(superfluous)
 
@@ -374,7 +400,7 @@ class BookMachine(RuleBasedStateMachine):
             places = [*self.book.idle, *self.book.busy, *self.book.settling]
             assert len(places) == len(set(places))
             assert not self.gone & set(places)
-            assert set(self.book.born) == set(places)
+            assert set(self.book.terms) == set(places)
             assert set(self.book.idle_since) == set(self.book.idle)
 
     @invariant()

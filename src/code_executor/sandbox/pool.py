@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine
@@ -28,6 +29,8 @@ IDLE_SECONDS = 60.0
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _CREATE_AT_ONCE = 2
+_SPREAD = 0.25
+_GOLDEN = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,23 @@ class PoolSize:
     lifetime: float = 3600.0
 
 
+@dataclass(frozen=True)
+class Term:
+    """When a sandbox came into the book (of ``time.monotonic``), and the ``share`` it gets of what it may be used."""
+
+    born: float
+    share: float
+
+    @classmethod
+    def of(cls, number: int, now: float) -> Term:
+        """Return the term of the sandbox that comes as the ``number``-th, ``now``.
+
+        Sandboxes are lent in turn and would all be worn at the same moment, so each gets up to a quarter less than
+        all: by multiples of the golden ratio, which leave no two that follow each other close together.
+        """
+        return cls(now, 1 - _SPREAD * (number * _GOLDEN % 1))
+
+
 @dataclass
 class Book:
     """Who is idle, busy, settling or being made; who waits; and what should be done about it. No I/O in here."""
@@ -57,7 +77,8 @@ class Book:
     making: int = 0
     waiters: deque[asyncio.Future[Sandbox]] = field(default_factory=deque)
     idle_since: dict[Sandbox, float] = field(default_factory=dict)
-    born: dict[Sandbox, float] = field(default_factory=dict)
+    terms: dict[Sandbox, Term] = field(default_factory=dict)
+    made: int = 0
 
     @property
     def total(self) -> int:
@@ -82,7 +103,9 @@ class Book:
 
     def arrived(self, sandbox: Sandbox, now: float) -> None:
         """A sandbox is clean and ready: it goes to whoever has waited longest, or to the idle."""
-        self.born.setdefault(sandbox, now)
+        if sandbox not in self.terms:
+            self.terms[sandbox] = Term.of(self.made, now)
+            self.made += 1
         self.settling.discard(sandbox)
         while self.waiters:
             waiter = self.waiters.popleft()
@@ -95,12 +118,17 @@ class Book:
     def returned(self, sandbox: Sandbox, now: float) -> bool:
         """A run is over. True if the sandbox may be used again once it has settled; False: destroy it."""
         self.busy.discard(sandbox)
-        worn = sandbox.runs >= max(1, self.size.reuse) or now - self.born.get(sandbox, now) > self.size.lifetime
-        if worn or not sandbox.usable:
+        if self.worn(sandbox, now) or not sandbox.usable:
             self.forget(sandbox)
             return False
         self.settling.add(sandbox)
         return True
+
+    def worn(self, sandbox: Sandbox, now: float) -> bool:
+        """Whether it was used enough; while another is being made, that is as long as is allowed."""
+        term, size = self.terms[sandbox], self.size
+        share = 1 if self.making else term.share
+        return sandbox.runs >= max(1, math.ceil(size.reuse * share)) or now - term.born > size.lifetime * share
 
     def forget(self, sandbox: Sandbox) -> None:
         """It is gone, or going."""
@@ -109,11 +137,11 @@ class Book:
         self.busy.discard(sandbox)
         self.settling.discard(sandbox)
         self.idle_since.pop(sandbox, None)
-        self.born.pop(sandbox, None)
+        self.terms.pop(sandbox, None)
 
     def superfluous(self, now: float) -> list[Sandbox]:
         """Take out of the book what has been idle too long beyond the least, or lived too long, and return it."""
-        old = [s for s in self.idle if now - self.born[s] > self.size.lifetime]
+        old = [s for s in self.idle if self.worn(s, now)]
         keep = max(self.size.least, len(self.busy) + len(self.settling) + len(self.waiters) + 1)  # as `wanted` has it
         spare = max(0, self.total - len(old) - keep)
         bored = [s for s in self.idle if s not in old and now - self.idle_since[s] > IDLE_SECONDS][:spare]
