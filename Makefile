@@ -16,6 +16,9 @@ help:
 .venv/.done: pyproject.toml uv.lock scripts/setup
 	PYTHON=$(PYTHON) scripts/setup venv
 
+.venv/.dev: pyproject.toml uv.lock scripts/setup
+	PYTHON=$(PYTHON) scripts/setup dev
+
 .sandbox/.done: requirements.txt scripts/setup
 	PYTHON=$(PYTHON) scripts/setup sandbox
 
@@ -32,42 +35,42 @@ serve: .venv/.done ## serve on port 8000 (PORT=…): Docker if an engine answers
 	@scripts/engine $(ENGINE) || [ "$(ENGINE)" = docker ] || $(MAKE) --no-print-directory .sandbox/.done
 	exec $(BIN)/code-executor serve --engine $(ENGINE) $(ARGS)
 
-test: .venv/.done .sandbox/.done ## run every test (ARGS: more for pytest)
+test: .venv/.dev .sandbox/.done ## run every test (ARGS: more for pytest)
 	@scripts/build-web --optional
 	@scripts/engine auto || [ "$${CI:-}" != true ] || { echo "CI=true, and Docker cannot be used" >&2; exit 1; }
 	$(BIN)/pytest $(ARGS)
 
-lint: .venv/.done
+lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: .venv/.done
+types: .venv/.dev
 	$(BIN)/mypy
 
-layers: .venv/.done
+layers: .venv/.dev
 	$(BIN)/lint-imports
 
 check: lint types layers test ## everything CI checks
 
-format: .venv/.done
+format: .venv/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: .venv/.done ## write the tables in docs/ that come from the code
+docs: .venv/.dev ## write the tables in docs/ that come from the code
 	$(BIN)/python scripts/write_docs.py
 
-fuzz: .venv/.done ## the property tests, for longer
+fuzz: .venv/.dev ## the property tests, for longer
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -m fuzz --timeout=3600 $(ARGS)
 
-screenshots: .venv/.done .sandbox/.done ## take the pictures in docs/images (needs npm and Chromium)
+screenshots: .venv/.dev .sandbox/.done ## take the pictures in docs/images (needs npm and Chromium)
 	scripts/build-web
 	$(BIN)/python scripts/screenshots.py
 
-bench: .venv/.done .sandbox/.done ## measure; table and plots in bench/README.md (ARGS=--quick: 2 minutes, not 15)
+bench: .venv/.dev .sandbox/.done ## measure; table and plots in bench/README.md (ARGS=--quick: 2 minutes, not 15)
 	@scripts/build-web --optional
 	bench/run $(ARGS)
 
-soak: .venv/.done .sandbox/.done ## good, slow and hostile programs for MINUTES, and a census before and after
+soak: .venv/.dev .sandbox/.done ## good, slow and hostile programs for MINUTES, and a census before and after
 	$(BIN)/python -m tests.hostile.soak --minutes $(or $(MINUTES),30) --engine $(if $(filter auto,$(ENGINE)),docker,$(ENGINE))
 
 clean:

@@ -19,7 +19,7 @@ from bench.client import Connection
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache" / "bench"
-COMMAND = ROOT / ".venv" / "bin" / "code-executor"
+COMMAND = CACHE / "server" / "bin" / "code-executor"
 
 _UP_WITHIN = 90.0
 _DOWN_WITHIN = 60.0

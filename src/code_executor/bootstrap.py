@@ -18,7 +18,7 @@ from code_executor.sandbox import hardening
 from code_executor.sandbox.base import Engine, SharedEngine
 from code_executor.sandbox.docker import DockerEngine
 from code_executor.sandbox.native import NativeEngine
-from code_executor.sandbox.pool import Pool, PoolSize
+from code_executor.sandbox.pool import Pool, PoolSize, Reserved
 from code_executor.settings import Settings
 
 log = structlog.get_logger()
@@ -128,17 +128,23 @@ async def open_executor(
         await engine.start()
         stack.push_async_callback(engine.close)
         plain = await stack.enter_async_context(Pool(SharedEngine(engine, preload=False), size))
-        await plain.wait_ready(_READY_WITHIN)  # first, so that importing what is preloaded does not delay it
-        pools = [plain]
-        if settings.preload:
-            pools.append(await stack.enter_async_context(Pool(SharedEngine(engine, preload=True), size)))
-        executor = kind(pools, settings.limits(), preloaded={*settings.preload, *_BUILT_ON_NUMPY})
+        await plain.wait_ready(_READY_WITHIN)
         findings: list[doctor.Finding] = []
         if examine:
-            findings = await doctor.examine(executor, plain.introduction)
+            findings = await _examine(plain, settings)
             require(findings, engine.name, settings)
+        pools = [plain]
+        if settings.preload:  # last, so that importing what is preloaded delays nothing
+            pools.append(await stack.enter_async_context(Pool(SharedEngine(engine, preload=True), size)))
+        executor = kind(pools, settings.limits(), preloaded={*settings.preload, *_BUILT_ON_NUMPY})
         log.info("ready", engine=engine.name, pool=size.most, python=plain.introduction.get("python"))
         yield Opened(executor, findings)
+
+
+async def _examine(pool: Pool, settings: Settings) -> list[doctor.Finding]:
+    """Examine one sandbox: whether it is reset shows in the second run of the same one."""
+    async with pool.lease() as sandbox:
+        return await doctor.examine(Executor([Reserved(pool, sandbox)], settings.limits()), sandbox.introduction)
 
 
 def require(findings: list[doctor.Finding], engine: str, settings: Settings) -> None:

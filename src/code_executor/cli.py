@@ -14,7 +14,6 @@ from contextlib import aclosing
 from typing import Any
 
 from code_executor import __version__, doctor, terminal
-from code_executor.api.schemas import result_to_wire
 from code_executor.bootstrap import configure_logging, open_executor
 from code_executor.errors import CodeExecutorError
 from code_executor.executor import Executor
@@ -113,6 +112,8 @@ def _run(options: dict[str, Any]) -> int:
     fed = options["file"] != "-"  # else stdin was the program
     result = asyncio.run(_execute(execution, _settings(options), quiet=options["json"], fed=fed))
     if options["json"]:
+        from code_executor.api.schemas import result_to_wire  # noqa: PLC0415  # for this option alone
+
         print(json.dumps(result_to_wire(result)))
     elif explanation := _explanation(result):
         print(explanation, file=sys.stderr)

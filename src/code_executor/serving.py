@@ -13,17 +13,12 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
-from types import FrameType
+from collections.abc import AsyncIterator
+from types import ModuleType
 
 import structlog
-import uvicorn
-from starlette.types import ASGIApp
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from code_executor import __version__, broker
-from code_executor.api.app import create_app
-from code_executor.api.requests import RequestLimits
+from code_executor import broker
 from code_executor.bootstrap import configure_logging, open_executor
 from code_executor.errors import CodeExecutorError, ConfigurationError
 from code_executor.metrics import Metrics, ObservedRunner
@@ -38,7 +33,8 @@ WORKER_SOCKETS = "CODE_EXECUTOR_WORKER_SOCKETS"
 """Environment of a worker: two descriptors, the listening socket's and the one that leads to the broker."""
 
 _RESTART_AFTER = 0.5
-_GRACE = 10.0
+_WORKER_GRACE = 20.0
+"""Seconds beyond its longest run that a worker may take to end: more than its server gives those under way."""
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -54,48 +50,10 @@ def listen(settings: Settings) -> socket.socket:
     return listener
 
 
-def application(service: Service, settings: Settings) -> ASGIApp:
-    """Return the app, behind the middleware that reads ``X-Forwarded-For`` of trusted proxies."""
-    app = create_app(
-        service,
-        RequestLimits(settings.max_code, settings.max_stdin, settings.max_attachments, settings.body_timeout),
-        __version__,
-        settings.allowed_origins,
-    )
-    if settings.trusted_proxies:
-        return ProxyHeadersMiddleware(app, list(settings.trusted_proxies))  # type: ignore[arg-type, return-value]
-    return app
+def _webserver() -> ModuleType:
+    from code_executor import webserver  # noqa: PLC0415  # takes as long as making a first sandbox: see `serve`
 
-
-class _Server(uvicorn.Server):
-    """uvicorn's, except that it does not raise the signal that ended it again: the pool has still to be closed."""
-
-    when_answering: Callable[[], None] | None = None
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.when_answering is not None:
-            self.when_answering()
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  # uvicorn's signature
-        self.force_exit = self.should_exit and sig == signal.SIGINT
-        self.should_exit = True
-
-
-def _server(app: ASGIApp, settings: Settings) -> _Server:
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        lifespan="off",
-        timeout_graceful_shutdown=int(settings.max_timeout + _GRACE),
-        timeout_keep_alive=75,
-        backlog=2048,
-    )
-    return _Server(config)
+    return webserver
 
 
 @contextlib.asynccontextmanager
@@ -116,10 +74,11 @@ async def serve(settings: Settings) -> None:
     configure_logging(settings)
     listener = listen(settings)
     try:
+        importing = asyncio.create_task(asyncio.to_thread(_webserver))  # while the sandboxes start
         async with open_service(settings) as service:
             listener.listen(2048)
             if settings.workers == 1:
-                server = _server(application(service, settings), settings)
+                server = (await importing).web_server(service, settings)
                 server.when_answering = lambda: _announce(listener, settings)
                 signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what uvicorn puts back: a second cuts no closing short
                 await server.serve([listener])
@@ -180,7 +139,7 @@ async def _keep_worker(
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
             try:
-                await asyncio.wait_for(asyncio.shield(ended), settings.max_timeout + 2 * _GRACE)
+                await asyncio.wait_for(asyncio.shield(ended), settings.max_timeout + _WORKER_GRACE)
             except TimeoutError:
                 process.kill()
                 await ended
@@ -211,7 +170,7 @@ def _as_environment(settings: Settings) -> dict[str, str]:
 async def _work(settings: Settings, fd: int, door: int) -> None:
     configure_logging(settings)
     service = broker.RemoteService(door, settings.limits())
-    server = _server(application(service, settings), settings)
+    server = _webserver().web_server(service, settings)
     loop = asyncio.get_running_loop()
 
     def orphaned() -> None:

@@ -13,7 +13,7 @@ from code_executor.errors import CodeExecutorError, EngineError, PoolBusyError, 
 from code_executor.models import Limits
 from code_executor.sandbox import pool as module
 from code_executor.sandbox.base import Sandbox
-from code_executor.sandbox.pool import Pool, PoolSize
+from code_executor.sandbox.pool import Pool, PoolSize, Reserved
 from sandbox_agent import protocol
 from sandbox_agent.protocol import EventType, event
 from tests.census import until
@@ -33,6 +33,7 @@ class Workshop:
         self.open.set()
         self.broken = ""
         self.making = 0
+        self.at_once: list[int] = []
         self.made: list[Sandbox] = []
         self.attempts = 0
         self.destroyed: list[Sandbox] = []
@@ -47,7 +48,9 @@ class Workshop:
     async def create(self, *, preload: bool = True) -> Sandbox:  # noqa: ARG002  # an engine's signature
         self.making += 1
         self.attempts += 1
+        self.at_once.append(self.making)
         try:
+            await asyncio.sleep(0.001)
             await self.open.wait()
         finally:
             self.making -= 1
@@ -103,16 +106,18 @@ async def idle(pool: Pool, number: int) -> None:
 # ---- making
 
 
-async def test_the_least_are_made_and_no_more_than_two_at_once(workshop: Workshop) -> None:
+async def test_the_first_is_made_alone_and_then_two_at_once(workshop: Workshop) -> None:
     workshop.open.clear()
-    async with opened(workshop, least=3, most=4) as pool:
-        await until(lambda: workshop.making == 2)
-        assert (pool.book.making, pool.ready) == (3, False)
+    async with opened(workshop, least=4, most=5) as pool:
+        await until(lambda: workshop.making == 1)
+        assert (pool.book.making, pool.ready) == (4, False)
         workshop.open.set()
         await pool.wait_ready(10)
         assert pool.ready
-        await idle(pool, 3)
-        assert workshop.attempts == 3
+        await idle(pool, 4)
+        assert workshop.attempts == 4
+        assert workshop.at_once[:3] == [1, 1, 2]
+        assert max(workshop.at_once) == 2
         assert pool.introduction == {"protocol": protocol.VERSION}
 
 
@@ -335,3 +340,18 @@ async def test_closing_stops_the_making_and_destroys_what_there_is(workshop: Wor
         await until(lambda: workshop.making == 1)
     assert sorted(workshop.destroyed, key=str) == sorted(workshop.made, key=str)
     assert (workshop.closed, workshop.making, pool.book.making) == (True, 0, 0)
+
+
+async def test_a_reserved_one_is_lent_on_to_one_after_another_once_it_is_clean(workshop: Workshop) -> None:
+    async with opened(workshop, least=2, most=2) as pool:
+        await idle(pool, 2)
+        async with pool.lease() as sandbox:
+            reserved = Reserved(pool, sandbox)
+            await take(reserved)
+            sandbox._ready = False  # as if it had run something
+            second = asyncio.create_task(take(reserved))
+            await asyncio.sleep(0.01)
+            assert not second.done()
+            sandbox.feed(READY)
+            await second
+            assert pool.book.busy == {sandbox}

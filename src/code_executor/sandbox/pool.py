@@ -165,7 +165,8 @@ class Pool:
         self._pause = _FIRST_PAUSE
         self._paused = False
         self._closing = False
-        self._making = asyncio.Semaphore(_CREATE_AT_ONCE)
+        self._making = asyncio.Semaphore(1)
+        self._made_any = False
         self._changed = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -310,6 +311,10 @@ class Pool:
             self.book.making -= 1
             raise
         self.book.making -= 1
+        if not self._made_any:  # the first has the machine for itself: somebody waits for the service to begin
+            self._made_any = True
+            for _ in range(_CREATE_AT_ONCE - 1):
+                self._making.release()
         self.failure, self._pause = "", _FIRST_PAUSE
         self.introduction = sandbox.introduction
         sandbox.on_lost = self._lost
@@ -368,6 +373,20 @@ class Pool:
         while self._destroying:
             await asyncio.wait(self._destroying)
         await self.engine.close()
+
+
+class Reserved(Pool):
+    """One sandbox, lent by ``pool`` already, and lent on to one run after another."""
+
+    def __init__(self, pool: Pool, sandbox: Sandbox) -> None:
+        super().__init__(pool.engine, pool.book.size)
+        self._sandbox = sandbox
+
+    @contextlib.asynccontextmanager
+    async def lease(self) -> AsyncIterator[Sandbox]:
+        """Lend it once it is clean; raise ``SandboxError`` where it does not get there."""
+        await self._sandbox.settle()
+        yield self._sandbox
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:
