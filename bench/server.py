@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -20,6 +22,9 @@ from bench.client import Connection
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache" / "bench"
 COMMAND = CACHE / "server" / "bin" / "code-executor"
+
+_KCMP = {"x86_64": 312, "aarch64": 272}
+_KCMP_VM = 1
 
 _UP_WITHIN = 90.0
 _DOWN_WITHIN = 60.0
@@ -195,6 +200,25 @@ def memory(pid: int, field: str = "Pss") -> int:
     if found is None:
         raise OSError(f"no {field} in smaps_rollup")
     return int(found[1]) << 10
+
+
+def memories(pids: list[int]) -> list[int]:
+    """Leave out those that share the whole of their memory with one before them (``clone`` with ``CLONE_VM``).
+
+    Raises ``OSError`` where the kernel does not tell (kcmp(2); root alone may ask about others').
+    """
+    found: list[int] = []
+    for pid in pids:
+        if not any(_same_memory(pid, other) for other in found):
+            found.append(pid)
+    return found
+
+
+def _same_memory(one: int, other: int) -> bool:
+    answer: int = ctypes.CDLL(None, use_errno=True).syscall(_KCMP[platform.machine()], one, other, _KCMP_VM, 0, 0)
+    if answer < 0:
+        raise OSError(ctypes.get_errno(), "kcmp")
+    return answer == 0
 
 
 def has_mapped(pid: int, name: str) -> bool:

@@ -1,7 +1,8 @@
 """Memory of an idle, warm sandbox with numpy and pandas preloaded.
 
 PSS: what is shared (libraries' pages between sandboxes, the supervisor's between it and its waiting child) counts in
-parts. So it is told for a pool of the default size and for a larger one.
+parts. So it is told for a pool of the default size and for a larger one. The process that only holds a child's memory
+(docs/decisions.md) has the child's, not one of its own, and is not counted again.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 
 from bench import markdown
 from bench.plan import Plan
-from bench.server import Server, has_mapped, memory
+from bench.server import Server, has_mapped, memories, memory
 from bench.stats import Summary
 
 TITLE = "Memory of an idle sandbox"
@@ -26,7 +27,7 @@ async def measure(plan: Plan) -> dict[str, Any]:
             with plan.attempt(f"memory, {engine}, pool of {count}"):
                 async with Server(engine, pool_size=count, pool_min=count) as server:
                     await server.quiet(idle=count)
-                    results[f"{engine}, pool of {count}"] = [_weigh(pids) for pids in server.sandboxes()]
+                    results[f"{engine}, pool of {count}"] = [_weigh(memories(pids)) for pids in server.sandboxes()]
     return results
 
 

@@ -87,6 +87,12 @@ def hold_memory() -> None:
         raise OSError(code, os.strerror(code))
 
 
+def trim_heap() -> None:
+    """Give back what the C library keeps of memory that was freed; does nothing where that is not glibc."""
+    with contextlib.suppress(AttributeError):
+        _libc.malloc_trim(ctypes.c_size_t(0))
+
+
 def executable_page(code: bytes) -> ctypes.Array[ctypes.c_char]:
     """Map a page of machine code and make it read-only; raises ``OSError``. It stays mapped as long as it is kept.
 

@@ -127,6 +127,7 @@ class Supervisor:
         self._introduction = json.dumps(describe(missing)).encode()
         gc.collect()
         immortalize()
+        kernel.trim_heap()
         gc.freeze()
 
     def _preload(self) -> list[str]:
