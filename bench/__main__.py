@@ -25,7 +25,7 @@ from typing import Any
 import uvloop
 
 from bench import contenders, machine, markdown, report
-from bench.parts import burst, footprint, latency, layers, openloop, overhead, startup, streaming, throughput
+from bench.parts import burst, floor, footprint, latency, layers, openloop, overhead, startup, streaming, throughput
 from bench.plan import Plan
 from bench.server import CACHE, ROOT
 
@@ -38,6 +38,7 @@ PARTS: dict[str, ModuleType] = {
     "footprint": footprint,
     "burst": burst,
     "layers": layers,
+    "floor": floor,
     "overhead": overhead,
 }
 

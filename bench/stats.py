@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 import random
 import statistics
@@ -74,6 +75,21 @@ def arrivals(rate: float, seconds: float, *, seed: int | None = None) -> list[fl
         times.append(now)
         now += source.expovariate(rate)
     return times
+
+
+def queued(times: Sequence[float], service: float, servers: int) -> list[float]:
+    """Return how long each who comes at ``times`` takes in an ideal queue, in the unit of ``times``.
+
+    First come, first served, by ``servers`` that each take ``service`` for everyone: what no real service can be better
+    than at its tail, whatever it does.
+    """
+    free = [0.0] * servers
+    took = []
+    for time in times:
+        end = max(time, heapq.heappop(free)) + service
+        heapq.heappush(free, end)
+        took.append(end - time)
+    return took
 
 
 def displacements(finished: Sequence[int]) -> list[int]:

@@ -1,10 +1,16 @@
 """Latency under load: requests come when they come, at half the rate that saturates the server.
 
 Latency counts from the time a request was due. A closed loop would wait while the server stalls, and hide it.
+
+The ideal queue beside it gets the same arrivals, and has as many servers as there are cores, which are never idle while
+anybody waits and take for everyone what the saturation rate comes to. An answer leaves before the work for it is over
+(what follows is forking, confining and warming the next child), so at p50 we are faster than that queue; at p99 one
+waits for the work of others, all of it.
 """
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from bench import contenders as c
@@ -12,7 +18,7 @@ from bench import load, markdown
 from bench.client import request_bytes
 from bench.plan import Plan
 from bench.server import Server
-from bench.stats import Summary, arrivals
+from bench.stats import Summary, arrivals, queued
 
 TITLE = "Latency at half the saturation rate"
 
@@ -20,7 +26,7 @@ _SEED = 1
 
 
 async def measure(plan: Plan) -> dict[str, Any]:
-    """Return per engine and kind of arrivals: ``{"saturation", "rate", "ms", "lateness", "failures"}``."""
+    """Return per engine and kind of arrivals: ``{"saturation", "rate", "ms", "lateness", "failures", "ideal"}``."""
     results: dict[str, Any] = {}
     seconds = plan.pick(60.0, 10.0)
     for engine in plan.engines:
@@ -34,13 +40,16 @@ async def measure(plan: Plan) -> dict[str, Any]:
                 kinds = (("random", _SEED), ("even", None))
                 for kind, seed in plan.pick(kinds, kinds[:1]):
                     await server.quiet()
-                    found = await load.open_loop(*at, request, arrivals(saturation / 2, seconds, seed=seed))
+                    times = arrivals(saturation / 2, seconds, seed=seed)
+                    cores = len(os.sched_getaffinity(0))
+                    found = await load.open_loop(*at, request, times)
                     results[f"{engine}, {kind} arrivals"] = {
                         "saturation": saturation,
                         "rate": saturation / 2,
                         "ms": found.latencies,
                         "lateness": found.lateness,
                         "failures": found.failures,
+                        "ideal": [took * 1000 for took in queued(times, cores / saturation, cores)],
                     }
                     if found.complaint:
                         raise RuntimeError(f"{found.failures} failures, the first: {found.complaint}")
@@ -52,9 +61,10 @@ def render(data: dict[str, Any]) -> str:
     for name, turn in data.items():
         found = Summary.of(turn["ms"])
         times = [f"{value:.2f}" for value in (found.p50, found.p90, found.p99, found.most)]
+        ideal = f"{Summary.of(turn['ideal']).p99:.2f}"
         late = f"{Summary.of(turn['lateness']).p99:.2f}"
         counts = [str(found.count), str(turn["failures"])]
-        rows.append([name, f"{turn['rate']:.0f}", *times, f"{found.p99 / found.p50:.1f}", late, *counts])
+        rows.append([name, f"{turn['rate']:.0f}", *times, f"{found.p99 / found.p50:.1f}", ideal, late, *counts])
     head = [
         "",
         "a second",
@@ -63,6 +73,7 @@ def render(data: dict[str, Any]) -> str:
         "p99 ms",
         "most ms",
         "p99 ÷ p50",
+        "ideal queue, p99 ms",
         "sent late, p99 ms",
         "runs",
         "failures",

@@ -290,7 +290,8 @@ class Transcript:
             return Reason.INTERNAL, ()
 
     def _syscall(self) -> str | None:
-        return verdict.forbidden_call(self._machine, self._outcome.syscall)
+        number = self._outcome.syscall
+        return verdict.forbidden_call(self._machine, number) if number != protocol.NO_SYSCALL else None
 
     def _explain(self, reason: Reason) -> str:
         limits = self._limits

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.stats import Summary, arrivals, displacements, percentile, ratio
+from bench.stats import Summary, arrivals, displacements, percentile, queued, ratio
 
 
 def test_percentile_is_the_nearest_rank_and_always_one_of_the_values() -> None:
@@ -69,3 +69,8 @@ def test_random_arrivals_come_in_bunches_as_a_poisson_process_does() -> None:
 def test_displacements_are_nought_for_a_queue_that_is_served_in_order() -> None:
     assert displacements([0, 1, 2, 3]) == [0, 0, 0, 0]
     assert displacements([3, 0, 1, 2]) == [3, 1, 1, 1]
+
+
+def test_an_ideal_queue_serves_in_order_and_never_idles_while_anybody_waits() -> None:
+    assert queued([0, 0, 0, 1, 10], 2, 2) == [2, 2, 4, 3, 2]
+    assert queued([0, 0, 0], 1, 1) == [1, 2, 3]

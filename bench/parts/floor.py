@@ -1,0 +1,73 @@
+"""Where the floor is: what one run costs the sandbox, rung by rung, beside processes that do without one.
+
+Each rung is a copy of a supervisor's process that does what a run's process does, up to a point, and ends. Nothing is
+asked over HTTP, nothing relayed, nothing proved empty: what is here, no server can save. Rungs take turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from bench import contenders as c
+from bench import markdown
+from bench.plan import Plan
+from bench.server import ROOT
+from bench.stats import Summary
+
+TITLE = "The floor"
+
+_KINDS = {"plain": "", "numpy and pandas preloaded": "numpy,pandas"}
+
+
+async def measure(plan: Plan) -> dict[str, Any]:
+    """Return per kind of sandbox and rung ``{"wall", "cpu", "faults"}``, each a list."""
+    results: dict[str, Any] = {}
+    if "docker" in plan.engines:
+        for kind, preload in _KINDS.items():
+            with plan.attempt(f"floor, {kind}"):
+                results[kind] = json.loads(await _climb(await _config(preload), plan.pick(200, 20)))
+    return results
+
+
+async def _config(preload: str) -> str:
+    """Return what the service would tell an agent."""
+    words = (
+        "import sys; from code_executor.models import Limits; from code_executor.sandbox import hardening as h; "
+        "p = tuple(filter(None, sys.argv[1].split(','))); print(h.agent_config(Limits(), 52000, p, {}).to_json())"
+    )
+    return await _output(str(ROOT / ".venv/bin/python"), "-c", words, preload)
+
+
+async def _climb(config: str, rounds: int) -> str:
+    script = ROOT / "bench" / "rungs.py"
+    rights = [f"--cap-{word}" for word in ("drop=ALL", "add=SETUID", "add=SETGID", "add=KILL")]
+    box = ["--tmpfs", "/work:uid=52000,gid=52000", "--network=none", "--security-opt=no-new-privileges"]
+    what = ["-v", f"{script}:/rungs.py:ro", "--entrypoint", c.INSIDE, c.IMAGE]
+    arguments = ["-I", "-B", "/rungs.py", config, str(rounds)]
+    return await _output("docker", "run", "--rm", *rights, *box, *what, *arguments)
+
+
+async def _output(*command: str) -> str:
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
+    output, errors = await process.communicate()
+    if process.returncode:
+        raise RuntimeError(errors.decode(errors="replace").strip()[-300:])
+    return output.decode().strip()
+
+
+def render(data: dict[str, Any]) -> str:
+    head = [""]
+    for kind in data:
+        head += [f"{kind}: ms", "ms of processor", "page faults"]
+    rows = []
+    for rung in next(iter(data.values()), {}):
+        row = [rung]
+        for figures in data.values():
+            cpu = figures[rung]["cpu"]
+            row += [f"{Summary.of(figures[rung]['wall']).p50:.2f}", f"{sum(cpu) / len(cpu):.2f}"]
+            row.append(f"{Summary.of(figures[rung]['faults']).p50:.0f}")
+        rows.append(row)
+    return markdown.table(head, rows)

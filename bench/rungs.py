@@ -1,0 +1,108 @@
+"""What one run costs the sandbox, rung by rung: run as the first process of a container of the image.
+
+    docker run … --entrypoint INTERPRETER IMAGE -I -B rungs.py CONFIG ROUNDS
+
+Each rung is a child of a supervisor's memory that does what a real one does, up to a point, and ends; the last two are
+what one would do without a sandbox. Prints ``{rung: {"wall", "cpu", "faults"}}``, a list per figure: milliseconds,
+milliseconds of both processes, and page faults of both.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable
+
+sys.path.insert(0, "/opt/agent")
+
+from sandbox_agent import child, confinement, kernel, supervisor
+from sandbox_agent.config import AgentConfig
+from sandbox_agent.immortal import immortalize
+from sandbox_agent.policy import Policy
+
+PROGRAM = "print(1)"
+POLICY = Policy()
+DESCRIPTORS = 9
+
+
+def fork(then: Callable[[], None]) -> None:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            then()
+        except BaseException as error:  # noqa: BLE001  # it must not go on as a second supervisor
+            os.write(2, f"{type(error).__name__}: {error}\n".encode())
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    if status:
+        sys.exit(f"a child ended with {status}")
+
+
+def confined(state: confinement.Confinement, pid: int) -> None:
+    pipes = [os.open("/dev/null", os.O_RDWR) for _ in range(DESCRIPTORS)]
+    confinement.confine(state, confinement.arrange(pipes, state.landlock_fd), pid)
+
+
+def warm(state: confinement.Confinement, pid: int) -> None:
+    confined(state, pid)
+    child._make_ready(POLICY)  # noqa: SLF001  # what is measured
+
+
+def run(state: confinement.Confinement, pid: int) -> None:
+    warm(state, pid)
+    code = child.compiled(PROGRAM, child.FILENAME, POLICY, last=False)
+    child._finish(child._run(code, child.main_module([])))  # noqa: SLF001
+
+
+def spawn(*command: str) -> None:
+    null = [(os.POSIX_SPAWN_OPEN, fd, "/dev/null", os.O_RDWR, 0) for fd in (0, 1)]
+    pid = os.posix_spawn(command[0], command, os.environ, file_actions=null)
+    os.waitpid(pid, 0)
+
+
+def used() -> tuple[float, int]:
+    mine, theirs = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = mine.ru_utime + mine.ru_stime + theirs.ru_utime + theirs.ru_stime
+    return seconds * 1000, mine.ru_minflt + theirs.ru_minflt
+
+
+def main() -> None:
+    config, rounds = AgentConfig.from_json(sys.argv[1]), int(sys.argv[2])
+    for name in config.preload:
+        __import__(name)
+    confinement.default_signals()
+    state = confinement.prepare(config, child.HINT)
+    pid = os.getpid()
+    rungs: dict[str, Callable[[], None]] = {
+        "a fork that ends at once": lambda: fork(lambda: None),
+        "and is confined": lambda: fork(lambda: confined(state, pid)),
+        "and warmed up": lambda: fork(lambda: warm(state, pid)),
+        f"and runs {PROGRAM}": lambda: fork(lambda: run(state, pid)),
+        "/bin/true": lambda: spawn("/bin/true"),
+        f"python3 -c '{PROGRAM}'": lambda: spawn(sys.executable, "-c", PROGRAM),
+    }
+    figures: dict[str, dict[str, list[float]]] = {name: {"wall": [], "cpu": [], "faults": []} for name in rungs}
+    gc.collect()
+    immortalize()
+    kernel.trim_heap()
+    gc.freeze()
+    for _ in range(rounds):
+        for name, rung in rungs.items():
+            before, began = used(), time.perf_counter()
+            rung()
+            wall, after = (time.perf_counter() - began) * 1000, used()
+            figures[name]["wall"].append(wall)
+            figures[name]["cpu"].append(after[0] - before[0])
+            figures[name]["faults"].append(after[1] - before[1])
+    print(json.dumps(figures))
+
+
+assert supervisor  # imported for its share of the memory that is forked
+signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+main()
