@@ -1,4 +1,4 @@
-"""Takes the pictures in docs/images: the page, on a real server with the native engine (`make screenshots`)."""
+"""Takes the pictures in docs/images: the pages, on a real server with the native engine (`make screenshots`)."""
 
 from __future__ import annotations
 
@@ -46,11 +46,29 @@ def refused(page: Page) -> None:
     page.get_by_role("heading", level=1).click()
 
 
+CELLS = [
+    "import pandas as pd\n\nmarks = pd.DataFrame({'name': ['Ada', 'Ben', 'Cyd'], 'score': [92, 71, 84]})\nmarks",
+    "first, second = marks.score.nlargest(2)\nprint('The best is ahead by', first - second)",
+    "marks.plot.bar(x='name', y='score', figsize=(6, 2.4), legend=False, rot=0);",
+]
+
+
+def run_cells(page: Page) -> None:
+    notebook = page.locator("run-notebook")
+    expect(notebook.get_by_role("button", name="Run all")).to_be_visible()
+    notebook.evaluate("(element, cells) => { element.cells = cells }", CELLS)
+    notebook.get_by_role("button", name="Run all").click()
+    expect(notebook.locator("img")).to_be_visible(timeout=30_000)
+    expect(notebook).not_to_have_attribute("running", "")
+    notebook.locator("img").evaluate("picture => picture.decode()")
+
+
 PICTURES: list[tuple[str, str, str, dict[str, int], Callable[[Page], None]]] = [
     ("plots.png", "#plots", "light", {"width": 1180, "height": 1330}, plots),
     ("input.png", "#input", "dark", WIDE, asked_for_input),
     ("error.png", "#errors", "light", WIDE, run_to_the_end),
     ("policy.png", "#rules", "light", WIDE, refused),
+    ("notebook.png", "notebook", "light", {"width": 1180, "height": 1100}, run_cells),
     ("table-mobile.png", "#tables", "dark", {"width": 400, "height": 900}, run_to_the_end),
 ]
 

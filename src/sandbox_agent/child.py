@@ -173,7 +173,8 @@ def _prepare(request: dict[str, Any], policy: Policy) -> list[types.CodeType]:
 def compiled(source: str, name: str, policy: Policy | None, *, last: bool) -> list[types.CodeType]:
     """Check (unless ``policy`` is None) and compile a source as the file ``name``; raise ``RefusedError``.
 
-    Returns the program, followed, if ``last``, by its last expression alone, whose value is to be displayed.
+    Returns the program, followed, if ``last``, by its last expression alone, whose value is to be displayed; a
+    semicolon after it says, as in a notebook, that it is not.
     """
     source = source.removeprefix("\ufeff")  # a byte order mark, as Python reads a file
     _quote(source, name)
@@ -183,7 +184,8 @@ def compiled(source: str, name: str, policy: Policy | None, *, last: bool) -> li
         problems = check(tree, policy) if policy is not None else []
         if problems:
             raise RefusedError("policy", problems)
-        value = tree.body.pop() if last and tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        shown = last and tree.body and isinstance(tree.body[-1], ast.Expr) and not _has_semicolon(source, tree.body[-1])
+        value = tree.body.pop() if shown else None
         code = [compile(tree, name, "exec", dont_inherit=True, optimize=0)]
         if isinstance(value, ast.Expr):
             code.append(compile(ast.Expression(value.value), name, "eval", dont_inherit=True, optimize=0))
@@ -193,6 +195,13 @@ def compiled(source: str, name: str, policy: Policy | None, *, last: bool) -> li
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
         raise RefusedError("syntax", [Problem(1, 1, wording.uncompilable(error))]) from None
     return code
+
+
+def _has_semicolon(source: str, last: ast.Expr) -> bool:
+    """Whether a semicolon follows the last statement of a source."""
+    lines = io.StringIO(source, newline=None).readlines()  # as Python counts them, not as str.splitlines does
+    line, column = (last.end_lineno or 1) - 1, last.end_col_offset  # of bytes
+    return lines[line].encode("utf-8", "surrogatepass")[column:].lstrip(b" \t\f").startswith(b";")
 
 
 def _syntax_text(error: SyntaxError) -> str:
@@ -317,6 +326,7 @@ def execute(code: list[types.CodeType], module: types.ModuleType) -> None:
     exec(code[0], module.__dict__)
     for last in code[1:]:
         display.value(eval(last, module.__dict__))
+    display.figures()
 
 
 def exit_status(stop: SystemExit) -> int:

@@ -56,3 +56,10 @@ def value(result: Any) -> None:
         send("text/html", html.encode("utf-8", "replace"))
     else:
         print(repr(result))
+
+
+def figures() -> None:
+    """Show the figures that the program made and did not show, as a notebook does at the end of a cell."""
+    backend = sys.modules.get("sandbox_agent.figures")  # which matplotlib has loaded for the first of them
+    if backend is not None and _left is not None:
+        backend.FigureManager.pyplot_show()

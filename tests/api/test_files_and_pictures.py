@@ -138,6 +138,23 @@ def test_the_last_value_is_shown_only_when_asked_for(http: httpx.Client) -> None
     assert (failed["reason"], failed["line"]) == ("exception", 2)
 
 
+def test_a_figure_that_nobody_shows_is_shown_at_the_end(http: httpx.Client) -> None:
+    code = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\nplt.figure()\nplt.plot([3, 4]);"
+    answer = execute(http, code, display=True)
+    assert [display["mediaType"] for display in answer["displays"]] == ["image/png", "image/png"], answer["error"]
+    assert (answer["output"], answer["error"]) == ("", "")
+    assert execute(http, code)["displays"] == []
+
+
+SHOWN = [("6 * 7", ""), ("6 * 7 ", " # no"), ("(\n6 *\n7)", " "), ("'ü;' * 2\t", ""), ("x = 1\r6", "\n\n# end")]
+
+
+@pytest.mark.parametrize(("before", "after"), SHOWN)
+def test_a_value_with_a_semicolon_after_it_is_not_shown(http: httpx.Client, before: str, after: str) -> None:
+    assert execute(http, f"{before};{after}", display=True)["output"] == ""
+    assert execute(http, f"{before}{after}", display=True)["output"] != ""
+
+
 def test_more_pictures_than_allowed_are_left_out(http: httpx.Client) -> None:
     code = """
 class Big:

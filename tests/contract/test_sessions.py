@@ -61,6 +61,14 @@ async def test_the_last_value_is_shown_unless_the_cell_says_otherwise(session: S
     assert (await session.run("T()")).displays == (Display("text/html", b"<b>t</b>"),)
 
 
+async def test_a_cell_shows_the_figures_that_it_leaves_open_and_no_other(session: Session) -> None:
+    made = await session.run("import matplotlib.pyplot as plt\nplt.plot([1, 2]);", display=False)
+    assert (made.output, made.displays) == ("", ())
+    shown = await session.run("plt.plot([3, 4]);")  # into the same figure: it was not closed
+    assert [display.media_type for display in shown.displays] == ["image/png"], shown.error
+    assert (await session.run("1")).displays == ()
+
+
 async def test_an_error_ends_the_cell_and_not_the_session(session: Session) -> None:
     await session.run("x = 1\ndef f():\n    return 1 / 0")
     result = await session.run("x = 2\nf()")
