@@ -175,9 +175,8 @@ class DockerEngine:
         config = hardening.agent_config(limits, uid, preload, self._policy)
         if hardening.is_gvisor(self._runtime):
             config = hardening.for_gvisor(config)
-        tmpfs = {
-            fs.path: f"rw,nosuid,nodev,noexec,{hardening.tmpfs_options(fs, limits, uid)}" for fs in hardening.WRITABLE
-        }
+        flags = "rw,nosuid,nodev,noexec,noatime"
+        tmpfs = {fs.path: f"{flags},{hardening.tmpfs_options(fs, limits, uid)}" for fs in hardening.WRITABLE}
         host: dict[str, Any] = {
             "NetworkMode": "none",
             "ReadonlyRootfs": True,
