@@ -207,5 +207,6 @@ async def test_a_loss_is_told_once_and_its_first_reason_stands() -> None:
     sandbox.lost("it is gone")
     sandbox.feed(READY)
     assert told == [sandbox]
+    assert sandbox._events.qsize() == 1  # its end, and nothing that came afterwards
     with pytest.raises(SandboxError, match="it fell over"):
         await run(sandbox, Execution(""))
