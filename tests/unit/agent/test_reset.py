@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -229,6 +230,28 @@ def test_a_wipe_without_a_uid_is_this_users(tmpfs: Callable[..., Path]) -> None:
     (box / "directory" / "file").touch()
     clean.wipe()
     assert clean.dirty() == []
+
+
+def test_who_wipes_has_the_uid_and_the_group_of_the_run_and_no_other(
+    box: Path, in_child: InChild, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clean = Box((str(box),), UID)
+    (box / "file").touch()
+    reader, writer = os.pipe()
+
+    def tell(_: str) -> None:
+        os.write(writer, json.dumps([os.getresuid(), os.getresgid(), os.getgroups()]).encode())
+
+    def wipe() -> Any:
+        os.setgroups([UID + 1])
+        with pytest.raises(ResetError):
+            clean.wipe()
+        return json.loads(os.read(reader, 4096))
+
+    monkeypatch.setattr(reset, "empty", tell)
+    assert in_child(wipe) == [[UID] * 3, [UID] * 3, []]
+    os.close(reader)
+    os.close(writer)
 
 
 def test_a_clean_box_is_not_wiped(box: Path, monkeypatch: pytest.MonkeyPatch) -> None:
