@@ -82,7 +82,8 @@ def test_where_the_engine_does_not_see_the_directory_the_stream_is_attached_to(p
     program = place / "main.py"
     program.write_text("print(input())")
     command = (
-        f'mount -t tmpfs none {place}/hidden && exec {sys.executable} -m code_executor.cli run --engine docker "$0"'
+        f"mount -t tmpfs none {place}/hidden && "
+        f'{sys.executable} -m code_executor.cli run --engine docker "$0" && ls {place}/hidden'
     )
     (place / "hidden").mkdir()
     run = subprocess.run(

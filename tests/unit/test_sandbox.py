@@ -169,6 +169,44 @@ async def test_a_cell_is_granted_its_time_its_human_and_its_grace(monkeypatch: p
         assert heard == [EventType.CELL_DONE, EventType.RESULT]
 
 
+async def test_a_sandbox_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "BOOT_WITHIN", 0.01)
+    async with asyncio.timeout(WITHIN):
+        with pytest.raises(SandboxError, match="no READY within"):
+            await Sandbox("mute", LIMITS).boot()
+    monkeypatch.setattr(base, "BOOT_WITHIN", WITHIN)
+    monkeypatch.setattr(base, "SETTLE_WITHIN", 0.01)
+    sandbox, _ = await scripted(lambda said: event(EventType.RESULT, said.run, OUTCOME))
+    await run(sandbox, Execution(""))
+    async with asyncio.timeout(WITHIN):
+        with pytest.raises(SandboxError, match="no READY within"):
+            await sandbox.settle()
+
+
+async def test_a_sandbox_that_takes_nothing_is_not_waited_for_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "MUTE_AFTER", 0.0)
+    monkeypatch.setattr(base, "CANCELLED_WITHIN", 0.01)
+    for session in (False, True):
+        sandbox, script = await scripted(lambda _: b"", Limits(wall_time=0.01, input_time=0))
+        script.room.clear()
+        with pytest.raises(MuteSandboxError):
+            await run(sandbox, Execution("", session=session))
+        async with asyncio.timeout(WITHIN):
+            with pytest.raises(SandboxError, match="takes no word to stop"):
+                await sandbox.settle()
+
+
+async def test_a_link_that_breaks_is_the_sandboxs_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    sandbox, script = await scripted(lambda _: b"")
+
+    async def broken(_: bytes) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(script, "write", broken)
+    with pytest.raises(SandboxError, match="BrokenPipeError"):
+        await run(sandbox, Execution(""))
+
+
 # ---- who goes away
 
 

@@ -267,7 +267,7 @@ class DockerLink:
                 elif len(self.diagnostics) < _MOST_DIAGNOSTICS:
                     self.diagnostics += message.data.decode(errors="replace")
         except (aiohttp.ClientError, OSError, aiodocker.DockerError) as error:
-            why = f"the attach stream broke: {error or type(error).__name__}"
+            why = f"the attach stream broke: {str(error) or type(error).__name__}"
         self._sandbox.lost(why)
 
     async def write(self, data: bytes) -> None:
