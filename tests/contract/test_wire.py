@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
@@ -32,10 +32,11 @@ pytestmark = [
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where sockets are made; systemd would say it so."""
-    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
-    return tmp_path
+def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where sockets are made; systemd would say it so. Its path is short, as that of a socket has to be."""
+    with tempfile.TemporaryDirectory() as directory:
+        monkeypatch.setenv("RUNTIME_DIRECTORY", directory)
+        yield Path(directory)
 
 
 @asynccontextmanager
