@@ -128,11 +128,13 @@ async def test_of_what_a_sandbox_complains_of_only_the_beginning_is_kept(engine:
 
 @pytest.mark.anyio
 @pytest.mark.usefixtures("docker")
-async def test_no_log_of_the_host_has_what_a_program_writes() -> None:
+async def test_the_host_logs_nothing_of_a_program_and_swaps_nothing() -> None:
+    form = "{{with .HostConfig}}{{.LogConfig.Type}} {{.Memory}} {{.MemorySwap}}{{end}}"  # none of it shows inside
     async with opened("docker") as executor:
         await until(lambda: executor.pool.book.idle)
         (sandbox,) = executor.pool.book.idle
-        assert docker_cli("inspect", "--format", "{{.HostConfig.LogConfig.Type}}", sandbox.name) == "none\n"
+        memory = Limits().memory
+        assert docker_cli("inspect", "--format", form, sandbox.name) == f"none {memory} {memory}\n"
 
 
 @pytest.mark.anyio
