@@ -20,7 +20,7 @@ PR_GET_NO_NEW_PRIVS = 39
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 
-MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOATIME = 2, 4, 8, 1024
 
 _CLONE_VM, _CLONE_FS, _CLONE_FILES, _CLONE_PARENT = 0x100, 0x200, 0x400, 0x8000
 _HOLDER_STACK = 16 << 10
@@ -109,8 +109,8 @@ def executable_page(code: bytes) -> ctypes.Array[ctypes.c_char]:
 
 
 def mount_tmpfs(target: str, options: str) -> None:
-    """Mount a tmpfs, nosuid, nodev and noexec, on ``target``."""
-    flags = ctypes.c_ulong(MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    """Mount a tmpfs, nosuid, nodev, noexec and noatime, on ``target``."""
+    flags = ctypes.c_ulong(MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME)
     if _libc.mount(b"tmpfs", target.encode(), b"tmpfs", flags, options.encode()) < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), target)

@@ -8,7 +8,7 @@ Kill, prove empty, wipe, prove clean. A failure of any step is an exception: the
   following a link, never opening what is not a directory, without recursion (a program can nest directories deeper than
   any stack).
 * **Prove clean.** ``statvfs``: free blocks and inodes of every writable file system are back at their baseline, and so
-  are the owner, mode and time of its root directory. The same check tells, before, that there is nothing to wipe.
+  are the owner, mode and times of its root directory. The same check tells, before, that there is nothing to wipe.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import select
 import signal
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 EMPTY_WITHIN = 2.0
 """Seconds after the kill in which every process must be gone."""
@@ -97,11 +98,23 @@ def drain(wake: int) -> None:
             pass
 
 
-def _state(path: str) -> tuple[int, ...]:
-    """What a clean file system looks like from outside."""
+class _State(NamedTuple):
+    """What a file system looks like from outside: what is free of it, and its root directory."""
+
+    blocks: int
+    inodes: int
+    uid: int
+    gid: int
+    mode: int
+    times: tuple[int, int]
+    links: int
+
+
+def _state(path: str) -> _State:
     usage = os.statvfs(path)
     root = os.stat(path)
-    return usage.f_bfree, usage.f_ffree, root.st_uid, root.st_gid, root.st_mode, root.st_mtime_ns, root.st_nlink
+    times = root.st_atime_ns, root.st_mtime_ns  # both are a program's to set; reading changes neither (noatime)
+    return _State(usage.f_bfree, usage.f_ffree, root.st_uid, root.st_gid, root.st_mode, times, root.st_nlink)
 
 
 class Box:
@@ -145,10 +158,10 @@ class Box:
             for path in paths:
                 clean = self._clean[path]
                 if path in self._owned:
-                    os.chmod(path, clean[4] & 0o7777)
+                    os.chmod(path, clean.mode & 0o7777)
                 empty(path)
                 if path in self._owned:
-                    os.utime(path, ns=(clean[5], clean[5]))
+                    os.utime(path, ns=clean.times)
         finally:
             os._exit(0)  # what it did not manage is seen by `dirty`
 

@@ -34,6 +34,7 @@ sizes = [os.statvfs(place) for place in places]
 print(json.dumps({
     "files": [os.listdir(place) for place in places],
     "modes": [os.stat(place).st_mode for place in places],
+    "times": [(os.stat(place).st_atime_ns, os.stat(place).st_mtime_ns) for place in places],
     "free": [(size.f_bfree, size.f_ffree) for size in sizes],
     "environment": dict(os.environ),
     "directory": os.getcwd(),

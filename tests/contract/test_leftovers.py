@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from code_executor.sandbox import cgroups
-from code_executor.sandbox.docker import LABEL, OWNER, owner_identity
+from code_executor.sandbox.docker import LABEL, OWNER, owner_identity, owner_is_gone
 from tests.census import containers_of, eventually, everything_of, groups_of
 from tests.conftest import IMAGE
 
@@ -99,11 +99,22 @@ def test_containers_of_a_dead_server_are_removed_and_those_of_a_living_one_are_n
     stray = create_container(f"{host}/{dead_pid()}/1")
     foreign = create_container("another-host/1/1")
     living = create_container(owner_identity())
+    ended = create_container("another-host/2/1")
+    subprocess.run(["docker", "start", "--attach", ended], capture_output=True, check=False, timeout=60)
     try:
         open_and_close("docker")
-        assert [exists(container) for container in (stray, living, foreign)] == [False, True, True]
+        assert [exists(container) for container in (stray, ended)] == [False, False]
+        assert [exists(container) for container in (living, foreign)] == [True, True]
     finally:
-        subprocess.run(["docker", "rm", "-f", stray, living, foreign], capture_output=True, check=False)
+        every = (stray, living, foreign, ended)
+        subprocess.run(["docker", "rm", "-f", *every], capture_output=True, check=False)
+
+
+def test_a_dead_server_is_told_from_a_process_that_has_its_number_now() -> None:
+    host, pid, started = owner_identity().split("/")
+    assert not owner_is_gone(f"{host}/{pid}/{started}")
+    assert owner_is_gone(f"{host}/{pid}/1")
+    assert not owner_is_gone(f"another-host/{pid}/1")
 
 
 def test_control_groups_of_a_dead_server_are_removed_and_those_of_a_living_one_are_not() -> None:

@@ -125,6 +125,16 @@ async def test_closing_the_stream_stops_the_run_and_the_same_sandbox_serves_agai
 
 
 @pytest.mark.anyio
+async def test_closing_the_stream_stops_a_run_that_does_not_read_its_stdin_too(single: Executor) -> None:
+    async with asyncio.timeout(20):
+        async with aclosing(single.stream(Execution(FOREVER, stdin="x" * (1 << 20)))) as events:
+            async for event in events:
+                if isinstance(event, Output):
+                    break
+        assert (await single.run("print('well')")).output == "well\n"
+
+
+@pytest.mark.anyio
 async def test_who_goes_away_before_the_run_begins_gives_the_sandbox_back_unused(single: Executor) -> None:
     async with aclosing(single.stream(Execution("print(1)"))) as events:
         await anext(events)

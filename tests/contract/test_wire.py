@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
+import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from code_executor.errors import EngineError, SandboxError
 from code_executor.models import Execution, Limits
 from code_executor.sandbox.base import Sandbox
 from code_executor.sandbox.docker import DockerEngine, DockerLink
 from code_executor.sandbox.wire import MOUNTED_AT, Wire
 from sandbox_agent.protocol import EventType
+from tests.census import containers_of, until
 from tests.conftest import IMAGE, RUNTIME
 
 pytestmark = [
@@ -27,10 +32,11 @@ pytestmark = [
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where sockets are made; systemd would say it so."""
-    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
-    return tmp_path
+def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where sockets are made; systemd would say it so. Its path is short, as that of a socket has to be."""
+    with tempfile.TemporaryDirectory() as directory:
+        monkeypatch.setenv("RUNTIME_DIRECTORY", directory)
+        yield Path(directory)
 
 
 @asynccontextmanager
@@ -77,7 +83,8 @@ def test_where_the_engine_does_not_see_the_directory_the_stream_is_attached_to(p
     program = place / "main.py"
     program.write_text("print(input())")
     command = (
-        f'mount -t tmpfs none {place}/hidden && exec {sys.executable} -m code_executor.cli run --engine docker "$0"'
+        f"mount -t tmpfs none {place}/hidden && "
+        f'{sys.executable} -m code_executor.cli run --engine docker "$0" && ls {place}/hidden'
     )
     (place / "hidden").mkdir()
     run = subprocess.run(
@@ -111,6 +118,116 @@ async def test_a_sandbox_that_cannot_connect_talks_over_the_stream(
         assert not wire.connected
         assert names(place) == []
         assert await output(made, "print(1)") == "1\n"
+
+
+async def test_what_cannot_be_made_leaves_no_directory_and_gives_back_its_uid(place: Path) -> None:
+    engine = DockerEngine(IMAGE, Limits(), policy={})
+    await engine.start()
+    engine._image = "code-executor:vanished"
+    try:
+        free = len(engine._uids._free)
+        with pytest.raises(EngineError, match="No such image"):
+            await engine.create()
+        assert names(place) == []
+        assert len(engine._uids._free) == free
+    finally:
+        await engine.close()
+
+
+async def test_a_sandbox_that_does_not_come_up_is_removed_and_its_last_words_are_told(place: Path) -> None:
+    engine = DockerEngine(IMAGE, Limits(), policy={"no such": "table"})
+    await engine.start()
+    try:
+        free = len(engine._uids._free)
+        with pytest.raises(SandboxError, match="unexpected keyword argument"):
+            await engine.create()
+        assert containers_of(os.getpid()) == []
+        assert names(place) == []
+        assert len(engine._uids._free) == free
+    finally:
+        await engine.close()
+
+
+READS_FOR_EVER = "import sys\nprint('on', flush=True)\nwhile True: sys.stdin.buffer.read(1 << 16)"
+
+
+async def test_a_run_that_is_called_off_while_its_input_waits_for_room_costs_no_attached_sandbox() -> None:
+    engine = DockerEngine(IMAGE, Limits(), policy={})
+    await engine.start()
+    engine._wires = False
+    try:
+        made = await engine.create()
+        try:
+            for _ in range(2):
+                execution = Execution(READS_FOR_EVER, stdin="x" * (32 << 20), policy=False)
+                async with aclosing(made.run(execution)) as events:
+                    assert (await anext(events)).type is EventType.STDOUT
+                await made.settle()
+            assert await output(made, "print(1)") == "1\n"
+        finally:
+            await made.destroy()
+    finally:
+        await engine.close()
+
+
+# ---- the socket by itself
+
+
+@asynccontextmanager
+async def listening() -> AsyncIterator[tuple[Wire, Sandbox, Callable[[], socket.socket]]]:
+    """A wire that nobody has connected to, and the way to."""
+    made = Sandbox("listening", Limits())
+    wire = await Wire.listen(made)
+    connected: list[socket.socket] = []
+
+    def connect() -> socket.socket:
+        peer = socket.socket(socket.AF_UNIX)
+        connected.append(peer)
+        peer.connect(f"{wire.directory}/socket")
+        peer.setblocking(False)
+        return peer
+
+    try:
+        async with asyncio.timeout(30):
+            yield wire, made, connect
+    finally:
+        wire.close()
+        for peer in connected:
+            peer.close()
+
+
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": use}) for use in (True, False)])
+async def test_who_comes_second_is_turned_away(place: Path) -> None:
+    loop = asyncio.get_running_loop()
+    async with listening() as (wire, made, connect):
+        first, second = connect(), connect()  # both of them before the first is let in
+        second.send(b"noise, which would end the sandbox")
+        await until(lambda: wire.connected)
+        with contextlib.suppress(ConnectionResetError):
+            assert await loop.sock_recv(second, 1) == b""
+        await wire.write(b"for the first")
+        assert await loop.sock_recv(first, 99) == b"for the first"
+        assert made.usable
+
+
+@pytest.mark.parametrize("reads", [True, False])
+async def test_who_writes_waits_for_room_or_for_the_end(place: Path, reads: bool) -> None:
+    loop = asyncio.get_running_loop()
+    async with listening() as (wire, made, connect):
+        peer = connect()
+        await until(lambda: wire.connected)
+        data = os.urandom(8 << 20)
+        writing = asyncio.create_task(wire.write(data))
+        received = await loop.sock_recv(peer, 1)
+        assert not writing.done()
+        while reads and len(received) < len(data):
+            received += await loop.sock_recv(peer, 1 << 20)
+        peer.close()
+        await writing
+        assert not reads or received == data
+        await until(lambda: not made.usable)
+        with pytest.raises(ConnectionError):
+            await wire.write(b"too late")
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
-"""A Docker daemon that stops, dies and comes back under a server. It is one of our own: the machine's is left alone."""
+"""A Docker daemon that is mute, stops, dies and comes back. It is one of our own: the machine's is left alone."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +16,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from code_executor.errors import EngineError
+from code_executor.models import Limits
+from code_executor.sandbox.docker import DockerEngine, _call
 from tests.census import containers_of, eventually
 from tests.conftest import IMAGE, Serve, Server
 
@@ -97,6 +102,18 @@ def works(server: Server) -> bool:
 
 def runs(server: Server) -> bool:
     return "\ncode_executor_running 1.0\n" in httpx.get(f"{server.url}/metrics").text
+
+
+@pytest.mark.anyio
+async def test_a_daemon_that_says_nothing_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/socket")
+    monkeypatch.setattr(_call, "__defaults__", (0.1,))
+    with socket.socket(socket.AF_UNIX) as mute:
+        mute.bind(f"{tmp_path}/socket")
+        mute.listen()
+        async with asyncio.timeout(30):
+            with pytest.raises(EngineError, match="Docker did not answer"):
+                await DockerEngine(IMAGE, Limits(), policy={}).start()
 
 
 def test_the_server_outlives_its_docker_daemon_and_heals_when_that_is_back(daemon: Daemon, serve: Serve) -> None:

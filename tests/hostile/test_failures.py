@@ -17,12 +17,14 @@ from code_executor.executor import Executor as Core
 from code_executor.models import Execution, Input, Limits, Output, Reason, Result, Stdin
 from code_executor.sandbox import base
 from code_executor.sandbox.base import Sandbox
+from code_executor.sandbox.docker import DockerLink
 from code_executor.sandbox.native import NativeLink
 from code_executor.sandbox.pool import Pool, PoolSize
 from sandbox_agent.protocol import EVENT, MAX_BODY, Cause, EventType, Outcome, event, record
 from tests.census import until
 from tests.conftest import IMAGE
 from tests.hostile.impostor import READY, Impostor
+from tests.hostile.weakenings import Patch, WeakDocker, WeakNative, patched_agent
 
 TALKER = "print('before', flush=True)\nimport time\ntime.sleep(600)"
 
@@ -102,6 +104,37 @@ async def test_a_supervisor_that_is_mute_before_a_run_cannot_say_that_it_succeed
         result = await executor.run("print('never')", timeout=1)
         assert (result.reason, result.output) == (Reason.WALL_TIME, "")
         assert await works(executor)
+
+
+COMPLAINS = Patch("supervisor.py", "    os.dup2(2, 1)\n", "    os.dup2(2, 1)\n    os.write(2, bytes(4 << 20))\n")
+
+
+@pytest.mark.anyio
+async def test_of_what_a_sandbox_complains_of_only_the_beginning_is_kept(engine: str, tmp_path: Path) -> None:
+    make = (WeakDocker if engine == "docker" else WeakNative)(Limits(), (), patched_agent(tmp_path, [COMPLAINS]), ())
+    await make.start()
+    try:
+        sandbox = await make.create()
+        try:
+            link = sandbox._link
+            assert isinstance(link, DockerLink | NativeLink)
+            await until(lambda: link.diagnostics)
+            assert len(link.diagnostics) < 1 << 20
+        finally:
+            await sandbox.destroy()
+    finally:
+        await make.close()
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("docker")
+async def test_the_host_logs_nothing_of_a_program_and_swaps_nothing() -> None:
+    form = "{{with .HostConfig}}{{.LogConfig.Type}} {{.Memory}} {{.MemorySwap}}{{end}}"  # none of it shows inside
+    async with opened("docker") as executor:
+        await until(lambda: executor.pool.book.idle)
+        (sandbox,) = executor.pool.book.idle
+        memory = Limits().memory
+        assert docker_cli("inspect", "--format", form, sandbox.name) == f"none {memory} {memory}\n"
 
 
 @pytest.mark.anyio

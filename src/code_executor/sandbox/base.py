@@ -24,6 +24,10 @@ BOOT_WITHIN = 60.0
 SETTLE_WITHIN = 15.0
 """Seconds after a result in which a sandbox must be clean and ready again."""
 
+CANCELLED_WITHIN = 5.0
+"""Seconds in which the word to stop must be taken, and again in which the run must have ended. The word comes behind
+stdin: where the program does not read that, and it is more than a pipe holds, the sandbox has to be destroyed."""
+
 MUTE_AFTER = 5.0
 """Seconds past the time limit after which the host no longer waits for the supervisor's word."""
 
@@ -163,8 +167,12 @@ class Sandbox:
         if self._ready:  # whoever it was lent to went away before using it
             return
         if self._running:
-            await self._send(protocol.command(Command.CANCEL, self._number))
-            await self._expect(EventType.RESULT, SETTLE_WITHIN, run=self._number)
+            try:
+                async with asyncio.timeout(CANCELLED_WITHIN):
+                    await self._send(protocol.command(Command.CANCEL, self._number))
+            except TimeoutError:
+                raise SandboxError(f"{self.name}: it takes no word to stop") from None
+            await self._expect(EventType.RESULT, CANCELLED_WITHIN, run=self._number)
             self._running = False
         await self._expect(EventType.READY, SETTLE_WITHIN, run=0)
         self._ready = True
@@ -218,11 +226,15 @@ class Sandbox:
             output_bytes=self.limits.output,
         )
         self._running, self._ready = True, False
-        await self._send(command)
-        feeder = asyncio.create_task(self._feed(stdin, inputs)) if flags & protocol.STDIN_OPEN else None
+        feeder: asyncio.Task[None] | None = None
         patience = wall_time + MUTE_AFTER + (self.limits.input_time if inputs is not None else 0)
         try:
-            async with asyncio.timeout(None if execution.session else patience) as self._patience:
+            async with asyncio.timeout(patience) as self._patience:
+                await self._send(command)
+                if execution.session:  # from here on it has as long as its cells
+                    self._patience.reschedule(None)
+                if flags & protocol.STDIN_OPEN:
+                    feeder = asyncio.create_task(self._feed(stdin, inputs))
                 async for event in self._events_of_run():
                     yield event
         except TimeoutError:
@@ -270,7 +282,7 @@ class Sandbox:
         try:
             await self._link.write(data)
         except OSError as error:
-            raise SandboxError(f"{self.name}: {error or type(error).__name__}") from None
+            raise SandboxError(f"{self.name}: {str(error) or type(error).__name__}") from None
 
     async def _feed(self, stdin: bytes, inputs: AsyncIterator[Input] | None) -> None:
         with contextlib.suppress(SandboxError):  # whoever reads its events learns of it

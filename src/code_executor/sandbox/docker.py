@@ -175,9 +175,8 @@ class DockerEngine:
         config = hardening.agent_config(limits, uid, preload, self._policy)
         if hardening.is_gvisor(self._runtime):
             config = hardening.for_gvisor(config)
-        tmpfs = {
-            fs.path: f"rw,nosuid,nodev,noexec,{hardening.tmpfs_options(fs, limits, uid)}" for fs in hardening.WRITABLE
-        }
+        flags = "rw,nosuid,nodev,noexec,noatime"
+        tmpfs = {fs.path: f"{flags},{hardening.tmpfs_options(fs, limits, uid)}" for fs in hardening.WRITABLE}
         host: dict[str, Any] = {
             "NetworkMode": "none",
             "ReadonlyRootfs": True,
@@ -268,7 +267,7 @@ class DockerLink:
                 elif len(self.diagnostics) < _MOST_DIAGNOSTICS:
                     self.diagnostics += message.data.decode(errors="replace")
         except (aiohttp.ClientError, OSError, aiodocker.DockerError) as error:
-            why = f"the attach stream broke: {error or type(error).__name__}"
+            why = f"the attach stream broke: {str(error) or type(error).__name__}"
         self._sandbox.lost(why)
 
     async def write(self, data: bytes) -> None:

@@ -69,10 +69,12 @@ class Wire(asyncio.Protocol):
         return self._transport is not None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        stream = cast("asyncio.Transport", transport)  # uvloop's are none by class
         if self.connected:
-            transport.close()
+            stream.set_protocol(asyncio.Protocol())  # what it says, and its end, are nothing to us
+            stream.close()
             return
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's are none by class
+        self._transport = stream
         self._stop_listening()
 
     def data_received(self, data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -166,6 +167,7 @@ CHANGES: dict[str, Callable[[Path], Any]] = {
     "a file that came and went": come_and_go,
     "the mode of the box": lambda box: box.chmod(0o777),
     "the time of the box": lambda box: os.utime(box, (1, 1)),
+    "the time of its last reading": lambda box: os.utime(box, ns=(1, box.stat().st_mtime_ns)),
     "the group of the box": lambda box: os.chown(box, -1, 0),
     "the owner of the box": lambda box: os.chown(box, 0, -1),
 }
@@ -207,7 +209,8 @@ def test_a_run_does_not_leave_a_time_or_a_mode(box: Path, in_child: InChild) -> 
     in_child(as_run(box, leave_traces))
     clean.wipe()
     after = box.stat()
-    assert (after.st_mode, after.st_mtime_ns, after.st_uid) == (before.st_mode, before.st_mtime_ns, before.st_uid)
+    assert (after.st_mode, after.st_uid) == (before.st_mode, before.st_uid)
+    assert (after.st_atime_ns, after.st_mtime_ns) == (before.st_atime_ns, before.st_mtime_ns)
 
 
 def test_every_file_system_is_wiped_and_a_missing_one_is_none(tmpfs: Callable[..., Path], in_child: InChild) -> None:
@@ -227,6 +230,28 @@ def test_a_wipe_without_a_uid_is_this_users(tmpfs: Callable[..., Path]) -> None:
     (box / "directory" / "file").touch()
     clean.wipe()
     assert clean.dirty() == []
+
+
+def test_who_wipes_has_the_uid_and_the_group_of_the_run_and_no_other(
+    box: Path, in_child: InChild, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clean = Box((str(box),), UID)
+    (box / "file").touch()
+    reader, writer = os.pipe()
+
+    def tell(_: str) -> None:
+        os.write(writer, json.dumps([os.getresuid(), os.getresgid(), os.getgroups()]).encode())
+
+    def wipe() -> Any:
+        os.setgroups([UID + 1])
+        with pytest.raises(ResetError):
+            clean.wipe()
+        return json.loads(os.read(reader, 4096))
+
+    monkeypatch.setattr(reset, "empty", tell)
+    assert in_child(wipe) == [[UID] * 3, [UID] * 3, []]
+    os.close(reader)
+    os.close(writer)
 
 
 def test_a_clean_box_is_not_wiped(box: Path, monkeypatch: pytest.MonkeyPatch) -> None:

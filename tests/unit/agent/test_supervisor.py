@@ -40,6 +40,7 @@ from sandbox_agent.protocol import (
     Outcome,
     RecordReader,
 )
+from tests.census import eventually
 
 WITHIN = 60.0
 """Seconds in which an event must come. Nothing here is measured: it is only there so that no test waits for ever."""
@@ -537,9 +538,79 @@ os.symlink('/etc', 'directory/link')
 """
     run = supervisor.run(code, flags=COLLECT)
     assert {event.type for event in run.others} == {EventType.FILE}
-    reader = RecordReader(1 << 20)
-    files = [record for event in run.others for record in reader.feed(event.body)]
-    assert files == [("a", b"1"), ("directory/inner/b", bytes(300_000))]
+    assert files_of(run) == [("a", b"1"), ("directory/inner/b", bytes(300_000))]
+
+
+def files_of(run: Run) -> list[tuple[str, bytes]]:
+    reader = RecordReader(1 << 24)
+    return [(*record,) for event in run.others for record in reader.feed(event.body)]
+
+
+ODD_FILES = r"""
+import os
+os.mkfifo('a')
+for place in (b'.', b'\xff', b'__pycache__'):
+    os.makedirs(place, exist_ok=True)
+    open(place + b'/\xfe', 'w').close()
+open('__pycache__/b', 'w').close()
+open('locked', 'w').close()
+os.chmod('locked', 0)
+os.mkdir('sealed', 0)
+for n in range(300):
+    os.mkdir(f'd{n:03}')
+    open(f'e{n:03}', 'w').close()
+open('d299/last', 'w').write('x')
+"""
+
+
+def test_files_that_cannot_be_had_are_passed_over_and_those_that_are_too_many_are_counted(supervise: Supervise) -> None:
+    with supervise(replace(CONFIG, layers_off=("landlock", "seccomp"), attachment_files=300)) as supervisor:
+        supervisor.ready()
+        run = supervisor.run(ODD_FILES, flags=COLLECT)
+        assert run.outcome.cause is Cause.COMPLETED, run.stderr
+        assert files_of(run) == [*((f"e{n:03}", b"") for n in range(300)), ("", b"1")]
+
+
+def test_what_is_sent_of_files_is_within_its_bytes_to_the_last_of_them(supervise: Supervise) -> None:
+    each = len(protocol.record("a", bytes(100_000)))
+    code = "for name in 'abc': open(name, 'wb').write(bytes(100_000))\nopen('d', 'wb').write(bytes(10))"
+    with supervise(replace(CONFIG, attachment_bytes=2 * each)) as supervisor:
+        supervisor.ready()
+        assert files_of(supervisor.run(code, flags=COLLECT)) == [
+            ("a", bytes(100_000)),
+            ("b", bytes(100_000)),
+            ("", b"2"),
+        ]
+
+
+CONFINED = {
+    **dict.fromkeys(("Uid", "Gid"), [str(UID)] * 4),
+    "Groups": [],
+    "CapEff": ["0" * 16],
+    "NoNewPrivs": ["1"],
+    "Seccomp": ["2"],
+}
+
+
+def test_who_reads_the_files_of_a_run_is_confined_as_the_run_was(supervise: Supervise) -> None:
+    with supervise() as supervisor:
+        supervisor.ready()
+        children = Path(f"/proc/{supervisor.pid()}/task/{supervisor.pid()}/children")
+        before = children.read_text().split()
+        supervisor.start("open('large', 'wb').write(bytes(4 << 20))", flags=COLLECT)
+
+        def reader_is_confined() -> bool:
+            """Look at it while it cannot go on, because nobody takes what it has read."""
+            for pid in set(children.read_text().split()) - set(before):
+                with contextlib.suppress(OSError):
+                    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+                    status = {key: value.split() for key, _, value in (line.partition(":") for line in lines)}
+                    return all(status[key] == value for key, value in CONFINED.items())
+            return False
+
+        assert eventually(reader_is_confined)
+        supervisor.finish()
+        supervisor.ready()
 
 
 # ---- not being started
