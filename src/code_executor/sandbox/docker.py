@@ -173,7 +173,13 @@ class DockerEngine:
         if self._docker is None:
             raise EngineError("the engine is not started")
         body = self._container(uid, self._preload if preload else (), wire)
-        return await _call("create", self._docker.containers.create(body, name=name))
+        creating = asyncio.create_task(_call("create", self._docker.containers.create(body, name=name)))
+        try:
+            return await asyncio.shield(creating)
+        except asyncio.CancelledError:
+            with contextlib.suppress(EngineError):
+                await _remove(await creating)  # the engine makes it, whoever goes away
+            raise
 
     def _container(self, uid: int, preload: tuple[str, ...], wire: Wire | None) -> dict[str, Any]:
         """Return the body of the create call: the hardening of design §6 in Docker's words."""
