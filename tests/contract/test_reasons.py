@@ -265,7 +265,7 @@ async def test_figures_of_a_run_are_plausible(executor: Executor) -> None:
     busy = await executor.run("import time\nend = time.process_time() + 0.2\nwhile time.process_time() < end: pass")
     large = await executor.run("x = b'x' * (100 << 20)")
     assert 300 <= idle.execution_time < 5000
-    assert idle.cpu_time < 200 <= busy.cpu_time <= busy.execution_time
+    assert idle.cpu_time < 190 <= busy.cpu_time <= busy.execution_time  # gVisor's clocks need not agree to the last bit
     assert 2 << 20 < idle.memory < 100 << 20 < large.memory < 250 << 20
     assert all(0 <= result.queue_time < 60_000 for result in (idle, busy, large))
     assert len({idle.id, busy.id, large.id}) == 3
