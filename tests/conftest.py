@@ -16,6 +16,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 
 import httpx
 import pytest
@@ -39,6 +40,20 @@ def docker_answers() -> bool:
     """Whether there is a Docker engine, with our image."""
     question = ["docker", "image", "inspect", IMAGE]
     return subprocess.run(question, capture_output=True, timeout=60, check=False).returncode == 0
+
+
+@cache
+def control_groups_hold() -> bool:
+    """Whether Docker's control groups are around the containers of the tests: a gVisor may be told to ignore them."""
+    asleep = ["--entrypoint", "/opt/sandbox/bin/python", IMAGE, "-c", "import time; time.sleep(600)"]
+    start = ["docker", "run", "--detach", "--rm", "--network=none", *(["--runtime", RUNTIME] if RUNTIME else [])]
+    container = subprocess.run([*start, *asleep], capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+    try:
+        question = ["docker", "inspect", "--format", "{{.State.Pid}}", container]
+        pid = subprocess.run(question, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+        return container in Path(f"/proc/{pid}/cgroup").read_text()
+    finally:
+        subprocess.run(["docker", "rm", "--force", container], capture_output=True, timeout=60, check=False)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -6,7 +6,8 @@ There is this one path. HTTP, the command line, the library and the tests all co
 the same, drained. Whoever observes (metrics, logs) does so from outside, by wrapping an executor in another.
 
 What a program does wrong is a value (`Result`); what we do wrong is an exception, except that output which a program
-has already written is never thrown away: a sandbox that breaks under a run yields a result with reason ``internal``.
+has already written is never thrown away: a sandbox that breaks under a run yields a result with reason ``internal``,
+or ``memory_limit`` where the run's memory took the sandbox along.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
+import signal
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import aclosing
@@ -152,9 +154,13 @@ class Executor:
             sandbox.lost(str(error))
             transcript.fail(Cause.WALL_TIME)  # true all the same: the run did not end within its time
         except SandboxError as error:
-            log.warning("sandbox_broke", execution=execution.id, why=str(error))
             sandbox.lost(str(error))
-            transcript.fail(Cause.INTERNAL)
+            if await sandbox.ran_out_of_memory():
+                log.info("sandbox_out_of_memory", execution=execution.id)
+                transcript.fail(Cause.MEMORY_LIMIT, signal.SIGKILL)
+            else:
+                log.warning("sandbox_broke", execution=execution.id, why=str(error))
+                transcript.fail(Cause.INTERNAL)
 
 
 class Transcript:
@@ -222,10 +228,10 @@ class Transcript:
         self._files += found
         return found
 
-    def fail(self, cause: Cause) -> None:
-        """The sandbox did not get as far as a result of its own."""
+    def fail(self, cause: Cause, number: int = 0) -> None:
+        """The sandbox did not get as far as a result of its own. ``number``: of the signal that the run died of."""
         wall_us = int((time.monotonic() - self._began) * 1e6)
-        self._outcome = Outcome(cause, wall_us=wall_us)
+        self._outcome = Outcome(cause, signal=number, wall_us=wall_us)
 
     def _flush(self) -> list[Output]:
         return [
@@ -379,10 +385,10 @@ class SessionTranscript(Transcript):
             super().take(event)
         return cell.take(event) if cell is not None else []
 
-    def fail(self, cause: Cause) -> None:
-        super().fail(cause)
+    def fail(self, cause: Cause, number: int = 0) -> None:
+        super().fail(cause, number)
         if self._cell is not None:
-            self._cell.fail(cause)
+            self._cell.fail(cause, number)
 
     def ending(self) -> list[Event]:
         return [CellDone(self._cell.result()), self.result()] if self._cell is not None else [self.result()]

@@ -43,6 +43,28 @@ async def main():
 asyncio.run(main())
 """
 
+CHANGE_ONES_MIND = """
+import asyncio, os
+from code_executor.models import Limits
+from code_executor.sandbox import hardening
+from code_executor.sandbox.docker import DockerEngine
+from sandbox_agent.policy import OFF
+
+async def main():
+    image, runtime = os.environ["CODE_EXECUTOR_IMAGE"], os.environ.get("CODE_EXECUTOR_RUNTIME", "")
+    engine = DockerEngine(image, Limits(), runtime=runtime, policy=hardening.policy_table(OFF))
+    await engine.start()
+    for milliseconds in range(0, 40, 2):
+        making = asyncio.create_task(engine.create())
+        await asyncio.wait([making], timeout=milliseconds / 1000)
+        making.cancel()
+        await asyncio.wait([making])
+        assert making.cancelled()
+    await engine.close()
+
+asyncio.run(main())
+"""
+
 WORK_UNTIL_KILLED = """
 import asyncio, sys
 from code_executor import Executor
@@ -78,6 +100,14 @@ def test_a_closed_executor_leaves_nothing_and_loses_no_descriptor(engine: str) -
     assert before == after
     assert after["children"] == ""
     assert everything_of(process.pid) == []
+
+
+@pytest.mark.usefixtures("docker")
+def test_a_container_whose_making_is_given_up_is_removed_whenever_that_is() -> None:
+    environment = {**os.environ, "CODE_EXECUTOR_IMAGE": IMAGE}
+    with subprocess.Popen([sys.executable, "-c", CHANGE_ONES_MIND], env=environment) as process:
+        assert process.wait(timeout=120) == 0
+    assert containers_of(process.pid) == []
 
 
 def test_of_a_killed_executor_nothing_runs_on_and_the_next_start_removes_the_rest(engine: str) -> None:

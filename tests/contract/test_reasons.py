@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from code_executor import Execution, Executor, Reason, Status
 from code_executor.sandbox import hardening
-from tests.conftest import RUNTIME
+from tests.conftest import RUNTIME, control_groups_hold
 
 
 @dataclass(frozen=True)
@@ -113,20 +113,13 @@ CASES = {
     ),
 }
 
-MEMORY_OF_GVISOR = (
-    "gVisor does not count RLIMIT_DATA, and the control group is around all of it: what exceeds that ends gVisor, "
-    "which is internal; with --ignore-cgroups nothing limits it"
-)
+MEMORY_OF_GVISOR = "gVisor does not count RLIMIT_DATA, and with --ignore-cgroups nothing else limits memory"
 PROCESSES_OF_GVISOR = (
-    "gVisor does not count RLIMIT_NPROC, and the control group counts the threads that it makes of a program's: too "
-    "many end gVisor, which is internal; with --ignore-cgroups nothing limits them"
+    "gVisor does not count RLIMIT_NPROC, and the control group counts the threads that it makes of a program's; with "
+    "--ignore-cgroups nothing limits them"
 )
 FILES_OF_GVISOR = "a tmpfs of gVisor has a limit of bytes, and none of inodes"
 NOT_UNDER_GVISOR = {
-    "memory, seen by Python": MEMORY_OF_GVISOR,
-    "memory, seen by the kernel": MEMORY_OF_GVISOR,
-    "memory of many processes": MEMORY_OF_GVISOR,
-    "memory of many processes, for which it waits in vain": MEMORY_OF_GVISOR,
     "threads": PROCESSES_OF_GVISOR,
     "processes": PROCESSES_OF_GVISOR,
     "files on disk": FILES_OF_GVISOR,
@@ -142,6 +135,10 @@ async def test_a_run_ends_with_its_reason_and_what_it_wrote(small: Executor, nam
     if GVISOR and name in NOT_UNDER_GVISOR:
         pytest.skip(NOT_UNDER_GVISOR[name])
     case = CASES[name]
+    if GVISOR and case.reason is Reason.MEMORY_LIMIT:
+        if not control_groups_hold():
+            pytest.skip(MEMORY_OF_GVISOR)
+        case = replace(case, says=OOM, exit_code=None, signal="SIGKILL")  # it is ended whole
     code = f"import sys\nprint('before')\nprint('complaint', end='', file=sys.stderr)\n{case.code}"
     result = await small.run(Execution(code, timeout=case.timeout, policy=False))
     assert (result.reason, result.exit_code, result.signal) == (case.reason, case.exit_code, case.signal), result.error
@@ -268,7 +265,7 @@ async def test_figures_of_a_run_are_plausible(executor: Executor) -> None:
     busy = await executor.run("import time\nend = time.process_time() + 0.2\nwhile time.process_time() < end: pass")
     large = await executor.run("x = b'x' * (100 << 20)")
     assert 300 <= idle.execution_time < 5000
-    assert idle.cpu_time < 200 <= busy.cpu_time <= busy.execution_time
+    assert idle.cpu_time < 190 <= busy.cpu_time <= busy.execution_time  # gVisor's clocks need not agree to the last bit
     assert 2 << 20 < idle.memory < 100 << 20 < large.memory < 250 << 20
     assert all(0 <= result.queue_time < 60_000 for result in (idle, busy, large))
     assert len({idle.id, busy.id, large.id}) == 3

@@ -82,7 +82,13 @@ class ImpostorLink:
         assert self._process.stdout is not None
         while data := await self._process.stdout.read(1 << 16):
             self._sandbox.feed(data)
-        self._sandbox.lost("it ended")
+        self._sandbox.ended("it ended")
+
+    def begin(self) -> None:
+        """It knows all that it has to."""
+
+    async def out_of_memory(self) -> bool:
+        return False
 
     async def write(self, data: bytes) -> None:
         assert self._process.stdin is not None

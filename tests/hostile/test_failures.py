@@ -15,18 +15,37 @@ import pytest
 from code_executor import Executor, errors
 from code_executor.executor import Executor as Core
 from code_executor.models import Execution, Input, Limits, Output, Reason, Result, Stdin
-from code_executor.sandbox import base
+from code_executor.sandbox import base, hardening
 from code_executor.sandbox.base import Sandbox
 from code_executor.sandbox.docker import DockerLink
 from code_executor.sandbox.native import NativeLink
 from code_executor.sandbox.pool import Pool, PoolSize
 from sandbox_agent.protocol import EVENT, MAX_BODY, Cause, EventType, Outcome, event, record
 from tests.census import until
-from tests.conftest import IMAGE
+from tests.conftest import IMAGE, RUNTIME
 from tests.hostile.impostor import READY, Impostor
 from tests.hostile.weakenings import Patch, WeakDocker, WeakNative, patched_agent
 
-TALKER = "print('before', flush=True)\nimport time\ntime.sleep(600)"
+TALKER = "print('before\\n', end='', flush=True)\nimport time\ntime.sleep(600)"
+"""Writes its line in one piece, so that nobody strikes between two."""
+
+GLUTTON = """
+import mmap, signal, time
+def eat(*_):
+    m = mmap.mmap(-1, 200 << 20)
+    while True: m.write(b"x" * 4096)
+signal.signal(signal.SIGUSR1, eat)
+print("before\\n", end="", flush=True)
+time.sleep(600)
+"""
+SURVIVOR = """
+import mmap, os
+if os.fork() == 0:
+    m = mmap.mmap(-1, 200 << 20)
+    while True: m.write(b"x" * 4096)
+print(os.wait()[1])
+"""
+"""Loses a helper for want of memory, and goes on."""
 
 
 @pytest.fixture
@@ -81,7 +100,51 @@ async def works(executor: Core) -> bool:
     return (result.reason, result.output) == (Reason.COMPLETED, "works\n")
 
 
+def children_of(pid: int) -> list[int]:
+    children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return children + [each for child in children for each in children_of(child)]
+
+
+def offer_the_supervisor(sandbox: Sandbox) -> None:
+    """Have the kernel kill it first when memory is short, and let the program, which waits for that, go on."""
+    supervisor = supervisor_of(sandbox)
+    Path(f"/proc/{supervisor}/oom_score_adj").write_text("1000")
+    for pid in children_of(supervisor):
+        Path(f"/proc/{pid}/oom_score_adj").write_text("0")
+        caught = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "SigCgt" in line)
+        if int(caught.split()[1], 16) >> (signal.SIGUSR1 - 1) & 1:
+            os.kill(pid, signal.SIGUSR1)
+
+
 # ---- sandboxes that break
+
+
+@pytest.mark.anyio
+@pytest.mark.skipif(hardening.is_gvisor(RUNTIME), reason="the kernel sees no supervisor in it, and kills it whole")
+async def test_a_run_whose_memory_takes_the_supervisor_is_a_memory_limit(engine: str) -> None:
+    async with opened(engine, memory="96m") as executor:
+        result = await strike(executor, Execution(GLUTTON, timeout=20), offer_the_supervisor)
+        assert (result.reason, result.signal, result.exit_code) == (Reason.MEMORY_LIMIT, "SIGKILL", None)
+        assert result.output == "before\n"
+        assert result.error == "Your program used more than the 96 MB of memory it may use."
+        assert await works(executor)
+
+
+@pytest.mark.anyio
+@pytest.mark.skipif(hardening.is_gvisor(RUNTIME), reason="no program of it survives that its memory is exhausted")
+async def test_a_supervisor_that_is_killed_is_internal_whatever_memory_an_earlier_run_used(engine: str) -> None:
+    def kill(sandbox: Sandbox) -> None:
+        assert sandbox.runs == 2 + probes, "it is another sandbox"
+        os.kill(supervisor_of(sandbox), signal.SIGKILL)
+
+    async with opened(engine, memory="96m") as executor:
+        await until(lambda: executor.pool.book.idle)
+        probes = executor.pool.book.idle[0].runs
+        first = await executor.run(SURVIVOR)
+        assert (first.reason, first.output) == (Reason.COMPLETED, "9\n"), first.error
+        second = await strike(executor, Execution(TALKER, timeout=20), kill)
+        assert (second.reason, second.output) == (Reason.INTERNAL, "before\n")
+        assert await works(executor)
 
 
 @pytest.mark.anyio

@@ -202,6 +202,35 @@ def test_a_group_that_is_gone_already_is_removed(tmp_path: Path) -> None:
     assert Group(2, {"memory": tmp_path / "gone"}).rmdir()
 
 
+# ---- kills for want of memory
+
+
+@pytest.mark.parametrize(
+    ("version", "file", "before", "after"),
+    [
+        (1, "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 9\n", "under_oom 1\noom_kill 10\n"),
+        (2, "memory.events", "oom 3\noom_kill 9\noom_group_kill 0\n", "oom 3\noom_kill 10\noom_group_kill 0\n"),
+    ],
+)
+def test_only_kills_since_a_run_began_are_its(tmp_path: Path, version: int, file: str, before: str, after: str) -> None:
+    (tmp_path / file).write_text(before)
+    kills = Group(version, {"memory": tmp_path}).oom_kills()
+    assert kills is not None
+    kills.begin()
+    (tmp_path / file).write_text(before.replace("oom 3", "oom 4"))
+    assert not kills.grew()
+    (tmp_path / file).write_text(after)
+    assert kills.grew()
+    kills.begin()
+    assert not kills.grew()
+    kills.close()
+
+
+def test_where_the_kernel_does_not_count_there_is_no_counter(tmp_path: Path) -> None:
+    assert Group(2, {"memory": tmp_path}).oom_kills() is None
+    assert Group(1, {"cpu": tmp_path}).oom_kills() is None
+
+
 # ---- the kernel's own
 
 

@@ -74,6 +74,12 @@ class Shelf:
     async def write(self, data: bytes) -> None:
         """Nobody reads it."""
 
+    def begin(self) -> None:
+        """Nothing is run in it."""
+
+    async def out_of_memory(self) -> bool:
+        return False
+
     async def destroy(self) -> None:
         self._workshop.destroyed.append(self._sandbox)
 

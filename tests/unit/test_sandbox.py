@@ -45,6 +45,12 @@ class Script:
         asyncio.get_running_loop().call_soon(self._sandbox.feed, self._answer(header))
         await self.room.wait()
 
+    def begin(self) -> None:
+        """It counts nothing."""
+
+    async def out_of_memory(self) -> bool:
+        return False
+
     async def destroy(self) -> None:
         """There is nothing."""
 

@@ -47,6 +47,15 @@ class Link(Protocol):
     async def write(self, data: bytes) -> None:
         """Queue ``data`` whole for the supervisor, then wait until there is room for more; cancelling loses nothing."""
 
+    def begin(self) -> None:
+        """A run begins: note what `out_of_memory` has to know."""
+
+    async def out_of_memory(self) -> bool:
+        """Whether a sandbox that is gone had its memory exhausted by the run under which it went.
+
+        Bounded in time, and False in doubt.
+        """
+
     async def destroy(self) -> None:
         """End the sandbox and everything in it; idempotent, and bounded in time."""
 
@@ -90,7 +99,7 @@ class SharedEngine:
 class Sandbox:
     """One container, or its native twin, seen from the host. It runs one execution at a time.
 
-    A link's reader calls `feed` and `lost`; everything else is for the pool and the executor.
+    A link's reader calls `feed`, `lost` and `ended`; everything else is for the pool and the executor.
     """
 
     def __init__(self, name: str, limits: Limits) -> None:
@@ -104,6 +113,7 @@ class Sandbox:
         self._events: asyncio.Queue[protocol.Event | None] = asyncio.Queue()
         self._unread = 0
         self._why_lost = ""
+        self._ended = False
         self._running = False
         self._ready = False  # clean, and nothing was sent to it since
         self._cells = 0  # of its session
@@ -139,6 +149,12 @@ class Sandbox:
             self._events.put_nowait(None)
             if self.on_lost is not None:
                 self.on_lost(self)
+
+    def ended(self, why: str) -> None:
+        """Learn that nothing more will come because the supervisor is gone."""
+        if not self._why_lost:
+            self._ended = True
+            self.lost(why)
 
     # ---- the pool's side
 
@@ -226,6 +242,8 @@ class Sandbox:
             output_bytes=self.limits.output,
         )
         self._running, self._ready = True, False
+        if self._link is not None:
+            self._link.begin()
         feeder: asyncio.Task[None] | None = None
         patience = wall_time + MUTE_AFTER + (self.limits.input_time if inputs is not None else 0)
         try:
@@ -243,6 +261,15 @@ class Sandbox:
             if feeder is not None:
                 feeder.cancel()  # between two frames: what was begun is queued whole
                 await asyncio.wait([feeder])
+
+    async def ran_out_of_memory(self) -> bool:
+        """Whether it broke under its newest run because that run exhausted its memory, which took the supervisor too.
+
+        It is what a supervisor would say: a run that ends badly after the kernel had to kill went beyond its limit.
+        """
+        if self._link is None or not self._ended:
+            return False
+        return await self._link.out_of_memory()
 
     async def _events_of_run(self) -> AsyncGenerator[protocol.Event, None]:
         left = self._most_sent

@@ -12,10 +12,13 @@ stream is read until the container is gone.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
+import json
 import os
 import secrets
 import socket
+import time
 from collections.abc import Awaitable, Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -38,6 +41,9 @@ OWNER = "code-executor.owner"
 
 _CALL_WITHIN = 30.0
 _DESTROY_WITHIN = 20.0
+_TOLD_OF_DEATH_WITHIN = 5.0
+_TOLD_OF_OOM_WITHIN = 1.0  # after that: an engine may hear of it a little later
+_KILLED = "137"
 _STDOUT = 1
 _MOST_DIAGNOSTICS = 4000
 
@@ -167,7 +173,13 @@ class DockerEngine:
         if self._docker is None:
             raise EngineError("the engine is not started")
         body = self._container(uid, self._preload if preload else (), wire)
-        return await _call("create", self._docker.containers.create(body, name=name))
+        creating = asyncio.create_task(_call("create", self._docker.containers.create(body, name=name)))
+        try:
+            return await asyncio.shield(creating)
+        except asyncio.CancelledError:
+            with contextlib.suppress(EngineError):
+                await _remove(await creating)  # the engine makes it, whoever goes away
+            raise
 
     def _container(self, uid: int, preload: tuple[str, ...], wire: Wire | None) -> dict[str, Any]:
         """Return the body of the create call: the hardening of design §6 in Docker's words."""
@@ -250,6 +262,7 @@ class DockerLink:
         )
         self._pump: asyncio.Task[None] | None = None
         self._destroyed: asyncio.Task[None] | None = None
+        self._began = 0.0
         self.diagnostics = ""
 
     async def open(self) -> None:
@@ -259,7 +272,6 @@ class DockerLink:
         self._pump = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
-        why = "the container ended"
         try:
             while (message := await self._stream.read_out()) is not None:
                 if message.stream == _STDOUT:
@@ -267,8 +279,8 @@ class DockerLink:
                 elif len(self.diagnostics) < _MOST_DIAGNOSTICS:
                     self.diagnostics += message.data.decode(errors="replace")
         except (aiohttp.ClientError, OSError, aiodocker.DockerError) as error:
-            why = f"the attach stream broke: {str(error) or type(error).__name__}"
-        self._sandbox.lost(why)
+            self._sandbox.lost(f"the attach stream broke: {str(error) or type(error).__name__}")
+        self._sandbox.ended("the container ended")
 
     async def write(self, data: bytes) -> None:
         if self._wire is not None and self._wire.connected:
@@ -279,6 +291,39 @@ class DockerLink:
             await asyncio.shield(self._stream.write_in(data))
         except (aiohttp.ClientError, RuntimeError, AssertionError) as error:
             raise ConnectionError(f"the attach stream is closed ({type(error).__name__})") from None
+
+    def begin(self) -> None:
+        self._began = time.monotonic()
+
+    async def out_of_memory(self) -> bool:
+        """Ask for the engine's events, which it still knows when the container is removed.
+
+        The container must have died of SIGKILL, and its control group have run out of memory in the time of the run.
+        Only times of the engine are compared: its clock may not be ours.
+        """
+        of_the_run = (time.monotonic() - self._began) * 1e9
+        filters = {"container": [self._container.id], "event": ["oom", "die"]}
+        events: Any = self._client.events  # this client's own, and not typed
+        told = events.subscribe(since="0", filters=json.dumps(filters))
+        exhausted = died = 0
+        try:
+            async with asyncio.timeout(_TOLD_OF_DEATH_WITHIN) as patience:
+                while (event := await told.get()) is not None:
+                    if event["Action"] == "oom":
+                        exhausted = event["timeNano"]
+                    elif event["Actor"]["Attributes"].get("exitCode") == _KILLED:
+                        died = event["timeNano"]
+                        patience.reschedule(asyncio.get_running_loop().time() + _TOLD_OF_OOM_WITHIN)
+                    else:
+                        break
+                    if exhausted and died and died - exhausted <= of_the_run:
+                        return True
+        except TimeoutError:
+            pass
+        finally:
+            with contextlib.suppress(aiohttp.ClientError, aiodocker.DockerError, OSError):
+                await events.stop()
+        return False
 
     async def destroy(self) -> None:
         if self._destroyed is None:

@@ -141,6 +141,8 @@ class NativeEngine:
                 await link.destroy()
             else:
                 self._gone(uid)()
+                if group is not None:
+                    group.rmdir()
             if isinstance(error, OSError):
                 raise EngineError(f"cannot start a sandbox: {error}") from error
             if isinstance(error, SandboxError) and link is not None and link.diagnostics:
@@ -203,6 +205,7 @@ class NativeLink:
     def __init__(self, sandbox: Sandbox, group: cgroups.Group | None, when_gone: Callable[[], None]) -> None:
         self._sandbox = sandbox
         self._group = group
+        self._oom_kills = group.oom_kills() if group is not None else None
         self._when_gone = when_gone
         self._process: asyncio.subprocess.Process | None = None
         self._child: int | None = None  # a pidfd: its number cannot come to mean another process
@@ -276,7 +279,7 @@ class NativeLink:
         stdout = process.stdout
         while stdout is not None and (data := await stdout.read(_PIECE)):
             self._sandbox.feed(data)
-        self._sandbox.lost("the sandbox ended")
+        self._sandbox.ended("the sandbox ended")
 
     async def _read_diagnostics(self, process: asyncio.subprocess.Process) -> None:
         stderr = process.stderr
@@ -292,6 +295,13 @@ class NativeLink:
             await self._process.stdin.drain()
         except RuntimeError as error:  # uvloop's, for a pipe that is closed
             raise ConnectionError(str(error)) from None
+
+    def begin(self) -> None:
+        if self._oom_kills is not None:
+            self._oom_kills.begin()
+
+    async def out_of_memory(self) -> bool:
+        return self._oom_kills is not None and self._oom_kills.grew()
 
     async def destroy(self) -> None:
         if self._destroyed is None:
@@ -314,6 +324,9 @@ class NativeLink:
                 reader.cancel()
             if process.stdin is not None:
                 process.stdin.close()
+        if self._oom_kills is not None:
+            self._oom_kills.close()
+            self._oom_kills = None
         if self._group is None or await self._group.remove():
             self._when_gone()
         else:

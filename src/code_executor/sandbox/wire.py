@@ -81,7 +81,7 @@ class Wire(asyncio.Protocol):
         self._sandbox.feed(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._sandbox.lost(f"the container ended{f' ({exc})' if exc else ''}")
+        self._sandbox.ended(f"the container ended{f' ({exc})' if exc else ''}")
         self._room.set()
 
     def pause_writing(self) -> None:
