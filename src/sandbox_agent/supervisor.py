@@ -21,7 +21,6 @@ Where anything is not as it should be after a run, the supervisor says FATAL and
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import gc
 import importlib
@@ -31,7 +30,6 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sandbox_agent import child, collector, confinement, kernel, reset
@@ -55,7 +53,6 @@ from sandbox_agent.protocol import (
     CommandHeader,
     EventType,
     Outcome,
-    command,
     event,
 )
 from sandbox_agent.relay import Budget, HostGoneError, Inbound, Outbound, Source, available, close, discard
@@ -68,11 +65,6 @@ COLLECTED_WITHIN = 2.0
 """Seconds that reading the files of a run may take."""
 
 _RECORD_OF_OMISSIONS = 32
-
-_REHEARSAL = (
-    b'{"code": "print(1)", "args": [], "policy": true, "check": false, "cpu": 1, "display": false, '
-    b'"interactive": false, "files": []}'
-)
 
 _CAP_KILL, _CAP_SETGID, _CAP_SETUID = 1 << 5, 1 << 6, 1 << 7
 
@@ -96,7 +88,6 @@ class Supervisor:
 
     def __init__(self, config: AgentConfig, commands: int = 0, events: int = 1) -> None:
         self._config = config
-        self._host = commands, events
         self._inbound = Inbound(commands)
         self._outbound = Outbound(events)
         self._policy = Policy(**config.policy) if config.policy else Policy()
@@ -134,7 +125,6 @@ class Supervisor:
         self._confinement = confinement.prepare(self._config, child.HINT)
         self._box = Box(self._config.writable, self._config.uid)
         self._introduction = json.dumps(describe(missing)).encode()
-        self._rehearse()
         gc.collect()
         immortalize()
         kernel.trim_heap()
@@ -149,20 +139,6 @@ class Supervisor:
             except Exception as error:  # whatever a module does at import must not stop the sandbox
                 missing.append(f"{name}: {error}")
         return missing
-
-    def _rehearse(self) -> None:
-        """Do one run before there is a caller, who would wait for all that takes longer the first time."""
-        commands, events = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
-        within = int(CONFINED_WITHIN * 1000)
-        rehearsal = command(
-            Command.RUN, 0, _REHEARSAL, flags=COLLECT, wall_ms=within, cpu_ms=within, output_bytes=MAX_REPORT
-        )
-        os.write(commands[1], rehearsal)
-        with _instead(self._host[0], commands[0]), _instead(self._host[1], events[1]):
-            self._serve_one(self._fork_ahead())
-        self._box.wipe()
-        for fd in (*commands, *events):
-            os.close(fd)
 
     def _take_introduction(self) -> bytes:
         introduction, self._introduction = self._introduction, b""
@@ -379,18 +355,6 @@ class Supervisor:
         if self._wake in ready:
             reset.drain(self._wake)
         return host in ready
-
-
-@contextlib.contextmanager
-def _instead(fd: int, other: int) -> Iterator[None]:
-    """Within the block, have ``fd`` be what ``other`` is."""
-    kept = os.dup(fd)
-    os.dup2(other, fd, inheritable=False)
-    try:
-        yield
-    finally:
-        os.dup2(kept, fd, inheritable=False)
-        os.close(kept)
 
 
 def main(argument: str) -> int:
