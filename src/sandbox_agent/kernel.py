@@ -27,6 +27,8 @@ _HOLDER_STACK = 16 << 10
 _holder_stack = mmap.mmap(-1, _HOLDER_STACK, mmap.MAP_PRIVATE)  # every child has a copy of it
 _holder_top = ctypes.addressof(ctypes.c_char.from_buffer(_holder_stack)) + _HOLDER_STACK
 
+_SPARE = 256 << 10
+
 _CLOSE_RANGE = 436  # the same number on every architecture
 _SECCOMP = {"x86_64": 317, "aarch64": 277}[os.uname().machine]
 _CAPSET = {"x86_64": 126, "aarch64": 91}[os.uname().machine]
@@ -88,9 +90,12 @@ def hold_memory() -> None:
 
 
 def trim_heap() -> None:
-    """Give back what the C library keeps of memory that was freed; does nothing where that is not glibc."""
+    """Give back what the C library keeps of memory that was freed; does nothing where that is not glibc.
+
+    All but so much at the heap's end that a child need not ask for more (brk) as soon as it runs.
+    """
     with contextlib.suppress(AttributeError):
-        _libc.malloc_trim(ctypes.c_size_t(0))
+        _libc.malloc_trim(ctypes.c_size_t(_SPARE))
 
 
 def executable_page(code: bytes) -> ctypes.Array[ctypes.c_char]:

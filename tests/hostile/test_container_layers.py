@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 import socket
+import struct
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -177,7 +178,10 @@ def neighbour() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def listener() -> Iterator[tuple[str, int]]:
     """A service of the host on the containers' bridge."""
-    gateway = docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}").strip()
+    # a container's own words: a bridge that an engine has just made for the first time does not name its gateway
+    routes = docker("run", "--rm", "--entrypoint", "cat", IMAGE, "/proc/net/route").splitlines()[1:]
+    gateway = next(fields[2] for fields in map(str.split, routes) if fields[1] == "00000000")
+    gateway = socket.inet_ntoa(struct.pack("=I", int(gateway, 16)))
     with socket.create_server((gateway, 0), backlog=16) as server:
         yield gateway, server.getsockname()[1]
 
