@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.parts.layers import IN_CHILD, IN_SANDBOX, Layer, combine, of_child, of_server, of_supervisor
+from bench.parts.layers import IN_CHILD, IN_SANDBOX, Layer, combine, of_child, of_server, of_supervisor, tracing_cost
 from bench.strace import Call
 
 
@@ -115,3 +115,9 @@ def test_calls_are_counted_in_the_layer_they_slow_down() -> None:
     layers = {layer.name: layer.calls for layer in of_server(SERVER, 0.0, 0.072)}
     assert layers["result read, logged, answer made"] == 1  # the log line
     assert layers["request read, rate limit, lease, frame made"] == 1
+
+
+def test_the_cost_of_tracing_is_what_an_execution_takes_longer_for_each_call_in_it() -> None:
+    assert tracing_cost([1.0, 1.0, 9.0], [3.0, 3.0, 99.0], [10, 20, 10]) == pytest.approx(0.2)
+    assert tracing_cost([1.0], [0.5], [10]) == 0
+    assert tracing_cost([1.0], [2.0], [0]) == 1
