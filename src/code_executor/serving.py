@@ -74,10 +74,11 @@ async def serve(settings: Settings) -> None:
     configure_logging(settings)
     listener = listen(settings)
     try:
-        importing = asyncio.create_task(asyncio.to_thread(_webserver))  # while the sandboxes start
+        # while the sandboxes start; with more workers than one, they answer and not this process
+        importing = asyncio.create_task(asyncio.to_thread(_webserver)) if settings.workers == 1 else None
         async with open_service(settings) as service:
             listener.listen(2048)
-            if settings.workers == 1:
+            if importing is not None:
                 server = (await importing).web_server(service, settings)
                 server.when_answering = lambda: _announce(listener, settings)
                 signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what uvicorn puts back: a second cuts no closing short
