@@ -14,6 +14,7 @@ import structlog
 from code_executor import doctor
 from code_executor.errors import CodeExecutorError, EngineError
 from code_executor.executor import Executor
+from code_executor.models import Limits
 from code_executor.sandbox import hardening
 from code_executor.sandbox.base import Engine, SharedEngine
 from code_executor.sandbox.docker import DockerEngine
@@ -131,7 +132,7 @@ async def open_executor(
         await plain.wait_ready(_READY_WITHIN)
         findings: list[doctor.Finding] = []
         if examine:
-            findings = await _examine(plain, settings)
+            findings = await examine_sandbox(plain, settings.limits())
             require(findings, engine.name, settings)
         pools = [plain]
         if settings.preload:  # last, so that importing what is preloaded delays nothing
@@ -141,10 +142,10 @@ async def open_executor(
         yield Opened(executor, findings)
 
 
-async def _examine(pool: Pool, settings: Settings) -> list[doctor.Finding]:
-    """Examine one sandbox: whether it is reset shows in the second run of the same one."""
+async def examine_sandbox(pool: Pool, limits: Limits) -> list[doctor.Finding]:
+    """Examine one sandbox of ``pool``, with both of the probe's runs: that it is reset shows in the second."""
     async with pool.lease() as sandbox:
-        return await doctor.examine(Executor([Reserved(pool, sandbox)], settings.limits()), sandbox.introduction)
+        return await doctor.examine(Executor([Reserved(pool, sandbox)], limits), sandbox.introduction)
 
 
 def require(findings: list[doctor.Finding], engine: str, settings: Settings) -> None:

@@ -14,9 +14,8 @@ from contextlib import aclosing
 from typing import Any
 
 from code_executor import __version__, doctor, terminal
-from code_executor.bootstrap import configure_logging, open_executor
+from code_executor.bootstrap import configure_logging, examine_sandbox, open_executor
 from code_executor.errors import CodeExecutorError
-from code_executor.executor import Executor
 from code_executor.models import Event, Execution, Output, Reason, Result, Status
 from code_executor.settings import Settings
 
@@ -194,8 +193,7 @@ def _doctor(options: dict[str, Any]) -> int:
 
 async def _examine(settings: Settings) -> tuple[str, list[doctor.Finding]]:
     async with open_executor(settings, examine=False) as opened:
-        executor: Executor = opened.executor
-        return opened.pool.engine.name, await doctor.examine(executor, opened.pool.introduction)
+        return opened.pool.engine.name, await examine_sandbox(opened.pool, opened.executor.limits)
 
 
 _COMMANDS = {"serve": _serve, "run": _run, "check": _check, "doctor": _doctor}

@@ -9,10 +9,12 @@ import subprocess
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from code_executor import Execution, Executor, Output, Reason, Result
+from code_executor.bootstrap import examine_sandbox
 from code_executor.errors import PoolBusyError, PoolClosedError
 from code_executor.sandbox.base import Sandbox
 from code_executor.sandbox.native import NativeLink
@@ -169,3 +171,22 @@ async def test_closing_lets_a_run_end_and_turns_away_who_waits(engine: str) -> N
         await waiting
     with pytest.raises(PoolClosedError):
         await executor.run("print(1)")
+
+
+@pytest.mark.anyio
+async def test_both_runs_of_an_examination_are_of_one_sandbox(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a sandbox is reset cannot show in another one, also where every run has its own."""
+    seen = []
+    run = Sandbox.run
+
+    def noted(sandbox: Sandbox, *execution: Any) -> Any:
+        seen.append(sandbox.name)
+        return run(sandbox, *execution)
+
+    async with opened(engine, pool_size=2, reuse=0) as executor:
+        await until(lambda: len(executor.pool.book.idle) == 2)
+        monkeypatch.setattr(Sandbox, "run", noted)
+        findings = await examine_sandbox(executor.pool, executor.limits)
+    assert len(seen) == 2
+    assert len(set(seen)) == 1
+    assert next(finding for finding in findings if finding.layer == "reset").held

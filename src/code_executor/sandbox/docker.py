@@ -318,7 +318,7 @@ class DockerLink:
                         break
                     if exhausted and died and died - exhausted <= of_the_run:
                         return True
-        except TimeoutError:
+        except (TimeoutError, LookupError, TypeError):  # nothing comes, or not what Docker's engine says
             pass
         finally:
             with contextlib.suppress(aiohttp.ClientError, aiodocker.DockerError, OSError):
