@@ -361,3 +361,20 @@ async def test_a_reserved_one_is_lent_on_to_one_after_another_once_it_is_clean(w
             sandbox.feed(READY)
             await second
             assert pool.book.busy == {sandbox}
+
+
+async def test_who_uses_a_sandbox_up_is_answered_before_it_is_replaced(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_ANSWER_FIRST", 0.2)
+    async with opened(workshop, reuse=1) as pool:
+        await idle(pool, 1)
+        async with pool.lease() as sandbox:
+            sandbox.runs = 1
+        for _ in range(10):  # the turns of the event loop that an answer needs
+            await asyncio.sleep(0)
+            assert (workshop.destroyed, workshop.attempts) == ([], 1)
+        await until(lambda: list(pool.book.idle) == workshop.made[1:] != [] and workshop.destroyed == [sandbox])
+        async with pool.lease() as last:
+            last.runs = 1
+    assert workshop.destroyed == [sandbox, last]  # also where the pool closes meanwhile

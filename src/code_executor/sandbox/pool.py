@@ -29,6 +29,8 @@ IDLE_SECONDS = 60.0
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _CREATE_AT_ONCE = 2
+_ANSWER_FIRST = 0.005
+"""Seconds in which the answer of a run has left, before the removal and the making of a sandbox take the processor."""
 _SPREAD = 0.25
 _GOLDEN = (5**0.5 - 1) / 2
 
@@ -258,8 +260,8 @@ class Pool:
             self._spawn(self._settle(sandbox))
         else:
             self.book.forget(sandbox)
-            self._discard(sandbox)
-            self._refill()
+            self._discard(sandbox, _ANSWER_FIRST)
+            asyncio.get_running_loop().call_later(_ANSWER_FIRST, self._refill)
         self._changed.set()
 
     async def _settle(self, sandbox: Sandbox) -> None:
@@ -275,10 +277,11 @@ class Pool:
             self.book.arrived(sandbox, time.monotonic())
             self._changed.set()
 
-    def _discard(self, sandbox: Sandbox) -> None:
-        self._spawn(self._destroy(sandbox), self._destroying)
+    def _discard(self, sandbox: Sandbox, delay: float = 0) -> None:
+        self._spawn(self._destroy(sandbox, delay), self._destroying)
 
-    async def _destroy(self, sandbox: Sandbox) -> None:
+    async def _destroy(self, sandbox: Sandbox, delay: float) -> None:
+        await asyncio.sleep(delay)
         try:
             await sandbox.destroy()
         except CodeExecutorError as error:
