@@ -36,6 +36,7 @@ PEERS_PYTHON = CACHE / "peers" / "bin" / "python"
 PRINT = "print(1)"
 PANDAS = """\
 import numpy, pandas
+
 frame = pandas.DataFrame({"x": numpy.arange(1000), "y": numpy.arange(1000) % 7})
 print(frame.groupby("y").x.sum().max())
 """
