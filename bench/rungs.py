@@ -20,10 +20,14 @@ from collections.abc import Callable
 
 sys.path.insert(0, "/opt/agent")
 
-from sandbox_agent import child, confinement, kernel, supervisor
-from sandbox_agent.config import AgentConfig
-from sandbox_agent.immortal import immortalize
-from sandbox_agent.policy import Policy
+from sandbox_agent.child import life, pipes, program
+from sandbox_agent.child.source import compiled
+from sandbox_agent.confinement import kernel
+from sandbox_agent.confinement.confine import Confinement, arrange, confine, default_signals, prepare
+from sandbox_agent.contract.config import AgentConfig
+from sandbox_agent.contract.policy.rules import Policy
+from sandbox_agent.supervisor import loop
+from sandbox_agent.supervisor.immortal import immortalize
 
 PROGRAM = "print(1)"
 POLICY = Policy()
@@ -44,20 +48,20 @@ def fork(then: Callable[[], None]) -> None:
         sys.exit(f"a child ended with {status}")
 
 
-def confined(state: confinement.Confinement, pid: int) -> None:
+def confined(state: Confinement, pid: int) -> None:
     pipes = [os.open("/dev/null", os.O_RDWR) for _ in range(DESCRIPTORS)]
-    confinement.confine(state, confinement.arrange(pipes, state.landlock_fd), pid)
+    confine(state, arrange(pipes, state.landlock_fd), pid)
 
 
-def warm(state: confinement.Confinement, pid: int) -> None:
+def warm(state: Confinement, pid: int) -> None:
     confined(state, pid)
-    child._make_ready(POLICY)  # noqa: SLF001  # what is measured
+    life._make_ready(POLICY)  # noqa: SLF001  # what is measured
 
 
-def run(state: confinement.Confinement, pid: int) -> None:
+def run(state: Confinement, pid: int) -> None:
     warm(state, pid)
-    code = child.compiled(PROGRAM, child.FILENAME, POLICY, last=False)
-    child._finish(child._run(code, child.main_module([])))  # noqa: SLF001
+    code = compiled(PROGRAM, program.FILENAME, POLICY, last=False)
+    program.finish(program.run(code, program.main_module([])))
 
 
 def spawn(*command: str) -> None:
@@ -76,8 +80,8 @@ def main() -> None:
     config, rounds = AgentConfig.from_json(sys.argv[1]), int(sys.argv[2])
     for name in config.preload:
         __import__(name)
-    confinement.default_signals()
-    state = confinement.prepare(config, child.HINT)
+    default_signals()
+    state = prepare(config, pipes.HINT)
     pid = os.getpid()
     rungs: dict[str, Callable[[], None]] = {
         "a fork that ends at once": lambda: fork(lambda: None),
@@ -103,6 +107,6 @@ def main() -> None:
     print(json.dumps(figures))
 
 
-assert supervisor  # imported for its share of the memory that is forked
+assert loop  # imported for its share of the memory that is forked
 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 main()

@@ -90,7 +90,7 @@ def main() -> int:
         print("Chromium is not installed (apt install chromium)", file=sys.stderr)
         return 1
     IMAGES.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "code_executor.cli", "serve", "--engine", "native", "--port", "0"]
+    command = [sys.executable, "-m", "code_executor", "serve", "--engine", "native", "--port", "0"]
     settings = {"CODE_EXECUTOR_RATE_LIMIT": "off", "CODE_EXECUTOR_LOG_FORMAT": "json"}
     environment = {**os.environ, **settings}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as server:

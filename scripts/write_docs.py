@@ -12,9 +12,9 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from code_executor.doctor import REQUIRED
-from code_executor.settings import PREFIX, Settings, parse_size
-from sandbox_agent.policy import STRICT
+from code_executor.app.settings import PREFIX, Settings, parse_size
+from code_executor.sandbox.doctor import REQUIRED
+from sandbox_agent.contract.policy.rules import STRICT
 
 ROOT = Path(__file__).resolve().parent.parent
 _BLOCK = re.compile(r"(<!-- table: ([a-z-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)

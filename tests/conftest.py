@@ -133,7 +133,7 @@ def serve_for(engine: str, *arguments: str, **settings: object) -> Iterator[Serv
     }
     environment["CODE_EXECUTOR_IMAGE"] = IMAGE
     environment |= {f"CODE_EXECUTOR_{name.upper()}": str(value) for name, value in settings.items()}
-    command = [sys.executable, "-m", "code_executor.cli", "serve", "--engine", engine, "--port", "0", *arguments]
+    command = [sys.executable, "-m", "code_executor", "serve", "--engine", engine, "--port", "0", *arguments]
     process = subprocess.Popen(
         command, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
     )

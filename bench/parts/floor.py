@@ -34,7 +34,7 @@ async def measure(plan: Plan) -> dict[str, Any]:
 async def _config(preload: str) -> str:
     """Return what the service would tell an agent."""
     words = (
-        "import sys; from code_executor.models import Limits; from code_executor.sandbox import hardening as h; "
+        "import sys; from code_executor.core.limits import Limits; from code_executor.sandbox import hardening as h; "
         "p = tuple(filter(None, sys.argv[1].split(','))); print(h.agent_config(Limits(), 52000, p, {}).to_json())"
     )
     return await _output(str(ROOT / ".venv/bin/python"), "-c", words, preload)

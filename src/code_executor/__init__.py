@@ -2,14 +2,16 @@
 
 from typing import TYPE_CHECKING, Any
 
+from code_executor._version import __version__
+
 if TYPE_CHECKING:
-    from code_executor.library import BlockingExecutor, Executor
-    from code_executor.models import Execution, Limits, Output, Reason, Result, Status
+    from code_executor.app.library import BlockingExecutor, Executor
+    from code_executor.core.limits import Limits
+    from code_executor.core.models import Execution, Output, Reason, Result, Status
 
-__version__ = "0.1.0"
-__all__ = ["BlockingExecutor", "Execution", "Executor", "Limits", "Output", "Reason", "Result", "Status"]
+__all__ = ["BlockingExecutor", "Execution", "Executor", "Limits", "Output", "Reason", "Result", "Status", "__version__"]
 
-_HOMES = {"BlockingExecutor": "library", "Executor": "library"}
+_HOMES = {"BlockingExecutor": "app.library", "Executor": "app.library", "Limits": "core.limits"}
 
 
 def __getattr__(name: str) -> Any:
@@ -18,4 +20,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib  # noqa: PLC0415
 
-    return getattr(importlib.import_module(f"code_executor.{_HOMES.get(name, 'models')}"), name)
+    return getattr(importlib.import_module(f"code_executor.{_HOMES.get(name, 'core.models')}"), name)

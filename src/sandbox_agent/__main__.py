@@ -7,9 +7,9 @@ import sys
 def _main() -> int:
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     if sys.argv[1:2] == ["supervise"] and len(sys.argv) == 3:
-        from sandbox_agent import supervisor
+        from sandbox_agent.supervisor import loop
 
-        return supervisor.main(sys.argv[2])
+        return loop.main(sys.argv[2])
     if sys.argv[1:] == ["oneshot"]:
         from sandbox_agent import oneshot
 

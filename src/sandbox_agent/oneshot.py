@@ -27,20 +27,28 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from sandbox_agent import kernel, protocol, verdict
-from sandbox_agent.config import AgentConfig
-from sandbox_agent.policy import STRICT
-from sandbox_agent.protocol import STDIN_OPEN, Cause, Command, EventReader, EventType, Outcome, ProtocolError
-from sandbox_agent.supervisor import Supervisor
+from sandbox_agent.confinement import kernel
+from sandbox_agent.contract import protocol, report, verdict
+from sandbox_agent.contract.config import AgentConfig
+from sandbox_agent.contract.limits import Limits
+from sandbox_agent.contract.policy import STRICT
+from sandbox_agent.contract.protocol import (
+    STDIN_OPEN,
+    Cause,
+    Command,
+    EventReader,
+    EventType,
+    Outcome,
+    ProtocolError,
+)
+from sandbox_agent.contract.report import Report, ReportError
+from sandbox_agent.contract.verdict import REASONS, Reason, Status
+from sandbox_agent.supervisor.loop import Supervisor
 
 REQUEST_VARIABLE = "CODE_EXECUTOR_REQUEST"
 
-MAX_TIMEOUT = 30.0
-MAX_OUTPUT = 1 << 20
+LIMITS = Limits()
 MAX_REQUEST = 8 << 20
-MEMORY = 512 << 20
-DISK = 64 << 20
-PROCESSES = 10
 
 _BOOT_WITHIN = 60.0
 _UIDS = range(52000, 59000)
@@ -64,7 +72,7 @@ def read_request(text: bytes) -> dict[str, Any]:
     if not isinstance(request, dict):
         raise RequestError("The request must be a JSON object.")
     code, stdin, args = request.get("code"), request.get("stdin", ""), request.get("args", [])
-    timeout = request.get("timeout", MAX_TIMEOUT)
+    timeout = request.get("timeout", LIMITS.wall_time)
     if not isinstance(code, str):
         raise RequestError("The request needs `code`, a text.")
     if request.get("language", "python") != "python":
@@ -73,8 +81,8 @@ def read_request(text: bytes) -> dict[str, Any]:
         raise RequestError("`stdin` must be a text.")
     if not isinstance(args, list) or not all(isinstance(arg, str) for arg in args):
         raise RequestError("`args` must be a list of texts.")
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout <= MAX_TIMEOUT:
-        raise RequestError(f"`timeout` must be more than 0 and at most {MAX_TIMEOUT:g} seconds.")
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout <= LIMITS.wall_time:
+        raise RequestError(f"`timeout` must be more than 0 and at most {LIMITS.wall_time:g} seconds.")
     return {"code": code, "stdin": stdin, "args": args, "timeout": timeout}
 
 
@@ -86,37 +94,31 @@ def main() -> int:
     try:
         request = read_request(os.environ.pop(REQUEST_VARIABLE, "").encode() or sys.stdin.buffer.read(MAX_REQUEST + 1))
     except RequestError as error:
-        _answer("error", "", str(error), began)
+        _answer(Status.ERROR, "", str(error), (time.monotonic() - began) * 1000)
         return 1
-    transcript = _run(request)
+    run = _run(request)
+    told = run.told()
     _answer(
-        verdict.status(transcript.cause),
-        transcript.text("stdout"),
-        transcript.error(request["timeout"]),
-        began,
-        transcript,
+        told.reason.status,
+        run.text("stdout"),
+        run.error(told, LIMITS.for_run(request["timeout"])),
+        run.outcome.wall_us / 1000,
     )
-    return 0 if transcript.cause is not Cause.INTERNAL else 1
+    return 0 if told.reason is not Reason.INTERNAL else 1
 
 
-def _answer(status: str, output: str, error: str, began: float, transcript: Transcript | None = None) -> None:
-    took = transcript.outcome.wall_us / 1000 if transcript else (time.monotonic() - began) * 1000
-    answer = {"status": status, "output": output, "error": error, "execution_time": round(took)}
-    print(json.dumps(answer))
+def _answer(status: Status, output: str, error: str, milliseconds: float) -> None:
+    print(json.dumps({"status": status, "output": output, "error": error, "execution_time": round(milliseconds)}))
 
 
 @dataclass
-class Transcript:
+class RunRecord:
     """What the supervisor said about the run."""
 
     outcome: Outcome = field(default_factory=lambda: Outcome(Cause.INTERNAL))
     streams: dict[str, bytearray] = field(default_factory=lambda: {"stdout": bytearray(), "stderr": bytearray()})
     report: bytearray = field(default_factory=bytearray)
     fatal: str = ""
-
-    @property
-    def cause(self) -> Cause:
-        return self.outcome.cause
 
     def take(self, event: protocol.Event) -> bool:
         """Note an event; True if it was the last of the run."""
@@ -133,33 +135,29 @@ class Transcript:
     def text(self, name: str) -> str:
         return codecs.decode(self.streams[name], "utf-8", "replace")
 
-    def error(self, timeout: float) -> str:
+    def told(self) -> Report:
+        """Return why the run ended: the supervisor's word, or the child's report where that has the say."""
+        if self.outcome.cause is not Cause.REPORTED:
+            return Report(REASONS[self.outcome.cause])
+        try:
+            return report.read(bytes(self.report))
+        except ReportError:
+            return Report(Reason.INTERNAL)
+
+    def error(self, told: Report, limits: Limits) -> str:
         """Return stderr, and a sentence about why the run was stopped."""
-        if self.cause is Cause.REPORTED:
-            problems = json.loads(self.report)["problems"]
-            return "\n".join(
-                p["message"]
-                if p["message"].startswith("  File")
-                else f"Line {p['line']}, column {p['column']}: {p['message']}"
-                for p in problems
-            )
-        sentence = verdict.explain(
-            self.cause,
+        sentence = report.describe(told.problems, told.reason) or verdict.explain(
+            told.reason,
+            limits,
             signal=self.outcome.signal,
             syscall=verdict.forbidden_call(platform.machine(), self.outcome.syscall),
-            wall_time=timeout,
-            cpu_time=MAX_TIMEOUT,
-            memory=MEMORY,
-            output=MAX_OUTPUT,
-            processes=PROCESSES,
-            disk=DISK,
         )
-        if self.cause is Cause.INTERNAL and self.fatal:
+        if told.reason is Reason.INTERNAL and self.fatal:
             sentence = f"{sentence} ({self.fatal})"
-        return "\n".join(part for part in (self.text("stderr").removesuffix("\n"), sentence) if part)
+        return report.error_text(self.text("stderr"), sentence)
 
 
-def _run(request: dict[str, Any]) -> Transcript:
+def _run(request: dict[str, Any]) -> RunRecord:
     """Fork a supervisor, have it run the request, and end it."""
     command_read, command_write = os.pipe()
     event_read, event_write = os.pipe()
@@ -170,17 +168,17 @@ def _run(request: dict[str, Any]) -> Transcript:
         _supervise(command_read, event_write)
     os.close(command_read)
     os.close(event_write)
-    transcript = Transcript()
+    record = RunRecord()
     try:
-        _converse(request, transcript, command_write, event_read)
+        _converse(request, record, command_write, event_read)
     except (ProtocolError, OSError, TimeoutError) as error:
-        transcript.fatal = transcript.fatal or str(error)
+        record.fatal = record.fatal or str(error)
     finally:
         os.close(command_write)
         with contextlib.suppress(ProcessLookupError):
             os.kill(supervisor, signal.SIGKILL)
         os.waitpid(supervisor, 0)
-    return transcript
+    return record
 
 
 def _supervise(commands: int, events: int) -> NoReturn:
@@ -204,15 +202,12 @@ def _config() -> AgentConfig:
         uid=uid,
         box=box,
         writable=(box,),
-        data_bytes=MEMORY - (64 << 20),
-        file_bytes=DISK,
-        processes=PROCESSES,
-        cpu_seconds=int(MAX_TIMEOUT) + 1,
+        uid_processes=LIMITS.processes,
         policy=dataclasses.asdict(STRICT),
     )
 
 
-def _converse(request: dict[str, Any], transcript: Transcript, commands: int, events: int) -> None:
+def _converse(request: dict[str, Any], record: RunRecord, commands: int, events: int) -> None:
     """Send the run when the supervisor is ready, feed it stdin, and take what it says until the end."""
     reader = EventReader()
     outgoing = b""
@@ -235,7 +230,7 @@ def _converse(request: dict[str, Any], transcript: Transcript, commands: int, ev
                 started = True
                 deadline = time.monotonic() + request["timeout"] + 5
                 outgoing = _commands(request)
-            elif transcript.take(event):
+            elif record.take(event):
                 return
 
 
@@ -257,7 +252,7 @@ def _commands(request: dict[str, Any]) -> bytes:
         json.dumps(payload).encode(),
         flags=STDIN_OPEN if stdin else 0,
         wall_ms=int(request["timeout"] * 1000),
-        output_bytes=MAX_OUTPUT,
+        output_bytes=LIMITS.output,
     )
     if not stdin:
         return run

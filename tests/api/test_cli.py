@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from code_executor import __version__
-from code_executor.doctor import REQUIRED
+from code_executor.sandbox.doctor import REQUIRED
 from tests.census import eventually, everything_of
 from tests.conftest import IMAGE
 
-COMMAND = [sys.executable, "-m", "code_executor.cli"]
+COMMAND = [sys.executable, "-m", "code_executor"]
 
 
 def environment() -> dict[str, str]:

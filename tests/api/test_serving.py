@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
-from code_executor.errors import ConfigurationError
-from code_executor.settings import Settings
+from code_executor.app.settings import Settings
+from code_executor.core.errors import ConfigurationError
 from tests.api.conftest import events, execute, metrics
 from tests.census import eventually, everything_of
 from tests.conftest import Serve, Server
@@ -90,7 +90,7 @@ def crowd(serve: Serve) -> object:
 
 def workers_of(server: Server) -> list[int]:
     children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
-    return [int(pid) for pid in children if b"code_executor.serving" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [int(pid) for pid in children if b"code_executor.app.serving" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def test_workers_share_one_pool_one_rate_limit_and_one_count(crowd: Server) -> None:
@@ -136,7 +136,7 @@ def test_workers_do_not_outlive_a_killed_server_nor_does_a_file_and_the_next_one
 def start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Start a server that cannot come up."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("CODE_EXECUTOR_")}
-    command = [sys.executable, "-m", "code_executor.cli", "serve", *arguments]
+    command = [sys.executable, "-m", "code_executor", "serve", *arguments]
     return subprocess.run(
         command,
         env=clean | environment,

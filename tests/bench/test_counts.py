@@ -21,8 +21,8 @@ from bench.parts.layers import FORK, RECEIVE, SEND, moved
 from bench.server import descendants, is_supervisor
 from bench.strace import Call
 from code_executor import Executor
-from sandbox_agent import protocol
-from sandbox_agent.protocol import EventType
+from sandbox_agent.contract import protocol
+from sandbox_agent.contract.protocol import EventType
 
 pytestmark = pytest.mark.anyio
 

@@ -45,10 +45,10 @@ asyncio.run(main())
 
 CHANGE_ONES_MIND = """
 import asyncio, os
-from code_executor.models import Limits
+from code_executor.core.limits import Limits
 from code_executor.sandbox import hardening
 from code_executor.sandbox.docker import DockerEngine
-from sandbox_agent.policy import OFF
+from sandbox_agent.contract.policy import OFF
 
 async def main():
     image, runtime = os.environ["CODE_EXECUTOR_IMAGE"], os.environ.get("CODE_EXECUTOR_RUNTIME", "")

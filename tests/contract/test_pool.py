@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from code_executor import Execution, Executor, Output, Reason, Result
-from code_executor.bootstrap import examine_sandbox
-from code_executor.errors import PoolBusyError, PoolClosedError
-from code_executor.sandbox.base import Sandbox
+from code_executor.app.bootstrap import examine_sandbox
+from code_executor.core.errors import PoolBusyError, PoolClosedError
 from code_executor.sandbox.native import NativeLink
+from code_executor.sandbox.sandbox import Sandbox
 from tests.census import until
 
 FOREVER = "import time\nprint('first', flush=True)\ntime.sleep(600)"
@@ -105,7 +105,7 @@ async def test_the_queue_is_bounded_and_served_in_order(engine: str) -> None:
             waiting = []
             for text in ("first", "second"):
                 waiting.append(group.create_task(run(text)))
-                await until(lambda: len(executor.pool.book.waiters) == len(waiting))
+                await until(lambda: len(executor.pool.book.queued) == len(waiting))
             with pytest.raises(PoolBusyError, match="too many executions are waiting"):
                 await executor.run("print('third')")
         assert order == ["first", "second"]
@@ -165,7 +165,7 @@ async def test_closing_lets_a_run_end_and_turns_away_who_waits(engine: str) -> N
         running = asyncio.create_task(executor.run(FOREVER, timeout=1))
         await until(lambda: executor.pool.book.busy)
         waiting = asyncio.create_task(executor.run("print(1)"))
-        await until(lambda: executor.pool.book.waiters)
+        await until(lambda: executor.pool.book.queued)
     assert ((await running).reason, (await running).output) == (Reason.WALL_TIME, "first\n")
     with pytest.raises(PoolClosedError):
         await waiting

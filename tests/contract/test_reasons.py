@@ -25,7 +25,7 @@ class Case:
 
 OOM = "Your program used more than the 96 MB of memory it may use."
 PROCESSES = "Your program started more than the 4 processes and threads it may have."
-DISK = "Your program wrote more files than the 4 MB of disk it may use."
+DISK = "Your program filled the 4 MB of disk that it may use."
 _WHAT = "did something that" if RUNTIME.startswith("runsc") else "called ptrace, which"
 VIOLATION = f"Your program was stopped because it {_WHAT} no program may do here."
 CPU = "Your program used more than the 1 seconds of processor time it may use."

@@ -9,10 +9,10 @@ from contextlib import aclosing
 import pytest
 
 from code_executor import Executor, Output, Reason, Result
-from code_executor.errors import SessionBusyError, SessionUnknownError
-from code_executor.models import Cell, Display, File, Interrupt, SessionState, Started, Stdin, Waiting
+from code_executor.core.errors import SessionBusyError, SessionUnknownError
+from code_executor.core.models import Cell, Display, File, Interrupt, SessionState, Started, Stdin, Waiting
+from code_executor.execution.session import Session
 from code_executor.sandbox import hardening
-from code_executor.sessions import Session
 from tests.census import until
 from tests.conftest import RUNTIME, control_groups_hold
 

@@ -8,8 +8,8 @@ import platform
 import pytest
 
 from code_executor import Executor, Reason
-from sandbox_agent.child import HINT
-from sandbox_agent.syscalls import COLUMNS, KILLED, NUMBERS
+from sandbox_agent.child.pipes import HINT
+from sandbox_agent.contract.syscalls import COLUMNS, KILLED, NUMBERS
 from tests.conftest import RUNTIME
 
 pytestmark = pytest.mark.anyio

@@ -22,14 +22,15 @@ from types import ModuleType
 import pytest
 
 from code_executor.api.schemas import PROBLEMS, ExecuteRequest, ExecuteResponse
-from code_executor.doctor import REQUIRED
-from code_executor.metrics import Metrics
-from code_executor.models import Limits, Reason, SessionLimits
+from code_executor.app.settings import PREFIX, Settings
+from code_executor.core.limits import Limits, SessionLimits
+from code_executor.core.models import Reason
+from code_executor.sandbox.doctor import REQUIRED
 from code_executor.sandbox.pool import Pool, PoolSize
-from code_executor.sessions import Sessions
-from code_executor.settings import PREFIX, Settings
+from code_executor.service.metrics import Metrics
+from code_executor.service.sessions import Sessions
+from sandbox_agent.contract.policy.rules import Policy
 from sandbox_agent.oneshot import REQUEST_VARIABLE
-from sandbox_agent.policy import Policy
 from tests.conftest import Serve
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from code_executor.models import Execution, Reason
+from code_executor.core.models import Execution, Reason
 
 CORPUS = Path(__file__).with_name("corpus")
 BREACH = "BREACH"

@@ -6,10 +6,10 @@ import asyncio
 import json
 import sys
 
-from code_executor.models import Limits
-from code_executor.sandbox.base import Sandbox
-from sandbox_agent import protocol
-from sandbox_agent.protocol import EventType, event
+from code_executor.core.limits import Limits
+from code_executor.sandbox.sandbox import Sandbox
+from sandbox_agent.contract import protocol
+from sandbox_agent.contract.protocol import EventType, event
 
 READY = event(EventType.READY, 0, json.dumps({"protocol": protocol.VERSION}).encode())
 

@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 
-from code_executor.executor import Executor
-from code_executor.models import Limits
+from code_executor import Executor
+from code_executor.core.limits import Limits
+from code_executor.execution.executor import PoolExecutor
 from code_executor.sandbox.pool import Pool, PoolSize
 from tests.conftest import IMAGE, RUNTIME
 from tests.hostile.cases import BREACH
@@ -210,7 +211,7 @@ async def test_a_program_at_a_wall(
     places = "GATEWAY, PORT = {!r}, {}\n".format(*listener)
     async with Pool(engine, PoolSize(least=1, most=1)) as pool:
         await pool.wait_ready(60)
-        result = await Executor([pool], limits).run(places + PRELUDE + wall.attempt, timeout=20)
+        result = await Executor(PoolExecutor([pool], limits)).run(places + PRELUDE + wall.attempt, timeout=20)
     said = result.output + result.error
     assert (BREACH in result.output) is not there, f"{result.reason}: {said[-1000:]}"
     assert (wall.says in said) is there, f"{result.reason}: {said[-1000:]}"

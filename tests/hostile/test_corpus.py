@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from code_executor import Executor, doctor
-from code_executor.models import Reason, Result
+from code_executor.core.models import Reason, Result
 from code_executor.sandbox import hardening
 from tests.conftest import RUNTIME, control_groups_hold
 from tests.hostile import cases

@@ -16,8 +16,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from code_executor.errors import EngineError
-from code_executor.models import Limits
+from code_executor.core.errors import EngineError
+from code_executor.core.limits import Limits
 from code_executor.sandbox.docker import DockerEngine, _call
 from tests.census import containers_of, eventually
 from tests.conftest import IMAGE, Serve, Server

@@ -13,14 +13,15 @@ from pathlib import Path
 import pytest
 
 from code_executor import Executor, errors
-from code_executor.executor import Executor as Core
-from code_executor.models import Execution, Input, Limits, Output, Reason, Result, Stdin
-from code_executor.sandbox import base, hardening
-from code_executor.sandbox.base import Sandbox
+from code_executor.core.limits import Limits
+from code_executor.core.models import Execution, Input, Output, Reason, Result, Stdin
+from code_executor.execution.executor import PoolExecutor
+from code_executor.sandbox import conversation, hardening
 from code_executor.sandbox.docker import DockerLink
 from code_executor.sandbox.native import NativeLink
 from code_executor.sandbox.pool import Pool, PoolSize
-from sandbox_agent.protocol import EVENT, MAX_BODY, Cause, EventType, Outcome, event, record
+from code_executor.sandbox.sandbox import Sandbox
+from sandbox_agent.contract.protocol import EVENT, MAX_BODY, Cause, EventType, Outcome, event, record
 from tests.census import until
 from tests.conftest import IMAGE, RUNTIME
 from tests.hostile.impostor import READY, Impostor
@@ -51,7 +52,7 @@ print(os.wait()[1])
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take a supervisor for mute sooner."""
-    monkeypatch.setattr(base, "MUTE_AFTER", 1.0)
+    monkeypatch.setattr(conversation, "MUTE_AFTER", 1.0)
 
 
 def docker_cli(*arguments: str, check: bool = True) -> str:
@@ -81,7 +82,7 @@ def stop(sandbox: Sandbox) -> None:
     os.kill(supervisor_of(sandbox), signal.SIGSTOP)
 
 
-async def strike(executor: Core, execution: Execution, blow: Callable[[Sandbox], None]) -> Result:
+async def strike(executor: Executor, execution: Execution, blow: Callable[[Sandbox], None]) -> Result:
     """Deal a sandbox a blow when its program has written something; return the result."""
     struck = False
     async with aclosing(executor.stream(execution)) as events:
@@ -95,7 +96,7 @@ async def strike(executor: Core, execution: Execution, blow: Callable[[Sandbox],
     raise AssertionError("no result")
 
 
-async def works(executor: Core) -> bool:
+async def works(executor: Executor) -> bool:
     result = await executor.run("print('works')", timeout=10)
     return (result.reason, result.output) == (Reason.COMPLETED, "works\n")
 
@@ -235,7 +236,7 @@ async def test_an_image_that_vanishes_is_named_to_those_who_wait_and_its_return_
         await asyncio.to_thread(docker_cli, "rmi", image, check=False)
 
 
-async def until_it_works(executor: Core) -> None:
+async def until_it_works(executor: Executor) -> None:
     while True:
         try:
             assert await works(executor)
@@ -313,9 +314,9 @@ LIES = {
 
 
 @asynccontextmanager
-async def taken_over(impostor: Impostor, patience: float = 20) -> AsyncIterator[Core]:
+async def taken_over(impostor: Impostor, patience: float = 20) -> AsyncIterator[Executor]:
     async with Pool(impostor, PoolSize(least=1, most=1, patience=patience)) as pool:
-        yield Core([pool], Limits())
+        yield Executor(PoolExecutor([pool], Limits()))
         await until(lambda: not pool.book.making)  # a process that is being started cannot be called off
 
 

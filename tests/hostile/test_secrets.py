@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from code_executor import Executor
-from code_executor.executor import Executor as Core
-from code_executor.models import Execution, Reason
+from code_executor.core.models import Execution, Reason
 from tests.conftest import RUNTIME
 from tests.hostile.weakenings import weakened
 
@@ -59,12 +58,12 @@ class Secrets:
         return [place for place, tail in self.tails.items() if tail in tails]
 
 
-def sandboxes(executor: Core) -> set[str]:
+def sandboxes(executor: Executor) -> set[str]:
     book = executor.pool.book
     return {sandbox.name for sandbox in (*book.idle, *book.busy, *book.settling)}
 
 
-async def plant_and_scan(executor: Core, secret: Secrets) -> tuple[list[str], dict[str, Any]]:
+async def plant_and_scan(executor: Executor, secret: Secrets) -> tuple[list[str], dict[str, Any]]:
     """Plant, then scan in the same sandbox; return the places whose secrets were found, and all that was found."""
     before = sandboxes(executor)
     planted = await executor.run(secret.planting())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from code_executor.doctor import REQUIRED
+from code_executor.sandbox.doctor import REQUIRED
 from tests.hostile import cases
 from tests.hostile.test_container_layers import WALLS
 

@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import sandbox_agent
-from code_executor.executor import Executor
-from code_executor.models import Limits
+from code_executor import Executor
+from code_executor.core.limits import Limits
+from code_executor.execution.executor import PoolExecutor
 from code_executor.sandbox import cgroups, hardening
 from code_executor.sandbox.docker import DockerEngine
 from code_executor.sandbox.native import Interpreter, NativeEngine
 from code_executor.sandbox.pool import Pool, PoolSize
-from sandbox_agent.config import AgentConfig
-from sandbox_agent.policy import OFF
+from sandbox_agent.contract.config import AgentConfig
+from sandbox_agent.contract.policy.rules import OFF
 from tests.conftest import IMAGE, RUNTIME
 
 PYTHON = Path(".sandbox/bin/python")
@@ -163,4 +164,4 @@ async def weakened(
     make = WeakDocker if engine == "docker" else WeakNative
     async with Pool(make(limits, layers_off, agent, preload), PoolSize(least=1, most=1, reuse=reuse)) as pool:
         await pool.wait_ready(60)
-        yield Executor([pool], limits)
+        yield Executor(PoolExecutor([pool], limits))

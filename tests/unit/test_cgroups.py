@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from code_executor.models import Limits
+from code_executor.core.limits import Limits
 from code_executor.sandbox import cgroups
 from code_executor.sandbox.cgroups import Group, Home, find_home
-from sandbox_agent import counters
+from sandbox_agent.supervisor import counters
 
 LIMITS = Limits(memory=128 << 20, cpus=0.5)
 CONTROLLERS = ("memory", "cpu", "pids")

@@ -6,10 +6,11 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 import pytest
 
-from code_executor.doctor import REQUIRED, Finding, examine, missing
-from code_executor.errors import ConfigurationError
-from code_executor.executor import Runner
-from code_executor.models import Event, Execution, Input, Limits, Reason, Result
+from code_executor.core.errors import ConfigurationError
+from code_executor.core.limits import Limits
+from code_executor.core.models import Event, Execution, Input, Reason, Result
+from code_executor.core.runner import Runner
+from code_executor.sandbox.doctor import REQUIRED, Finding, examine, missing
 
 PROBE = """{
     "uid": 1, "ppid": 1, "core": 0, "descriptors": 4, "ptrace": "killed by SIGSYS", "socket": "EACCES",

@@ -6,10 +6,12 @@ from typing import cast
 
 import pytest
 
-from code_executor.executor import Executor
-from code_executor.models import Execution, Limits
-from code_executor.sandbox.base import Engine, Sandbox
+from code_executor.core.limits import Limits
+from code_executor.core.models import Execution
+from code_executor.execution.executor import PoolExecutor
+from code_executor.sandbox.engine import Engine
 from code_executor.sandbox.pool import Pool, PoolSize
+from code_executor.sandbox.sandbox import Sandbox
 
 
 def pool(*, idle: int = 0, busy: int = 0) -> Pool:
@@ -22,7 +24,7 @@ def pool(*, idle: int = 0, busy: int = 0) -> Pool:
 
 
 def kind_for(code: str, plain: Pool, loaded: Pool) -> str:
-    executor = Executor([plain, loaded], Limits(), preloaded={"numpy", "a.b"})
+    executor = PoolExecutor([plain, loaded], Limits(), preloaded={"numpy", "a.b"})
     assert executor.pool is plain
     return {plain: "plain", loaded: "loaded"}[executor._pool_for(Execution(code))]
 
@@ -50,5 +52,5 @@ def test_a_plain_program_takes_what_is_free_rather_than_wait() -> None:
 
 def test_with_one_kind_every_program_gets_it() -> None:
     only = pool()
-    executor = Executor([only], Limits(), preloaded={"numpy"})
+    executor = PoolExecutor([only], Limits(), preloaded={"numpy"})
     assert executor._pool_for(Execution("import numpy")) is only

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from code_executor.models import Limits
+from code_executor.core.limits import Limits
 from code_executor.sandbox.hardening import process_limit
 
 

@@ -13,24 +13,16 @@ import structlog
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
-from code_executor.errors import CodeExecutorError, PoolBusyError
-from code_executor.executor import Runner, run
-from code_executor.metrics import Metrics, ObservedRunner
-from code_executor.models import (
-    CellDone,
-    Event,
-    Execution,
-    Input,
-    Limits,
-    Output,
-    Reason,
-    Result,
-    SessionLimits,
-    Started,
-)
-from code_executor.sandbox.base import Engine, Sandbox
+from code_executor.core.caller import Caller
+from code_executor.core.errors import CodeExecutorError, PoolBusyError
+from code_executor.core.limits import Limits, SessionLimits
+from code_executor.core.models import CellDone, Event, Execution, Input, Output, Reason, Result, Started
+from code_executor.core.runner import Runner, run
+from code_executor.sandbox.engine import Engine
 from code_executor.sandbox.pool import Pool, PoolSize
-from code_executor.sessions import Sessions
+from code_executor.sandbox.sandbox import Sandbox
+from code_executor.service.metrics import Metrics, ObservedRunner
+from code_executor.service.sessions import Sessions
 
 pytestmark = pytest.mark.anyio
 
@@ -51,7 +43,7 @@ RESULT = Result(
 @pytest.fixture(autouse=True)
 def fresh_logger(monkeypatch: pytest.MonkeyPatch) -> None:
     """A logger that has been used keeps the configuration that it was first used with."""
-    monkeypatch.setattr("code_executor.metrics.log", structlog.get_logger())
+    monkeypatch.setattr("code_executor.service.metrics.log", structlog.get_logger())
 
 
 class Scripted:
@@ -100,7 +92,7 @@ async def test_a_run_is_counted_and_logged() -> None:
     metrics = Metrics()
     runner = observed(metrics, Started("id", 20.0), Output("stdout", SECRET), RESULT)
     with capture_logs() as lines:
-        assert await run(runner, Execution(SECRET, stdin=SECRET, args=(SECRET,), client="a", id="id")) is RESULT
+        assert await run(runner, Execution(SECRET, stdin=SECRET, args=(SECRET,), caller=Caller("a"), id="id")) is RESULT
     seen = samples(metrics)
     assert seen['code_executor_executions_total{reason="wall_time",status="timeout"}'] == 1
     assert seen["code_executor_running"] == 0
@@ -229,7 +221,7 @@ async def test_the_cells_of_a_session_are_counted_and_logged_and_it_is_no_run_of
     metrics = Metrics()
     runner = observed(metrics, Started("id", 20.0), CellDone(RESULT), Result("whole", Reason.CANCELLED))
     with capture_logs() as lines:
-        async with aclosing(runner.stream(Execution("", session=True, client="a"))) as events:
+        async with aclosing(runner.stream(Execution("", session=True, caller=Caller("a")))) as events:
             await anext(events)
             assert samples(metrics)["code_executor_running"] == 0
             assert len([event async for event in events]) == 2
@@ -251,8 +243,8 @@ async def test_a_session_that_is_closed_is_no_cancelled_run() -> None:
 async def test_open_sessions_are_told_as_they_are_when_asked() -> None:
     metrics = Metrics()
     async with Sessions(cast("Runner", Scripted(Started("id", 0.0), forever=True)), SessionLimits()) as sessions:
-        metrics.watch_sessions(sessions)
-        await sessions.open("a")
+        metrics.watch_sessions(sessions.book)
+        await sessions.open(Caller("a"))
         assert samples(metrics)["code_executor_sessions"] == 1
     assert samples(metrics)["code_executor_sessions"] == 0
     assert samples(metrics)["code_executor_sessions_opened_total"] == 1

@@ -9,11 +9,13 @@ from typing import Any, cast
 
 import pytest
 
-from code_executor.api.errors import Refusal
+from code_executor.api.identity import Identity
 from code_executor.api.middleware import BodyLimit, RateLimit
-from code_executor.errors import PoolClosedError
-from code_executor.ratelimit import Verdict
-from code_executor.service import Service
+from code_executor.api.problems import Refusal
+from code_executor.core.caller import Caller
+from code_executor.core.errors import PoolClosedError
+from code_executor.core.models import Allowance
+from code_executor.service.ports import RateLimits
 
 pytestmark = pytest.mark.anyio
 
@@ -21,8 +23,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-ALLOWED = Verdict(allowed=True, limit=10, remaining=9, reset=60, window=60)
-REFUSED = Verdict(allowed=False, limit=10, remaining=0, reset=42, window=60)
+ALLOWED = Allowance(allowed=True, limit=10, remaining=9, reset=60, window=60)
+REFUSED = Allowance(allowed=False, limit=10, remaining=0, reset=42, window=60)
 
 
 def scope(method: str = "POST", path: str = "/api/execute", **more: Any) -> dict[str, Any]:
@@ -185,7 +187,7 @@ async def test_what_is_no_request_is_not_looked_at(kind: str) -> None:
         seen.append(scope_["type"])
 
     await call(BodyLimit(app, 10, 30), {"type": kind})
-    await call(RateLimit(app, cast("Service", None), {}), {"type": kind})
+    await call(RateLimit(app, cast("RateLimits", None), {}), {"type": kind})
     assert seen == [kind, kind]
 
 
@@ -195,30 +197,30 @@ async def test_what_is_no_request_is_not_looked_at(kind: str) -> None:
 class Counted:
     """A service that judges as it is told, and keeps what it was asked."""
 
-    def __init__(self, verdict: Verdict | Exception | None) -> None:
-        self._verdict = verdict
+    def __init__(self, allowance: Allowance | Exception | None) -> None:
+        self._allowance = allowance
         self.asked: list[tuple[str, ...]] = []
 
-    def _answer(self) -> Verdict | None:
-        if isinstance(self._verdict, Exception):
-            raise self._verdict
-        return self._verdict
+    def _answer(self) -> Allowance | None:
+        if isinstance(self._allowance, Exception):
+            raise self._allowance
+        return self._allowance
 
-    async def hit(self, client: str, what: str) -> Verdict | None:
-        self.asked.append(("hit", client, what))
+    async def hit(self, caller: Caller, what: str) -> Allowance | None:
+        self.asked.append(("hit", caller.id, what))
         return self._answer()
 
-    async def peek(self, client: str) -> Verdict | None:
-        self.asked.append(("peek", client))
+    async def peek(self, caller: Caller) -> Allowance | None:
+        self.asked.append(("peek", caller.id))
         return self._answer()
 
 
 COUNTED = {("POST", "/api/execute"): "runs", ("POST", "/api/check"): "checks"}
 
 
-async def limited(verdict: Verdict | Exception | None, **of_scope: Any) -> tuple[Counted, Reader, Answer]:
-    service, reader = Counted(verdict), Reader()
-    app = RateLimit(reader, cast("Service", service), COUNTED)
+async def limited(allowance: Allowance | Exception | None, **of_scope: Any) -> tuple[Counted, Reader, Answer]:
+    service, reader = Counted(allowance), Reader()
+    app = Identity(RateLimit(reader, cast("RateLimits", service), COUNTED))
     return service, reader, await call(app, scope(**of_scope), body(b"12345"))
 
 
@@ -294,20 +296,24 @@ async def test_a_service_that_stops_is_said_to_be_stopping() -> None:
 
 
 async def test_only_the_start_of_an_answer_gets_headers() -> None:
-    service = cast("Service", Counted(ALLOWED))
+    service = cast("RateLimits", Counted(ALLOWED))
 
     async def app(_scope: Message, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"1", "more_body": True})
         await send({"type": "http.response.body", "body": b"2"})
 
-    answer = await call(RateLimit(app, service, COUNTED), scope())
+    answer = await call(Identity(RateLimit(app, service, COUNTED)), scope())
     assert answer.body == b"12"
     assert [set(message) for message in answer.messages[1:]] == [{"type", "body", "more_body"}, {"type", "body"}]
 
 
 @pytest.mark.parametrize(
-    "wrap", [lambda app: BodyLimit(app, 10, 30), lambda app: RateLimit(app, cast("Service", Counted(ALLOWED)), COUNTED)]
+    "wrap",
+    [
+        lambda app: BodyLimit(app, 10, 30),
+        lambda app: Identity(RateLimit(app, cast("RateLimits", Counted(ALLOWED)), COUNTED)),
+    ],
 )
 async def test_an_application_that_fails_fails_as_before(wrap: Callable[[Any], Any]) -> None:
     async def app(_scope: Message, _receive: Receive, _send: Send) -> None:

@@ -13,10 +13,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from code_executor.errors import PoolBusyError
-from code_executor.models import Limits
-from code_executor.sandbox.base import Engine, Sandbox
+from code_executor.core.errors import PoolBusyError
+from code_executor.core.limits import Limits
+from code_executor.sandbox.engine import Engine
 from code_executor.sandbox.pool import IDLE_SECONDS, Book, Pool, PoolSize, Term
+from code_executor.sandbox.sandbox import Sandbox
 
 Waiter = asyncio.Future[Sandbox]
 
@@ -77,7 +78,7 @@ def test_who_waits_is_asked_for(loop: asyncio.AbstractEventLoop) -> None:
     book = Book(PoolSize(least=1, most=10))
     fill(book, 1)
     lend(book)
-    book.waiters.extend(loop.create_future() for _ in range(3))
+    book.queued.extend(loop.create_future() for _ in range(3))
     assert book.wanted() == 4  # three wait, and one more
     book.making = 4
     assert book.wanted() == 0
@@ -115,7 +116,7 @@ def test_the_one_that_has_rested_longest_is_lent() -> None:
 def test_who_has_waited_longest_is_served_first(loop: asyncio.AbstractEventLoop) -> None:
     book = Book(PoolSize(most=3))
     first, second = loop.create_future(), loop.create_future()
-    book.waiters.extend((first, second))
+    book.queued.extend((first, second))
     one, other = fill(book, 2)
     assert (first.result(), second.result()) == (one, other)
     assert book.busy == {one, other}
@@ -124,7 +125,7 @@ def test_who_has_waited_longest_is_served_first(loop: asyncio.AbstractEventLoop)
 def test_nobody_is_served_before_those_who_wait(loop: asyncio.AbstractEventLoop) -> None:
     book = Book(PoolSize(most=3))
     fill(book, 1)
-    book.waiters.append(loop.create_future())
+    book.queued.append(loop.create_future())
     assert book.take() is None
 
 
@@ -132,10 +133,10 @@ def test_who_has_given_up_is_passed_over(loop: asyncio.AbstractEventLoop) -> Non
     book = Book(PoolSize(most=3))
     gone, here = loop.create_future(), loop.create_future()
     gone.cancel()
-    book.waiters.extend((gone, here))
+    book.queued.extend((gone, here))
     (one,) = fill(book, 1)
     assert here.result() is one
-    assert not book.waiters
+    assert not book.queued
 
 
 # ---- how long
@@ -227,7 +228,7 @@ def test_the_old_do_not_count_for_those_that_are_kept() -> None:
 def test_as_many_as_wait_are_kept_however_bored(loop: asyncio.AbstractEventLoop) -> None:
     book = Book(PoolSize(least=0, most=5))
     fill(book, 4, now=0)
-    book.waiters.append(loop.create_future())
+    book.queued.append(loop.create_future())
     assert len(book.superfluous(10 * IDLE_SECONDS)) == 2
 
 
@@ -332,7 +333,7 @@ class BookMachine(RuleBasedStateMachine):
         lent = self.book.take()
         if lent is None:
             waiter: Waiter = self.loop.create_future()
-            self.book.waiters.append(waiter)
+            self.book.queued.append(waiter)
             self.waiting.append(waiter)
         else:
             assert lent is longest
@@ -344,7 +345,7 @@ class BookMachine(RuleBasedStateMachine):
         waiter = data.draw(st.sampled_from([waiter for waiter in self.waiting if not waiter.done()]))
         waiter.cancel()
         if data.draw(st.booleans(), label="removed at once"):
-            self.book.waiters.remove(waiter)
+            self.book.queued.remove(waiter)
         self.waiting.remove(waiter)
 
     @precondition(lambda self: self.lent or self.served())
@@ -414,7 +415,7 @@ class BookMachine(RuleBasedStateMachine):
     def nobody_who_waits_is_lost_or_waits_for_nothing(self) -> None:
         if hasattr(self, "book"):
             waiting = [waiter for waiter in self.waiting if not waiter.done()]
-            assert [waiter for waiter in self.book.waiters if not waiter.done()] == waiting
+            assert [waiter for waiter in self.book.queued if not waiter.done()] == waiting
             if waiting:
                 assert not self.book.idle
 
@@ -442,7 +443,7 @@ async def test_a_sandbox_that_is_lent_as_patience_ends_is_not_lost() -> None:
 
     borrower = asyncio.create_task(borrow())
     await asyncio.sleep(0)
-    assert pool.book.waiters
+    assert pool.book.queued
     pool.book.making = 0
     loop.call_soon(pool.book.arrived, one, 0.0)
     late = loop.time() + 0.02

@@ -9,13 +9,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from code_executor.errors import CodeExecutorError, EngineError, PoolBusyError, PoolClosedError
-from code_executor.models import Limits
+from code_executor.core.errors import CodeExecutorError, EngineError, PoolBusyError, PoolClosedError
+from code_executor.core.limits import Limits
 from code_executor.sandbox import pool as module
-from code_executor.sandbox.base import Sandbox
 from code_executor.sandbox.pool import Pool, PoolSize, Reserved
-from sandbox_agent import protocol
-from sandbox_agent.protocol import EventType, event
+from code_executor.sandbox.sandbox import Sandbox
+from sandbox_agent.contract import protocol
+from sandbox_agent.contract.protocol import EventType, event
 from tests.census import until
 
 pytestmark = pytest.mark.anyio
@@ -194,11 +194,11 @@ async def test_a_pool_is_ready_while_there_is_any_sandbox_whatever_it_does(works
 
 
 async def test_who_finds_the_queue_full_is_turned_away_and_told_when_to_come_again(workshop: Workshop) -> None:
-    async with opened(workshop, waiting=2) as pool, AsyncExitStack() as stack:
+    async with opened(workshop, queue=2) as pool, AsyncExitStack() as stack:
         await idle(pool, 1)
         await stack.enter_async_context(pool.lease())
         waiting = [asyncio.create_task(take(pool)) for _ in range(2)]
-        await until(lambda: len(pool.book.waiters) == 2)
+        await until(lambda: len(pool.book.queued) == 2)
         with pytest.raises(PoolBusyError, match="too many executions are waiting") as caught:
             await take(pool)
         assert caught.value.retry_after == 3  # for the two, one after the other, and itself
@@ -207,11 +207,11 @@ async def test_who_finds_the_queue_full_is_turned_away_and_told_when_to_come_aga
 
 
 async def test_nobody_is_told_to_come_again_in_more_than_half_a_minute(workshop: Workshop) -> None:
-    async with opened(workshop, waiting=40) as pool, AsyncExitStack() as stack:
+    async with opened(workshop, queue=40) as pool, AsyncExitStack() as stack:
         await idle(pool, 1)
         await stack.enter_async_context(pool.lease())
         waiting = [asyncio.create_task(take(pool)) for _ in range(40)]
-        await until(lambda: len(pool.book.waiters) == 40)
+        await until(lambda: len(pool.book.queued) == 40)
         with pytest.raises(PoolBusyError) as caught:
             await take(pool)
         assert caught.value.retry_after == 30
@@ -225,7 +225,7 @@ async def test_who_waits_in_vain_is_told_why(workshop: Workshop) -> None:
         async with pool.lease():
             with pytest.raises(PoolBusyError, match=r"every sandbox stayed busy for 0\.01 s"):
                 await take(pool)
-            assert not pool.book.waiters
+            assert not pool.book.queued
     broken = Workshop()
     broken.broken = "out of clay"
     async with opened(broken, patience=0.05) as pool:
@@ -238,11 +238,11 @@ async def test_who_stops_waiting_leaves_nothing(workshop: Workshop) -> None:
         await idle(pool, 1)
         async with pool.lease():
             waiter = asyncio.create_task(take(pool))
-            await until(lambda: pool.book.waiters)
+            await until(lambda: pool.book.queued)
             waiter.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiter
-            assert not pool.book.waiters
+            assert not pool.book.queued
         await idle(pool, 1)
 
 
@@ -253,7 +253,7 @@ async def test_who_goes_away_as_a_sandbox_comes_passes_it_on(
         await idle(pool, 1)
         await stack.enter_async_context(pool.lease())
         first, second = (asyncio.create_task(take(pool)) for _ in range(2))
-        await until(lambda: len(pool.book.waiters) == 2)
+        await until(lambda: len(pool.book.queued) == 2)
         lend = pool.book.arrived
 
         def lend_in_vain(sandbox: Sandbox, now: float) -> None:
@@ -323,7 +323,7 @@ async def test_closing_waits_for_whoever_has_a_sandbox_and_turns_everybody_else_
         await idle(pool, 1)
         sandbox = await stack.enter_async_context(pool.lease())
         waiter = asyncio.create_task(take(pool))
-        await until(lambda: pool.book.waiters)
+        await until(lambda: pool.book.queued)
         closing = asyncio.create_task(pool.close())
         with pytest.raises(PoolClosedError, match="the service is stopping"):
             await waiter

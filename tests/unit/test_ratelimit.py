@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from code_executor.errors import ConfigurationError
-from code_executor.ratelimit import RateLimiter, Verdict, client_key, parse_rate, refusal
+from code_executor.api.allowance import headers, refusal
+from code_executor.core.caller import Caller
+from code_executor.core.errors import ConfigurationError
+from code_executor.core.models import Allowance
+from code_executor.service.ratelimit import RateLimiter, parse_rate
 
 
 class Clock:
@@ -30,10 +33,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-async def hit(limiter: RateLimiter, client: str = "a") -> Verdict:
-    verdict = await limiter.hit(client)
-    assert verdict is not None
-    return verdict
+async def hit(limiter: RateLimiter, client: str = "a") -> Allowance:
+    allowance = await limiter.hit(Caller(client))
+    assert allowance is not None
+    return allowance
 
 
 # ---- the window
@@ -42,10 +45,10 @@ async def hit(limiter: RateLimiter, client: str = "a") -> Verdict:
 @pytest.mark.anyio
 async def test_so_many_are_allowed_and_no_more(clock: Clock) -> None:
     limiter = RateLimiter("3/minute")
-    verdicts = [await hit(limiter) for _ in range(5)]
-    assert [verdict.allowed for verdict in verdicts] == [True, True, True, False, False]
-    assert [verdict.remaining for verdict in verdicts] == [2, 1, 0, 0, 0]
-    assert {(verdict.limit, verdict.window) for verdict in verdicts} == {(3, 60)}
+    allowances = [await hit(limiter) for _ in range(5)]
+    assert [allowance.allowed for allowance in allowances] == [True, True, True, False, False]
+    assert [allowance.remaining for allowance in allowances] == [2, 1, 0, 0, 0]
+    assert {(allowance.limit, allowance.window) for allowance in allowances} == {(3, 60)}
 
 
 @pytest.mark.anyio
@@ -112,27 +115,27 @@ async def test_limiters_do_not_count_for_one_another(clock: Clock) -> None:
 async def test_peeking_does_not_count(clock: Clock) -> None:
     limiter = RateLimiter("1/minute")
     for _ in range(3):
-        verdict = await limiter.peek("a")
-        assert verdict is not None
-        assert (verdict.allowed, verdict.remaining) == (True, 1)
+        allowance = await limiter.peek(Caller("a"))
+        assert allowance is not None
+        assert (allowance.allowed, allowance.remaining) == (True, 1)
     await hit(limiter)
-    verdict = await limiter.peek("a")
-    assert verdict is not None
-    assert (verdict.allowed, verdict.remaining) == (False, 0)
+    allowance = await limiter.peek(Caller("a"))
+    assert allowance is not None
+    assert (allowance.allowed, allowance.remaining) == (False, 0)
 
 
 @pytest.mark.anyio
 async def test_off_counts_nothing() -> None:
     limiter = RateLimiter("off")
-    assert await limiter.hit("a") is None
-    assert await limiter.peek("a") is None
+    assert await limiter.hit(Caller("a")) is None
+    assert await limiter.peek(Caller("a")) is None
 
 
 # ---- what a client is told
 
 
 def test_the_headers_say_how_a_client_stands() -> None:
-    assert Verdict(allowed=True, limit=10, remaining=7, reset=42, window=60).headers() == {
+    assert headers(Allowance(allowed=True, limit=10, remaining=7, reset=42, window=60)) == {
         "RateLimit-Limit": "10",
         "RateLimit-Remaining": "7",
         "RateLimit-Reset": "42",
@@ -142,9 +145,9 @@ def test_the_headers_say_how_a_client_stands() -> None:
 
 @pytest.mark.parametrize(("reset", "seconds"), [(42, "42"), (1, "1"), (0, "1")])
 def test_who_is_refused_is_told_when_to_come_again_and_never_at_once(reset: int, seconds: str) -> None:
-    verdict = Verdict(allowed=False, limit=10, remaining=0, reset=reset, window=60)
-    assert verdict.headers()["Retry-After"] == seconds
-    assert refusal(verdict) == f"Rate limit exceeded: 10 runs in 60 seconds. Try again in {seconds} s."
+    allowance = Allowance(allowed=False, limit=10, remaining=0, reset=reset, window=60)
+    assert headers(allowance)["Retry-After"] == refusal(allowance).headers["Retry-After"] == seconds
+    assert refusal(allowance).detail == f"Rate limit exceeded: 10 runs in 60 seconds. Try again in {seconds} s."
 
 
 # ---- who is one client
@@ -162,25 +165,25 @@ def test_who_is_refused_is_told_when_to_come_again_and_never_at_once(reset: int,
         ("fe80::1%eth0", "fe80::/64"),
         ("::1", "::/64"),
         ("unknown", "unknown"),
-        ("", ""),
+        ("", "unknown"),
         ("203.0.113.999", "203.0.113.999"),
     ],
 )
 def test_what_is_one_client(host: str, key: str) -> None:
-    assert client_key(host) == key
+    assert Caller.of_address(host).id == key
 
 
 @pytest.mark.fuzz
 @given(st.integers(1, 2**64 - 1), st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
 def test_all_addresses_of_an_ipv6_network_are_one_client(network: int, one: int, other: int) -> None:
     first, second = (str(IPv6Address(network << 64 | host)) for host in (one, other))
-    assert client_key(first) == client_key(second) == f"{IPv6Address(network << 64)}/64"
+    assert Caller.of_address(first).id == Caller.of_address(second).id == f"{IPv6Address(network << 64)}/64"
 
 
 @pytest.mark.fuzz
 @given(st.text())
 def test_any_host_is_some_client(host: str) -> None:
-    assert isinstance(client_key(host), str)
+    assert isinstance(Caller.of_address(host).id, str)
 
 
 # ---- rates

@@ -11,12 +11,15 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from code_executor.errors import SandboxError
-from code_executor.models import Cell, Execution, Input, Limits, Stdin
-from code_executor.sandbox import base
-from code_executor.sandbox.base import MuteSandboxError, Sandbox
-from sandbox_agent import protocol
-from sandbox_agent.protocol import COMMAND, Cause, Command, CommandHeader, EventType, Outcome, event
+from code_executor.core.errors import SandboxError
+from code_executor.core.limits import Limits
+from code_executor.core.models import Cell, Execution, Input, Stdin
+from code_executor.sandbox import conversation
+from code_executor.sandbox import sandbox as module
+from code_executor.sandbox.conversation import MuteSandboxError
+from code_executor.sandbox.sandbox import Sandbox
+from sandbox_agent.contract import protocol
+from sandbox_agent.contract.protocol import COMMAND, Cause, Command, CommandHeader, EventType, Outcome, event
 from tests.census import until
 
 pytestmark = pytest.mark.anyio
@@ -73,14 +76,15 @@ async def run(sandbox: Sandbox, execution: Execution, *inputs: Input) -> list[Ev
         await asyncio.Event().wait()
 
     async with asyncio.timeout(WITHIN):
-        return [each.type async for each in sandbox.run(execution, typed() if inputs or execution.session else None)]
+        fed = typed() if inputs or execution.session else None
+        return [each.type async for each in sandbox.run(execution, sandbox.limits, fed)]
 
 
 # ---- what is counted
 
 
 async def test_what_was_taken_of_earlier_runs_is_not_counted_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "_MOST_UNREAD", 0)
+    monkeypatch.setattr(module, "_MOST_UNREAD", 0)
     full = bytes(LIMITS.output)
     sandbox, _ = await scripted(
         lambda said: event(EventType.STDOUT, said.run, full) + event(EventType.RESULT, said.run, OUTCOME) + READY
@@ -91,7 +95,7 @@ async def test_what_was_taken_of_earlier_runs_is_not_counted_any_more(monkeypatc
 
 
 async def test_events_that_nobody_takes_are_too_many_also_when_they_are_empty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "_MOST_UNREAD", 1 << 20)
+    monkeypatch.setattr(module, "_MOST_UNREAD", 1 << 20)
     sandbox, _ = await scripted(lambda _: b"", Limits(output=0, attachments=0))
     for _ in range(100):
         sandbox.feed(event(EventType.WAITING, 1) * 1000)
@@ -112,7 +116,7 @@ async def test_every_cell_may_write_as_much_as_a_run() -> None:
         await asyncio.Event().wait()
 
     async with asyncio.timeout(WITHIN):
-        async for each in sandbox.run(Execution("", session=True), cells()):
+        async for each in sandbox.run(Execution("", session=True), LIMITS, cells()):
             heard.append(each.type)  # noqa: PERF401  # the cells look at it meanwhile
     assert heard == [EventType.STDOUT, EventType.STDERR, EventType.CELL_DONE] * 10 + [EventType.RESULT]
 
@@ -143,7 +147,7 @@ def late(sandbox: Sandbox, data: bytes) -> None:
 
 @pytest.mark.parametrize("session", [False, True])
 async def test_a_human_and_an_idle_session_are_waited_for(monkeypatch: pytest.MonkeyPatch, session: bool) -> None:
-    monkeypatch.setattr(base, "MUTE_AFTER", -10.0)  # so that no time is left but what is for the human
+    monkeypatch.setattr(conversation, "MUTE_AFTER", -10.0)  # so that no time is left but what is for the human
     limits = Limits(wall_time=10, input_time=0 if session else 60)
     sandbox, _ = await scripted(lambda _: b"", limits)
     late(sandbox, event(EventType.RESULT, 1, OUTCOME))
@@ -155,7 +159,7 @@ async def test_a_session_may_idle_after_a_cell_but_a_cell_may_not_last_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     limits = Limits(wall_time=10, input_time=10)
-    monkeypatch.setattr(base, "MUTE_AFTER", 0.02 - 10 - 10 - protocol.CELL_GRACE_MS / 1000)
+    monkeypatch.setattr(conversation, "MUTE_AFTER", 0.02 - 10 - 10 - protocol.CELL_GRACE_MS / 1000)
     done = event(EventType.CELL_DONE, 1, OUTCOME)
     sandbox, _ = await scripted(lambda said: done if said.type == Command.CELL else b"", limits)
     late(sandbox, event(EventType.RESULT, 1, OUTCOME))
@@ -167,7 +171,7 @@ async def test_a_session_may_idle_after_a_cell_but_a_cell_may_not_last_for_ever(
 
 
 async def test_a_cell_is_granted_its_time_its_human_and_its_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "MUTE_AFTER", -10.0)
+    monkeypatch.setattr(conversation, "MUTE_AFTER", -10.0)
     for limits in (Limits(wall_time=10, input_time=60), Limits(wall_time=10, input_time=0)):
         sandbox, _ = await scripted(lambda _: b"", limits)
         late(sandbox, event(EventType.CELL_DONE, 1, OUTCOME) + event(EventType.RESULT, 1, OUTCOME))
@@ -176,12 +180,12 @@ async def test_a_cell_is_granted_its_time_its_human_and_its_grace(monkeypatch: p
 
 
 async def test_a_sandbox_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "BOOT_WITHIN", 0.01)
+    monkeypatch.setattr(module, "BOOT_WITHIN", 0.01)
     async with asyncio.timeout(WITHIN):
         with pytest.raises(SandboxError, match="no READY within"):
             await Sandbox("mute", LIMITS).boot()
-    monkeypatch.setattr(base, "BOOT_WITHIN", WITHIN)
-    monkeypatch.setattr(base, "SETTLE_WITHIN", 0.01)
+    monkeypatch.setattr(module, "BOOT_WITHIN", WITHIN)
+    monkeypatch.setattr(module, "SETTLE_WITHIN", 0.01)
     sandbox, _ = await scripted(lambda said: event(EventType.RESULT, said.run, OUTCOME))
     await run(sandbox, Execution(""))
     async with asyncio.timeout(WITHIN):
@@ -190,15 +194,15 @@ async def test_a_sandbox_that_says_nothing_is_not_waited_for(monkeypatch: pytest
 
 
 async def test_a_sandbox_that_takes_nothing_is_not_waited_for_either(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "MUTE_AFTER", 0.0)
-    monkeypatch.setattr(base, "CANCELLED_WITHIN", 0.01)
+    monkeypatch.setattr(conversation, "MUTE_AFTER", 0.0)
+    monkeypatch.setattr(module, "CANCELLED_WITHIN", 0.01)
     for session in (False, True):
         sandbox, script = await scripted(lambda _: b"", Limits(wall_time=0.01, input_time=0))
         script.room.clear()
         with pytest.raises(MuteSandboxError):
             await run(sandbox, Execution("", session=session))
         async with asyncio.timeout(WITHIN):
-            with pytest.raises(SandboxError, match="takes no word to stop"):
+            with pytest.raises(SandboxError, match="did not accept CANCEL"):
                 await sandbox.settle()
 
 

@@ -8,15 +8,16 @@ from typing import cast
 
 import pytest
 
-from code_executor.errors import (
+from code_executor.core.caller import Caller
+from code_executor.core.errors import (
     PoolBusyError,
     SessionBusyError,
     SessionsFullError,
     SessionsOffError,
     SessionUnknownError,
 )
-from code_executor.executor import Runner
-from code_executor.models import (
+from code_executor.core.limits import SessionLimits
+from code_executor.core.models import (
     Cancel,
     Cell,
     CellDone,
@@ -26,17 +27,19 @@ from code_executor.models import (
     Interrupt,
     Reason,
     Result,
-    SessionLimits,
     SessionState,
     Started,
     Stdin,
 )
-from code_executor.sessions import Register, Session, Sessions
+from code_executor.core.runner import Runner
+from code_executor.execution.session import Session
+from code_executor.service.sessions import SessionBook, Sessions
 from tests.census import until
 
 pytestmark = pytest.mark.anyio
 
 WITHIN = 30.0
+A = Caller("a")
 
 
 class Interpreter:
@@ -88,11 +91,11 @@ async def finish(session: Session, line: str) -> Result:
 # ---- who may have one
 
 
-def test_a_client_has_so_many_and_all_have_so_many() -> None:
-    register = Register(SessionLimits(most=3, per_client=2))
+def test_a_caller_has_so_many_and_all_have_so_many() -> None:
+    book = SessionBook(SessionLimits(open=3, open_per_caller=2))
 
-    def admit(client: str) -> str:
-        return register.admit(client, Session(runner(Interpreter()), client=client))
+    def admit(caller: str) -> str:
+        return book.admit(Caller(caller), Session(runner(Interpreter()), caller=Caller(caller)))
 
     first, second = admit("a"), admit("a")
     with pytest.raises(SessionsFullError) as own:
@@ -101,48 +104,48 @@ def test_a_client_has_so_many_and_all_have_so_many() -> None:
     with pytest.raises(SessionsFullError) as full:
         admit("c")
     assert (own.value.own, full.value.own) == (True, False)
-    register.forget(first)
+    book.forget(first)
     assert len({first, second, admit("c")}) == 3
-    assert register.opened == 4
+    assert book.opened == 4
 
 
 def test_without_any_nobody_learns_more() -> None:
-    register = Register(SessionLimits(most=0))
+    book = SessionBook(SessionLimits(open=0))
     with pytest.raises(SessionsOffError):
-        register.admit("a", Session(runner(Interpreter())))
+        book.admit(A, Session(runner(Interpreter())))
     with pytest.raises(SessionsOffError):
-        register.find("name", "a")
+        book.find("name", A)
 
 
 async def test_a_session_is_found_by_its_owner_while_it_lives() -> None:
     async with Sessions(runner(Interpreter()), SessionLimits()) as sessions:
-        name = (await sessions.open("a")).id
-        assert sessions.info(name, "a").state is SessionState.IDLE
-        for asked, client in ((name, "b"), (name[:-1], "a"), ("", "a")):
+        name = (await sessions.open(A)).id
+        assert (await sessions.info(name, A)).state is SessionState.IDLE
+        for asked, caller in ((name, Caller("b")), (name[:-1], A), ("", A)):
             with pytest.raises(SessionUnknownError):
-                sessions.info(asked, client)
-        await sessions.end(name, "a")
+                await sessions.info(asked, caller)
+        await sessions.end(name, A)
         with pytest.raises(SessionUnknownError):
-            sessions.info(name, "a")
+            (await sessions.info(name, A))
 
 
 async def test_who_gets_no_sandbox_takes_no_place() -> None:
-    sessions = Sessions(runner(Interpreter(PoolBusyError("busy", 1))), SessionLimits(most=1))
+    sessions = Sessions(runner(Interpreter(PoolBusyError("busy", 1))), SessionLimits(open=1))
     for _ in range(3):
         with pytest.raises(PoolBusyError):
-            await sessions.open("a")
-    assert sessions.register.sessions == {}
+            await sessions.open(A)
+    assert sessions.book.sessions == {}
 
 
 async def test_who_goes_away_while_it_waits_takes_no_place() -> None:
     interpreter = Interpreter(busy=True)
-    sessions = Sessions(runner(interpreter), SessionLimits(most=1))
-    task = asyncio.create_task(sessions.open("a"))
+    sessions = Sessions(runner(interpreter), SessionLimits(open=1))
+    task = asyncio.create_task(sessions.open(A))
     await until(lambda: interpreter.alive)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert (sessions.register.sessions, interpreter.alive) == ({}, 0)
+    assert (sessions.book.sessions, interpreter.alive) == ({}, 0)
 
 
 # ---- cells
@@ -198,29 +201,32 @@ async def test_closing_waits_for_what_the_cell_has_to_say() -> None:
 
 
 def test_the_time_left_is_that_of_idling_or_of_age_whichever_is_less() -> None:
-    session = Session(runner(Interpreter()))
-    session.began, session.used = 100.0, 150.0
-    assert session.left(160.0, idle=20, age=1000) == 10
-    assert session.left(160.0, idle=20, age=65) == 5
-    assert session.left(180.0, idle=20, age=1000) == -10
+    def left(now: float, limits: SessionLimits) -> float:
+        session = Session(runner(Interpreter()), limits=limits)
+        session.began, session.used = 100.0, 150.0
+        return session.left(now)
+
+    assert left(160.0, SessionLimits(idle=20, age=1000)) == 10
+    assert left(160.0, SessionLimits(idle=20, age=65)) == 5
+    assert left(180.0, SessionLimits(idle=20, age=1000)) == -10
 
 
 @pytest.mark.parametrize(("limits", "why"), [(SessionLimits(idle=0.05), "idle"), (SessionLimits(age=0.05), "age")])
 async def test_what_idles_or_is_old_ends_and_makes_room(limits: SessionLimits, why: str) -> None:
     interpreter = Interpreter()
     async with asyncio.timeout(WITHIN), Sessions(runner(interpreter), limits) as sessions:
-        name = (await sessions.open("a")).id
-        session = sessions.register.sessions[name]
-        await until(lambda: not sessions.register.sessions)
+        name = (await sessions.open(A)).id
+        session = sessions.book.sessions[name]
+        await until(lambda: not sessions.book.sessions)
         assert (session.why, interpreter.alive) == (why, 0)
-        await sessions.open("a")
+        await sessions.open(A)
 
 
 async def test_closing_ends_all() -> None:
     interpreter = Interpreter()
-    async with Sessions(runner(interpreter), SessionLimits(most=3, per_client=3)) as sessions:
+    async with Sessions(runner(interpreter), SessionLimits(open=3, open_per_caller=3)) as sessions:
         for _ in range(3):
-            await sessions.open("a")
+            await sessions.open(A)
         assert interpreter.alive == 3
     assert interpreter.alive == 0
-    assert sessions.register.sessions == {}
+    assert sessions.book.sessions == {}

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from code_executor.errors import ConfigurationError
-from code_executor.settings import PREFIX, Settings, parse_list, parse_size
-from sandbox_agent.policy import OFF, STRICT
+from code_executor.app.settings import PREFIX, Settings, parse_list, parse_size
+from code_executor.core.errors import ConfigurationError
+from sandbox_agent.contract.policy.rules import OFF, STRICT
 
 Set = Callable[..., None]
 
@@ -273,4 +273,4 @@ def test_a_list_is_read(text: str, names: tuple[str, ...]) -> None:
 )
 def test_sessions_never_have_the_last_sandbox(environment: Set, sessions: str, pool_size: str, most: int) -> None:
     environment(sessions=sessions, pool_size=pool_size)
-    assert Settings.load().session_limits().most == most
+    assert Settings.load().session_limits().open == most

@@ -12,24 +12,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from code_executor import executor
-from code_executor.api.schemas import result_to_wire
-from code_executor.errors import SandboxError
-from code_executor.executor import CellTranscript, Transcript
-from code_executor.models import (
+from code_executor.core.codec import result_object
+from code_executor.core.errors import SandboxError
+from code_executor.core.limits import Limits
+from code_executor.core.models import (
     Cell,
     Display,
     Execution,
     File,
-    Limits,
     Output,
-    Problem,
     Reason,
     Result,
+    SourceProblem,
     Status,
     Waiting,
 )
-from sandbox_agent.protocol import NO_SYSCALL, Cause, Event, EventType, Outcome, record
+from code_executor.execution import transcript as module
+from code_executor.execution.transcript import CellTranscript, Transcript
+from sandbox_agent.contract.protocol import NO_SYSCALL, Cause, Event, EventType, Outcome, record
 
 LIMITS = Limits(wall_time=30.0)
 TRACEBACK = """Traceback (most recent call last):
@@ -42,7 +42,8 @@ ValueError: x
 
 
 def transcript(**options: Any) -> Transcript:
-    return Transcript(Execution("", id="an-id", **options), LIMITS)
+    execution = Execution("", id="an-id", **options)
+    return Transcript(execution, LIMITS.for_run(execution.timeout))
 
 
 NOT_OF_A_RUN = {EventType.RESULT, EventType.READY, EventType.FATAL, EventType.CELL_DONE}
@@ -205,7 +206,7 @@ def test_a_sandbox_that_broke_is_our_failure_and_the_output_is_kept() -> None:
 
 def test_the_time_of_a_run_that_broke_is_counted_from_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([100.0, 107.0, 109.5])  # made, begun, broken
-    monkeypatch.setattr(executor, "time", SimpleNamespace(monotonic=lambda: next(now)))
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: next(now)))
     made = transcript()
     made.begin(7000.0, "x86_64")
     made.fail(Cause.WALL_TIME)
@@ -254,7 +255,7 @@ def test_an_exception_without_a_traceback_has_no_line() -> None:
 def test_a_refusal_is_a_policy_error_with_every_problem() -> None:
     result = result_of(report("policy", (2, 8, "No os."), (3, 1, "No open.")), outcome=Outcome(Cause.REPORTED, 1))
     assert (result.reason, result.exit_code) == (Reason.POLICY, 1)
-    assert result.problems == (Problem(2, 8, "No os."), Problem(3, 1, "No open."))
+    assert result.problems == (SourceProblem(2, 8, "No os."), SourceProblem(3, 1, "No open."))
     assert (result.line, result.column) == (2, 8)
     assert result.error == "Line 2, column 8: No os.\nLine 3, column 1: No open."
     assert result_of(report("policy", (1, 1, "  File")), outcome=Outcome(Cause.REPORTED, 1)).error.startswith("Line 1")
@@ -404,4 +405,4 @@ def test_whatever_a_cell_reports_the_service_has_not_failed(said: list[bytes], c
     result = transcript.result()
     assert (result.id, result.execution_time) == ("a-cell", 1.5)
     assert result.reason is not Reason.INTERNAL
-    assert result_to_wire(result)["memory"] >= 0
+    assert result_object(result)["memory"] >= 0

@@ -8,18 +8,18 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from code_executor.api import errors, pages, sessions
+from code_executor.api import check, execute, operations, pages, problems, sessions
+from code_executor.api.execute import Endpoint
+from code_executor.api.identity import Identity
 from code_executor.api.middleware import BodyLimit, RateLimit
-from code_executor.api.requests import RequestLimits
-from code_executor.api.routes import Endpoint, make_execute, make_router
-from code_executor.service import CHECKS, RUNS, Service
+from code_executor.core.limits import RequestLimits
+from code_executor.service.ports import CHECKS, RUNS, Service
 
 log = structlog.get_logger()
 
 _DESCRIPTION = "Untrusted Python, run in locked-down containers. See the README for limits and what protects you."
-_EXECUTE = "/api/execute"
 _COUNTED = {
-    ("POST", _EXECUTE): RUNS,
+    ("POST", execute.PATH): RUNS,
     ("POST", "/api/sessions"): RUNS,
     ("POST", "/api/sessions/*/cells"): RUNS,
     ("POST", "/api/check"): CHECKS,
@@ -28,26 +28,29 @@ _EXPOSED = ("Location", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Res
 
 
 class Shortcut:
-    """Takes runs past the framework, whose layers take longer than all that this service does for a run itself."""
+    """Takes runs past the framework, whose layers take longer than all that this service does for a run itself.
 
-    def __init__(self, app: ASGIApp, execute: Endpoint) -> None:
+    It is the innermost middleware: nothing that says who asks, or that limits, is behind it.
+    """
+
+    def __init__(self, app: ASGIApp, endpoint: Endpoint) -> None:
         self._app = app
-        self._execute = execute
+        self._endpoint = endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != _EXECUTE or scope["method"] != "POST":
+        if scope["type"] != "http" or scope["path"] != execute.PATH or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
         try:
-            response = await self._execute(Request(scope, receive))
+            response = await self._endpoint(Request(scope, receive))
         except Exception as error:
-            response = errors.answer(error)
-            if response.status_code == 500 and not isinstance(error, errors.Refusal):
+            response = problems.answer(error)
+            if response.status_code == 500 and not isinstance(error, problems.Refusal):
                 log.exception("execute_failed")
         await response(scope, receive, send)
 
 
-def create_app(service: Service, most: RequestLimits, version: str, origins: tuple[str, ...] = ()) -> ASGIApp:
+def create_app(service: Service, bounds: RequestLimits, version: str, origins: tuple[str, ...] = ()) -> ASGIApp:
     """Return the ASGI application over ``service``, whose owner keeps it open for as long as the app is served.
 
     ``origins``: whose pages may call it from a browser, besides its own.
@@ -56,13 +59,17 @@ def create_app(service: Service, most: RequestLimits, version: str, origins: tup
     app = FastAPIOffline(
         title="Code Executor", version=version, description=_DESCRIPTION, redoc_url=None, static_url="/docs-assets"
     )
-    execute = make_execute(service, most)
-    app.include_router(make_router(service, most, execute, origins))
-    app.include_router(sessions.make_router(service, most, origins))
-    errors.install(app)
+    endpoint = execute.make_endpoint(service, bounds)
+    app.include_router(execute.make_router(service, bounds, endpoint, origins))
+    app.include_router(check.make_router(service, bounds))
+    app.include_router(operations.make_router(service.health))
+    app.include_router(sessions.make_router(service, bounds, origins))
+    problems.install(app)
     pages.install(app, embedders=origins or ("*",))
 
-    whole: ASGIApp = RateLimit(BodyLimit(Shortcut(app, execute), most.body, most.arrival), service, _COUNTED)
+    whole: ASGIApp = Shortcut(app, endpoint)
+    whole = BodyLimit(whole, bounds.body, bounds.arrival)
+    whole = RateLimit(whole, service.rates, _COUNTED)
     if origins:
         whole = CORSMiddleware(
             whole,
@@ -71,4 +78,4 @@ def create_app(service: Service, most: RequestLimits, version: str, origins: tup
             allow_headers=["Content-Type"],
             expose_headers=_EXPOSED,
         )
-    return whole
+    return Identity(whole)

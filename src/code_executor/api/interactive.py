@@ -12,17 +12,19 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from code_executor.api.errors import Refusal, from_failure
-from code_executor.api.requests import RequestLimits, parse_execution
-from code_executor.api.streaming import wire_event
-from code_executor.errors import CodeExecutorError
-from code_executor.models import Cancel, Execution, Input, Interrupt, Stdin
-from code_executor.ratelimit import Verdict, client_key, refusal
-from code_executor.service import Service
+from code_executor.api import allowance as told
+from code_executor.api.identity import caller_of, is_allowed
+from code_executor.api.problems import Refusal, from_failure
+from code_executor.api.requests import parse_execution
+from code_executor.api.streaming import event_object
+from code_executor.core.codec import encode
+from code_executor.core.errors import CodeExecutorError
+from code_executor.core.limits import RequestLimits
+from code_executor.core.models import Allowance, Cancel, Execution, Input, Interrupt, Stdin
+from code_executor.service.ports import Service
 
 _MOST_MESSAGES = 1000
 """Inputs that may wait for the program to take them."""
@@ -30,15 +32,7 @@ _MOST_MESSAGES = 1000
 _POLICY_VIOLATION = 1008
 
 
-def is_allowed(origin: str | None, host: str, allowed: tuple[str, ...]) -> bool:
-    """Whether a page of ``origin`` may open a WebSocket here: pages of this host may, and those that are listed.
-
-    Browsers let any page open one anywhere and send the origin; other clients send none.
-    """
-    return origin is None or "*" in allowed or origin in allowed or urlsplit(origin).netloc == host
-
-
-async def serve(socket: WebSocket, service: Service, most: RequestLimits, allowed: tuple[str, ...]) -> None:
+async def serve(socket: WebSocket, service: Service, bounds: RequestLimits, allowed: tuple[str, ...]) -> None:
     """Answer one WebSocket."""
     if not is_allowed(socket.headers.get("origin"), socket.headers.get("host", ""), allowed):
         await socket.close(_POLICY_VIOLATION)
@@ -46,8 +40,8 @@ async def serve(socket: WebSocket, service: Service, most: RequestLimits, allowe
     await socket.accept()
     try:
         try:
-            execution, verdict = await _begin(socket, service, most)
-            await _converse(socket, service, execution, verdict, most.stdin)
+            execution, allowance = await _begin(socket, service, bounds)
+            await _converse(socket, service, execution, allowance, bounds.stdin)
         except CodeExecutorError as error:
             raise from_failure(error) from error
     except Refusal as problem:
@@ -57,28 +51,30 @@ async def serve(socket: WebSocket, service: Service, most: RequestLimits, allowe
     await socket.close()
 
 
-async def _begin(socket: WebSocket, service: Service, most: RequestLimits) -> tuple[Execution, Verdict | None]:
+async def _begin(socket: WebSocket, service: Service, bounds: RequestLimits) -> tuple[Execution, Allowance | None]:
     try:
-        text = await asyncio.wait_for(socket.receive_text(), most.arrival)
+        text = await asyncio.wait_for(socket.receive_text(), bounds.arrival)
     except TimeoutError:
-        raise Refusal(408, f"No request came within {most.arrival:g} seconds.") from None
+        raise Refusal(408, f"No request came within {bounds.arrival:g} seconds.") from None
     except KeyError:
         raise Refusal(400, "The first message must be text, a request in JSON.") from None
-    if len(text) > most.body:
-        raise Refusal(413, f"The request is larger than {most.body} bytes.")
-    client = socket.client.host if socket.client else ""
-    execution = parse_execution(text.encode("utf-8", "surrogatepass"), client, service.limits, most)
-    verdict = await service.hit(client_key(client or "unknown"))
-    if verdict is not None and not verdict.allowed:
-        raise Refusal(429, refusal(verdict), verdict.headers(), retryAfter=max(1, verdict.reset))
-    return execution, verdict
+    if len(text) > bounds.body:
+        raise Refusal(413, f"The request is larger than {bounds.body} bytes.")
+    caller = caller_of(socket.scope)
+    execution = parse_execution(text.encode("utf-8", "surrogatepass"), caller, service.runs.limits, bounds)
+    allowance = await service.rates.hit(caller)
+    if allowance is not None and not allowance.allowed:
+        refusal = told.refusal(allowance)
+        refusal.more["retryAfter"] = max(1, allowance.reset)  # a page reads no headers of a WebSocket
+        raise refusal
+    return execution, allowance
 
 
 async def _converse(
-    socket: WebSocket, service: Service, execution: Execution, verdict: Verdict | None, most_stdin: int
+    socket: WebSocket, service: Service, execution: Execution, allowance: Allowance | None, most_stdin: int
 ) -> None:
     inputs: asyncio.Queue[Input] = asyncio.Queue(_MOST_MESSAGES)
-    work = asyncio.create_task(_send_events(socket, service, execution, inputs, verdict))
+    work = asyncio.create_task(_send_events(socket, service, execution, inputs, allowance))
     heard = asyncio.create_task(_hear(socket, inputs, most_stdin))
     try:
         await asyncio.wait([work, heard], return_when=asyncio.FIRST_COMPLETED)
@@ -90,14 +86,14 @@ async def _converse(
 
 
 async def _send_events(
-    socket: WebSocket, service: Service, execution: Execution, inputs: asyncio.Queue[Input], verdict: Verdict | None
+    socket: WebSocket, service: Service, execution: Execution, inputs: asyncio.Queue[Input], allowance: Allowance | None
 ) -> None:
-    async with aclosing(service.stream(execution, _items(inputs))) as events:
+    async with aclosing(service.runs.stream(execution, _items(inputs))) as events:
         async for event in events:
-            kind, data = wire_event(event)
-            if kind == "started":
-                data["rateLimit"] = _standing(verdict)
-            await socket.send_text(json.dumps({"type": kind, **data}))
+            data = event_object(event)
+            if data["type"] == "started":
+                data["rateLimit"] = _standing(allowance)
+            await socket.send_text(json.dumps(data))
 
 
 async def _items(inputs: asyncio.Queue[Input]) -> AsyncIterator[Input]:
@@ -105,10 +101,10 @@ async def _items(inputs: asyncio.Queue[Input]) -> AsyncIterator[Input]:
         yield await inputs.get()
 
 
-def _standing(verdict: Verdict | None) -> dict[str, int] | None:
-    if verdict is None:
+def _standing(allowance: Allowance | None) -> dict[str, int] | None:
+    if allowance is None:
         return None
-    return {"limit": verdict.limit, "remaining": verdict.remaining, "reset": verdict.reset, "window": verdict.window}
+    return {name: value for name, value in encode(allowance).items() if name not in ("type", "allowed")}
 
 
 async def _hear(socket: WebSocket, inputs: asyncio.Queue[Input], most_stdin: int) -> None:

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from code_executor.api.errors import Refusal, from_failure
-from code_executor.errors import CodeExecutorError
-from code_executor.ratelimit import Verdict, client_key, refusal
-from code_executor.service import Service
+from code_executor.api import allowance as told
+from code_executor.api.identity import caller_of
+from code_executor.api.problems import Refusal, from_failure
+from code_executor.core.errors import CodeExecutorError
+from code_executor.core.models import Allowance
+from code_executor.service.ports import RateLimits
 
 
 class BodyLimit:
@@ -56,15 +58,15 @@ class BodyLimit:
 
 
 class RateLimit:
-    """Counts requests per client; every answer under /api/ says how the client stands.
+    """Counts requests per caller; every answer under /api/ says how the caller stands.
 
     ``counted``: method and path of what is counted, and against which limit of the service; the rest is told of runs.
     A ``*`` in a path stands for anything between two slashes.
     """
 
-    def __init__(self, app: ASGIApp, service: Service, counted: Mapping[tuple[str, str], str]) -> None:
+    def __init__(self, app: ASGIApp, rates: RateLimits, counted: Mapping[tuple[str, str], str]) -> None:
         self._app = app
-        self._service = service
+        self._rates = rates
         self._counted = counted
         self._patterns = [
             (method, re.compile(re.escape(path).replace(r"\*", "[^/]+")), what)
@@ -76,20 +78,20 @@ class RateLimit:
         if scope["type"] != "http" or not scope["path"].startswith("/api/"):
             await self._app(scope, receive, send)
             return
-        client = client_key(scope["client"][0] if scope["client"] else "unknown")
+        caller = caller_of(scope)
         counted = self._what(scope["method"], scope["path"])
         try:
-            verdict = await (self._service.hit(client, counted) if counted else self._service.peek(client))
+            allowance = await (self._rates.hit(caller, counted) if counted else self._rates.peek(caller))
         except CodeExecutorError as error:
             await from_failure(error).response()(scope, receive, send)
             return
-        if verdict is None:
+        if allowance is None:
             await self._app(scope, receive, send)
             return
-        if counted and not verdict.allowed:
-            await Refusal(429, refusal(verdict), verdict.headers()).response()(scope, receive, send)
+        if counted and not allowance.allowed:
+            await told.refusal(allowance).response()(scope, receive, send)
             return
-        await self._app(scope, receive, _adding(send, verdict))
+        await self._app(scope, receive, _adding(send, allowance))
 
     def _what(self, method: str, path: str) -> str | None:
         exactly = self._counted.get((method, path))
@@ -99,9 +101,11 @@ class RateLimit:
         return next(found, None)
 
 
-def _adding(send: Send, verdict: Verdict) -> Send:
+def _adding(send: Send, allowance: Allowance) -> Send:
     headers = [
-        (name.lower().encode(), value.encode()) for name, value in verdict.headers().items() if name != "Retry-After"
+        (name.lower().encode(), value.encode())
+        for name, value in told.headers(allowance).items()
+        if name != "Retry-After"
     ]
 
     async def sending(message: Message) -> None:

@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pydantic import ValidationError
 
-from code_executor.api.errors import Refusal, from_validation
+from code_executor.api.problems import Refusal, from_validation
 from code_executor.api.schemas import CellRequest, CheckRequest, ExecuteRequest, InputRequest, SessionRequest
-from code_executor.models import Cell, Execution, File, Limits, Stdin
-
-
-@dataclass(frozen=True)
-class RequestLimits:
-    """Bytes of source, of stdin, and of all files together that a request may have, and the seconds it may take."""
-
-    code: int = 256 << 10
-    stdin: int = 1 << 20
-    files: int = 8 << 20
-    arrival: float = 30.0
-
-    @property
-    def body(self) -> int:
-        """Bytes of a body: JSON may spell one byte with six (an escape), and there are the arguments and the rest."""
-        return 6 * (self.code + self.stdin) + 2 * self.files + (1 << 20)
+from code_executor.core.caller import Caller
+from code_executor.core.limits import Limits, RequestLimits
+from code_executor.core.models import Cell, Execution, File, Stdin
 
 
 def require_json(content_type: str) -> None:
@@ -33,16 +18,16 @@ def require_json(content_type: str) -> None:
         raise Refusal(415, f"Content-Type must be application/json, not {declared or 'missing'}.")
 
 
-def parse_execution(body: bytes, client: str, limits: Limits, most: RequestLimits) -> Execution:
+def parse_execution(body: bytes, caller: Caller, limits: Limits, bounds: RequestLimits) -> Execution:
     """Read and check a request to run; raise ``Refusal``."""
     try:
         asked = ExecuteRequest.model_validate_json(body)
         files = tuple(File(file.path, file.data()) for file in asked.files)
     except ValidationError as error:
         raise from_validation(error) from None
-    _bounded("code", asked.code, most.code)
-    _bounded("stdin", asked.stdin, most.stdin)
-    _bounded_files(files, most)
+    _bounded("code", asked.code, bounds.code)
+    _bounded("stdin", asked.stdin, bounds.stdin)
+    _bounded_files(files, bounds)
     _in_time(asked.timeout, limits)
     return Execution(
         asked.code,
@@ -51,56 +36,56 @@ def parse_execution(body: bytes, client: str, limits: Limits, most: RequestLimit
         asked.timeout,
         files=files,
         display=asked.display,
-        client=client,
+        caller=caller,
     )
 
 
-def parse_check(body: bytes, client: str, most: RequestLimits) -> Execution:
+def parse_check(body: bytes, caller: Caller, bounds: RequestLimits) -> Execution:
     """Read a request to check a source without running it; raise ``Refusal``."""
     try:
         asked = CheckRequest.model_validate_json(body)
     except ValidationError as error:
         raise from_validation(error) from None
-    _bounded("code", asked.code, most.code)
-    return Execution(asked.code, check_only=True, client=client)
+    _bounded("code", asked.code, bounds.code)
+    return Execution(asked.code, check_only=True, caller=caller)
 
 
-def parse_session(body: bytes, most: RequestLimits) -> tuple[File, ...]:
+def parse_session(body: bytes, bounds: RequestLimits) -> tuple[File, ...]:
     """Read a request to open a session, which may be empty; return its files or raise ``Refusal``."""
     try:
         asked = SessionRequest.model_validate_json(body or b"{}")
         files = tuple(File(file.path, file.data()) for file in asked.files)
     except ValidationError as error:
         raise from_validation(error) from None
-    _bounded_files(files, most)
+    _bounded_files(files, bounds)
     return files
 
 
-def parse_cell(body: bytes, client: str, limits: Limits, most: RequestLimits) -> Cell:
+def parse_cell(body: bytes, limits: Limits, bounds: RequestLimits) -> Cell:
     """Read a request to run a cell; raise ``Refusal``."""
     try:
         asked = CellRequest.model_validate_json(body)
     except ValidationError as error:
         raise from_validation(error) from None
-    _bounded("code", asked.code, most.code)
-    _bounded("stdin", asked.stdin, most.stdin)
+    _bounded("code", asked.code, bounds.code)
+    _bounded("stdin", asked.stdin, bounds.stdin)
     _in_time(asked.timeout, limits)
-    return Cell(asked.code, asked.stdin, asked.timeout, display=asked.display, client=client)
+    return Cell(asked.code, asked.stdin, asked.timeout, display=asked.display)
 
 
-def parse_input(body: bytes, most: RequestLimits) -> Stdin:
+def parse_input(body: bytes, bounds: RequestLimits) -> Stdin:
     """Read input for a cell; raise ``Refusal``."""
     try:
         asked = InputRequest.model_validate_json(body)
     except ValidationError as error:
         raise from_validation(error) from None
-    _bounded("data", asked.data, most.stdin)
+    _bounded("data", asked.data, bounds.stdin)
     return Stdin(asked.data)
 
 
-def _bounded_files(files: tuple[File, ...], most: RequestLimits) -> None:
-    if sum(len(file.data) for file in files) > most.files:
-        raise Refusal(413, f"files are larger than {most.files} bytes together.")
+def _bounded_files(files: tuple[File, ...], bounds: RequestLimits) -> None:
+    if sum(len(file.data) for file in files) > bounds.files:
+        raise Refusal(413, f"files are larger than {bounds.files} bytes together.")
 
 
 def _in_time(timeout: float | None, limits: Limits) -> None:

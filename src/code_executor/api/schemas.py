@@ -1,14 +1,14 @@
-"""The wire: what a request may hold and what an answer holds, in the brief's names and camelCase."""
+"""What a request may hold, and what an answer holds (`core.codec` makes it), for checks and for the description."""
 
 from __future__ import annotations
 
 import base64
-import mimetypes
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from code_executor.models import Display, File, Limits, Problem, Reason, Result, SessionInfo, Status
+from code_executor.core.limits import Limits
+from code_executor.core.models import Reason, Status
 
 MAX_ARGS = 64
 MAX_ARG = 4096
@@ -165,17 +165,6 @@ class SessionResponse(BaseModel):
     expires_in: float = Field(description="Seconds until it ends in any case.")
 
 
-def session_to_wire(info: SessionInfo) -> dict[str, Any]:
-    """Return the JSON object of a `SessionResponse`."""
-    return {
-        "id": info.id,
-        "state": info.state.value,
-        "cells": info.cells,
-        "idleTimeout": info.idle,
-        "expiresIn": round(info.left, 3),
-    }
-
-
 class CheckRequest(BaseModel):
     """One source to check."""
 
@@ -207,7 +196,7 @@ def request_schema(limits: Limits, model: type[BaseModel] = ExecuteRequest) -> d
 class DisplayOut(BaseModel):
     """A figure (`contentBase64`) or a rich value (`content`, HTML that is the program's: sanitise it)."""
 
-    mediaType: Literal["image/png", "text/html"]  # noqa: N815  # the wire's name
+    mediaType: Literal["image/png", "text/html"]  # noqa: N815  # the name in JSON
     content: str | None = None
     contentBase64: str | None = None  # noqa: N815
 
@@ -245,52 +234,6 @@ class ExecuteResponse(BaseModel):
     files_omitted: int = Field(description="Files that are not here because they were too many or too large.")
 
 
-def result_to_wire(result: Result) -> dict[str, Any]:
-    """Return the JSON object of an `ExecuteResponse`."""
-    return {
-        "status": result.status.value,
-        "reason": result.reason.value,
-        "output": result.output,
-        "error": result.error,
-        "executionTime": round(result.execution_time, 3),
-        "id": result.id,
-        "exitCode": result.exit_code,
-        "signal": result.signal,
-        "syscall": result.syscall,
-        "cpuTime": round(result.cpu_time, 3),
-        "memory": result.memory,
-        "queueTime": round(result.queue_time, 3),
-        "truncated": result.truncated,
-        "line": result.line,
-        "column": result.column,
-        "problems": [problem_to_wire(problem) for problem in result.problems],
-        "displays": [display_to_wire(display) for display in result.displays],
-        "files": [file_to_wire(file) for file in result.files],
-        "filesOmitted": result.files_omitted,
-    }
-
-
-def display_to_wire(display: Display) -> dict[str, Any]:
-    """Return the JSON object of a `DisplayOut`."""
-    if display.media_type == "text/html":
-        return {"mediaType": display.media_type, "content": display.data.decode("utf-8", "replace")}
-    return {"mediaType": display.media_type, "contentBase64": base64.b64encode(display.data).decode()}
-
-
-def file_to_wire(file: File) -> dict[str, Any]:
-    """Return the JSON object of a `FileOut`."""
-    return {
-        "path": file.path,
-        "size": len(file.data),
-        "mediaType": mimetypes.guess_type(file.path, strict=False)[0] or "application/octet-stream",
-        "contentBase64": base64.b64encode(file.data).decode(),
-    }
-
-
-def problem_to_wire(problem: Problem) -> dict[str, Any]:
-    return {"line": problem.line, "column": problem.column, "message": problem.message}
-
-
 class FieldError(BaseModel):
     field: str
     message: str
@@ -308,7 +251,7 @@ class ProblemDetails(BaseModel):
     errors: list[FieldError] | None = None
 
 
-def problem(description: str) -> dict[str, Any]:
+def described(description: str) -> dict[str, Any]:
     schema = {"$ref": "#/components/schemas/ProblemDetails"}
     return {
         "description": description,
@@ -317,13 +260,25 @@ def problem(description: str) -> dict[str, Any]:
     }
 
 
+STREAMED: dict[str, Any] = {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
+"""The other form that an answer to a run has."""
+
+
+def json_body(
+    schema: dict[str, Any], *, required: bool = True, examples: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Describe a body that the route reads itself."""
+    content = {"schema": schema, **({"examples": examples} if examples else {})}
+    return {"requestBody": {"required": required, "content": {"application/json": content}}}
+
+
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    400: problem("The body is not JSON."),
-    408: problem("The body took too long to arrive."),
-    413: problem("The body, the code or the stdin is too large."),
-    415: problem("The body is not declared as JSON."),
-    422: problem("The JSON is not a request: something is missing, unknown or out of range."),
-    429: problem("Rate limit exceeded; see Retry-After."),
-    500: problem("The service failed; a retry is safe. What the program had written is in `output` and `error`."),
-    503: problem("Every sandbox is busy; see Retry-After."),
+    400: described("The body is not JSON."),
+    408: described("The body took too long to arrive."),
+    413: described("The body, the code or the stdin is too large."),
+    415: described("The body is not declared as JSON."),
+    422: described("The JSON is not a request: something is missing, unknown or out of range."),
+    429: described("Rate limit exceeded; see Retry-After."),
+    500: described("The service failed; a retry is safe. What the program had written is in `output` and `error`."),
+    503: described("Every sandbox is busy; see Retry-After."),
 }

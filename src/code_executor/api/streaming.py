@@ -13,11 +13,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from code_executor.api.errors import Refusal, from_failure
-from code_executor.api.schemas import display_to_wire, file_to_wire, result_to_wire
-from code_executor.errors import CodeExecutorError
-from code_executor.executor import result_of
-from code_executor.models import CellDone, Display, Event, File, Output, Reason, Result, Started, Waiting
+from code_executor.api.problems import Refusal, from_failure
+from code_executor.core.codec import encode, result_object
+from code_executor.core.errors import CodeExecutorError
+from code_executor.core.models import CellDone, Event, Reason
+from code_executor.core.runner import result_of
 
 T = TypeVar("T")
 
@@ -27,10 +27,10 @@ async def respond(request: Request, run: AsyncGenerator[Event, None]) -> Respons
     if "text/event-stream" in request.headers.get("accept", ""):
         return EventStream(await anext(run), run)
     result = await until_disconnect(request.receive, result_of(run))
-    wire = result_to_wire(result)
+    answer = result_object(result)
     if result.reason is Reason.INTERNAL:
-        raise Refusal(500, result.error.rpartition("\n")[2], **{k: v for k, v in wire.items() if k != "status"})
-    return JSONResponse(wire)
+        raise Refusal(500, result.error.rpartition("\n")[2], **{k: v for k, v in answer.items() if k != "status"})
+    return JSONResponse(answer)
 
 
 async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
@@ -53,29 +53,15 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-def wire_event(event: Event) -> tuple[str, dict[str, Any]]:
-    """Return an event's name and its JSON object."""
-    match event:
-        case Started():
-            return "started", {"id": event.id, "queueTime": round(event.queue_time, 3)}
-        case Output():
-            return event.stream, {"data": event.data}
-        case Waiting():
-            return "waiting", {}
-        case Display():
-            return "display", display_to_wire(event)
-        case File():
-            return "file", file_to_wire(event)
-        case CellDone():  # whoever asked for the cell is told of it as of a run
-            return "result", result_to_wire(event.result)
-        case Result():
-            return "result", result_to_wire(event)
+def event_object(event: Event) -> dict[str, Any]:
+    """Return what a client is told of an event; of the end of a cell, as of that of a run."""
+    return encode(event.result if isinstance(event, CellDone) else event)
 
 
-def encode(event: Event) -> bytes:
+def _as_text(event: Event) -> bytes:
     """Return one server-sent event (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
-    name, data = wire_event(event)
-    return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
+    data = event_object(event)
+    return f"event: {data.pop('type')}\ndata: {json.dumps(data)}\n\n".encode()
 
 
 class EventStream(Response):
@@ -96,10 +82,10 @@ class EventStream(Response):
     async def _stream(self, send: Send) -> None:
         async with aclosing(self._events):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            await self._send(send, encode(self._first))
+            await self._send(send, _as_text(self._first))
             try:
                 async for event in self._events:
-                    await self._send(send, encode(event))
+                    await self._send(send, _as_text(event))
             except CodeExecutorError as error:  # too late for a status of its own
                 problem = from_failure(error).response().body
                 await self._send(send, b"event: problem\ndata: " + bytes(problem) + b"\n\n")

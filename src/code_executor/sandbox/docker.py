@@ -1,9 +1,9 @@
 """The Docker engine: hardened containers through the Engine API.
 
-Frames go over a Unix socket where the engine is on this machine (`wire`), else over the attach stream, which works
-with remote, rootless and Desktop engines and with gVisor. A container is made to vanish by itself: the stream closes
-with this process (``StdinOnce``, or the socket), the supervisor ends at end-of-file, and ``AutoRemove`` takes the rest.
-What a crash leaves behind all the same is found by its labels at the next start.
+Frames go over a Unix socket where the engine is on this machine (`hostsocket`), else over the attach stream, which
+works with remote, rootless and Desktop engines and with gVisor. A container is made to vanish by itself: the stream
+closes with this process (``StdinOnce``, or the socket), the supervisor ends at end-of-file, and ``AutoRemove`` takes
+the rest. What a crash leaves behind all the same is found by its labels at the next start.
 
 Every call has a deadline: `docker kill` was seen to hang when nobody read the attached stream (moby#41827), so the
 stream is read until the container is gone.
@@ -28,11 +28,11 @@ import aiodocker
 import aiohttp
 import structlog
 
-from code_executor.errors import EngineError, SandboxError
-from code_executor.models import Limits
+from code_executor.core.errors import EngineError, SandboxError
+from code_executor.core.limits import Limits
 from code_executor.sandbox import hardening
-from code_executor.sandbox.base import Sandbox
-from code_executor.sandbox.wire import MOUNTED_AT, PATH_INSIDE, Wire, remove_strays
+from code_executor.sandbox.hostsocket import MOUNTED_AT, PATH_INSIDE, HostSocket, remove_strays
+from code_executor.sandbox.sandbox import Sandbox
 
 log = structlog.get_logger()
 
@@ -94,7 +94,7 @@ class DockerEngine:
         self._uids = hardening.Uids()
         self._identity = owner_identity()
         self._docker: aiodocker.Docker | None = None
-        self._wires = False
+        self._host_sockets = False
 
     async def start(self) -> None:
         try:
@@ -107,7 +107,7 @@ class DockerEngine:
             await self.close()
             raise EngineError(f"{error} (`make image` builds {self._image})") from None
         # a runtime of one's own may have a kernel of its own (gVisor's has no sockets of ours)
-        self._wires = self._docker.docker_host.startswith("unix://") and not self._runtime
+        self._host_sockets = self._docker.docker_host.startswith("unix://") and not self._runtime
         remove_strays()
         await self._remove_strays(self._docker)
 
@@ -122,34 +122,34 @@ class DockerEngine:
         uid = self._uids.take()
         name = f"code-executor-{secrets.token_hex(6)}"
         link: DockerLink | None = None
-        wire: Wire | None = None
+        host_socket: HostSocket | None = None
         sandbox = Sandbox(name, self._limits)
         try:
-            wire = await self._listen(sandbox)
+            host_socket = await self._listen(sandbox)
             try:
-                container = await self._create(name, uid, preload, wire)
+                container = await self._create(name, uid, preload, host_socket)
             except EngineError as error:
-                if wire is None or getattr(error.__cause__, "status", None) != HTTPStatus.BAD_REQUEST:
+                if host_socket is None or getattr(error.__cause__, "status", None) != HTTPStatus.BAD_REQUEST:
                     raise
                 # the engine does not see our directories: it is on another machine, or we are in a container
                 log.info("attached_instead", why=str(error))
-                self._wires = False
-                wire.close()
-                wire = None
-                container = await self._create(name, uid, preload, wire)
-            link = DockerLink(self._docker, container, sandbox, wire, lambda: self._uids.give_back(uid))
+                self._host_sockets = False
+                host_socket.close()
+                host_socket = None
+                container = await self._create(name, uid, preload, host_socket)
+            link = DockerLink(self._docker, container, sandbox, host_socket, lambda: self._uids.give_back(uid))
             sandbox.attach(link)
             await link.open()
             await sandbox.boot()
-            if wire is not None and not wire.connected:
+            if host_socket is not None and not host_socket.connected:
                 log.info("attached_instead", why="a sandbox could not connect")
-                self._wires = False
-                wire.close()  # before a program could
+                self._host_sockets = False
+                host_socket.close()  # before a program could
         except BaseException as error:
             if link is None:
                 self._uids.give_back(uid)
-                if wire is not None:
-                    wire.close()
+                if host_socket is not None:
+                    host_socket.close()
             else:
                 await link.destroy()
             if isinstance(error, SandboxError) and link is not None and link.diagnostics:
@@ -159,20 +159,20 @@ class DockerEngine:
             log.warning("not_preloaded", sandbox=name, modules=missing)
         return sandbox
 
-    async def _listen(self, sandbox: Sandbox) -> Wire | None:
-        if not self._wires:
+    async def _listen(self, sandbox: Sandbox) -> HostSocket | None:
+        if not self._host_sockets:
             return None
         try:
-            return await Wire.listen(sandbox)
+            return await HostSocket.listen(sandbox)
         except OSError as error:
             log.info("attached_instead", why=str(error))
-            self._wires = False
+            self._host_sockets = False
             return None
 
-    async def _create(self, name: str, uid: int, preload: bool, wire: Wire | None) -> Any:
+    async def _create(self, name: str, uid: int, preload: bool, host_socket: HostSocket | None) -> Any:
         if self._docker is None:
             raise EngineError("the engine is not started")
-        body = self._container(uid, self._preload if preload else (), wire)
+        body = self._container(uid, self._preload if preload else (), host_socket)
         creating = asyncio.create_task(_call("create", self._docker.containers.create(body, name=name)))
         try:
             return await asyncio.shield(creating)
@@ -181,8 +181,8 @@ class DockerEngine:
                 await _remove(await creating)  # the engine makes it, whoever goes away
             raise
 
-    def _container(self, uid: int, preload: tuple[str, ...], wire: Wire | None) -> dict[str, Any]:
-        """Return the body of the create call: the hardening of design §6 in Docker's words."""
+    def _container(self, uid: int, preload: tuple[str, ...], host_socket: HostSocket | None) -> dict[str, Any]:
+        """Return the body of the create call: the hardening in Docker's words."""
         limits = self._limits
         config = hardening.agent_config(limits, uid, preload, self._policy)
         if hardening.is_gvisor(self._runtime):
@@ -206,9 +206,9 @@ class DockerEngine:
             "LogConfig": {"Type": "none"},
             "AutoRemove": True,
         }
-        if wire is not None:
+        if host_socket is not None:
             config = dataclasses.replace(config, socket=PATH_INSIDE)
-            mount = {"Type": "bind", "Source": wire.directory, "Target": MOUNTED_AT, "ReadOnly": True}
+            mount = {"Type": "bind", "Source": host_socket.directory, "Target": MOUNTED_AT, "ReadOnly": True}
             host["Mounts"] = [mount]
         if self._runtime:
             host["Runtime"] = self._runtime
@@ -249,13 +249,13 @@ class DockerLink:
     """
 
     def __init__(
-        self, docker: aiodocker.Docker, container: Any, sandbox: Sandbox, wire: Wire | None, when_gone: Any
+        self, docker: aiodocker.Docker, container: Any, sandbox: Sandbox, host_socket: HostSocket | None, when_gone: Any
     ) -> None:
         # a client of its own: the shared one would let only so many streams live beside its calls
         self._client = aiodocker.Docker(api_version=docker.api_version)
         self._container = container
         self._sandbox = sandbox
-        self._wire = wire
+        self._host_socket = host_socket
         self._when_gone = when_gone
         self._stream = self._client.containers.container(container.id).attach(
             stdin=True, stdout=True, stderr=True, logs=False
@@ -283,8 +283,8 @@ class DockerLink:
         self._sandbox.ended("the container ended")
 
     async def write(self, data: bytes) -> None:
-        if self._wire is not None and self._wire.connected:
-            await self._wire.write(data)
+        if self._host_socket is not None and self._host_socket.connected:
+            await self._host_socket.write(data)
             return
         try:
             # shielded: all who wait for room in the stream wait for one future, which a cancelled one would take along
@@ -338,8 +338,8 @@ class DockerLink:
             if self._pump is not None:
                 self._pump.cancel()
                 await asyncio.wait([self._pump])
-            if self._wire is not None:
-                self._wire.close()
+            if self._host_socket is not None:
+                self._host_socket.close()
             await self._stream.close()
             await self._client.close()
 

@@ -1,7 +1,4 @@
-"""The hardening of a sandbox as data: what the engines hand to Docker or bubblewrap, and to the agent inside.
-
-`LAYERS` names every layer with what it is for; `doctor` and the docs list them from here.
-"""
+"""The hardening of a sandbox as data: what the engines hand to Docker or bubblewrap, and to the agent inside."""
 
 from __future__ import annotations
 
@@ -10,8 +7,8 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from code_executor.models import Limits
-from sandbox_agent.config import AgentConfig
+from code_executor.core.limits import Limits
+from sandbox_agent.contract.config import AgentConfig
 
 BOX = "/work"
 AGENT = "/opt/agent/sandbox_agent"
@@ -19,7 +16,9 @@ INTERPRETER = "/opt/sandbox/bin/python"
 
 SUPERVISOR_CAPABILITIES = ("SETUID", "SETGID", "KILL")
 
-_OUR_PROCESSES = 2  # the supervisor, and the holder of a child's memory (`sandbox_agent.kernel.hold_memory`)
+_OUR_PROCESSES = (
+    2  # the supervisor, and the holder of a child's memory (`sandbox_agent.confinement.kernel.hold_memory`)
+)
 _GVISOR_THREADS, _GVISOR_THREADS_EACH = 64, 16  # for itself and for each process in it: 45 and 4 when all is calm
 _UIDS = range(52000, 59000)  # above people's accounts, below what Debian and systemd hand out (uid 0-65535 for remaps)
 
@@ -70,18 +69,13 @@ def is_gvisor(runtime: str) -> bool:
 
 
 def agent_config(limits: Limits, uid: int | None, preload: tuple[str, ...], policy: dict[str, Any]) -> AgentConfig:
-    """What the supervisor is told. Memory stays a little below the cgroup's, so that MemoryError comes first."""
+    """What the supervisor is told. A uid may have more processes than a program: the control group counts those."""
     return AgentConfig(
         uid=uid,
         box=BOX,
         writable=tuple(fs.path for fs in WRITABLE),
-        data_bytes=limits.memory - max(16 << 20, limits.memory // 8),
-        file_bytes=limits.disk,
-        processes=2 * limits.processes + 12,
-        cpu_seconds=int(limits.cpu_time) + 1,
-        session_cpu_seconds=int(limits.session_cpu_time),
-        input_seconds=int(limits.input_time),
-        attachment_bytes=limits.attachments,
+        limits=limits,
+        uid_processes=2 * limits.processes + 12,
         preload=preload,
         policy=policy,
     )
@@ -96,7 +90,7 @@ def for_gvisor(config: AgentConfig) -> AgentConfig:
 
 
 def policy_table(policy: Any) -> dict[str, Any]:
-    """Return a `sandbox_agent.policy.Policy` as the JSON-ready table that a supervisor takes."""
+    """Return a `sandbox_agent.contract.policy.Policy` as the JSON-ready table that a supervisor takes."""
     return dataclasses.asdict(policy)
 
 

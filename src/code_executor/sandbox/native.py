@@ -26,12 +26,12 @@ from typing import Any
 
 import structlog
 
-import sandbox_agent
-from code_executor.errors import EngineError, SandboxError
-from code_executor.models import Limits
+from code_executor.core.errors import EngineError, SandboxError
+from code_executor.core.limits import Limits
 from code_executor.sandbox import cgroups, hardening
-from code_executor.sandbox.base import Sandbox
-from sandbox_agent.config import READABLE, AgentConfig, Mount
+from code_executor.sandbox.sandbox import Sandbox
+from sandbox_agent import contract
+from sandbox_agent.contract.config import READABLE, AgentConfig, Mount
 
 log = structlog.get_logger()
 
@@ -39,6 +39,7 @@ _START_WITHIN = 10.0
 _PIECE = 1 << 16
 _MOST_DIAGNOSTICS = 4000
 
+_AGENT = os.path.dirname(os.path.dirname(os.path.abspath(contract.__file__)))
 _CAPABILITIES = (*hardening.SUPERVISOR_CAPABILITIES, "SYS_ADMIN", "SETPCAP")  # the last two until the mounts are made
 
 
@@ -166,7 +167,7 @@ class NativeEngine:
         return dataclasses.replace(config, mounts=mounts, readable=(*config.readable, *readable))
 
     def _arguments(self, python: Interpreter, config: AgentConfig, group: cgroups.Group | None) -> list[str]:
-        """Return bubblewrap's arguments: the hardening of design §6 in its words."""
+        """Return bubblewrap's arguments: the hardening in its words."""
         arguments = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
         if os.getuid() != 0:
             arguments += ["--unshare-user", "--uid", "0", "--gid", "0"]
@@ -184,7 +185,7 @@ class NativeEngine:
                 binds.append((path, path))
         binds += [(path, path) for path in READABLE if path.startswith("/etc/") and os.path.exists(path)]
         binds += python.binds
-        binds.append((os.path.dirname(os.path.abspath(sandbox_agent.__file__)), hardening.AGENT))
+        binds.append((_AGENT, hardening.AGENT))
         arguments += ["--proc", "/proc", "--dev", "/dev"]
         # bubblewrap makes what lies above a mount for root alone; a program under another uid has to pass through it
         for directory in sorted({str(parent) for _, target in binds for parent in Path(target).parents} - {"/"}):

@@ -19,8 +19,9 @@ from typing import Any, Self
 
 import structlog
 
-from code_executor.errors import CodeExecutorError, PoolBusyError, PoolClosedError, SandboxError
-from code_executor.sandbox.base import Engine, Sandbox
+from code_executor.core.errors import CodeExecutorError, PoolBusyError, PoolClosedError, SandboxError
+from code_executor.sandbox.engine import Engine
+from code_executor.sandbox.sandbox import Sandbox
 
 log = structlog.get_logger()
 
@@ -37,7 +38,7 @@ _GOLDEN = (5**0.5 - 1) / 2
 
 @dataclass(frozen=True)
 class PoolSize:
-    """``least`` sandboxes are always kept, never more than ``most``; ``waiting`` callers may queue for one.
+    """``least`` sandboxes are always kept, never more than ``most``; ``queue`` callers may wait for one.
 
     ``patience``: seconds a caller waits. ``reuse``: runs per sandbox; 0 and 1 both mean a fresh one for every run.
     ``lifetime``: seconds after which a sandbox is replaced.
@@ -45,7 +46,7 @@ class PoolSize:
 
     least: int = 2
     most: int = 4
-    waiting: int = 1000
+    queue: int = 1000
     patience: float = 30.0
     reuse: int = 200
     lifetime: float = 3600.0
@@ -77,7 +78,7 @@ class Book:
     busy: set[Sandbox] = field(default_factory=set)
     settling: set[Sandbox] = field(default_factory=set)
     making: int = 0
-    waiters: deque[asyncio.Future[Sandbox]] = field(default_factory=deque)
+    queued: deque[asyncio.Future[Sandbox]] = field(default_factory=deque)
     idle_since: dict[Sandbox, float] = field(default_factory=dict)
     terms: dict[Sandbox, Term] = field(default_factory=dict)
     made: int = 0
@@ -89,12 +90,12 @@ class Book:
 
     def wanted(self) -> int:
         """How many more should be made now: one beyond what is asked for, within the bounds."""
-        asked = len(self.busy) + len(self.settling) + len(self.waiters) + 1
+        asked = len(self.busy) + len(self.settling) + len(self.queued) + 1
         return max(0, min(max(asked, self.size.least), self.size.most) - self.total)
 
     def take(self) -> Sandbox | None:
         """Lend the longest idle sandbox; None where there is none, or where others were here first."""
-        if not self.idle or self.waiters:
+        if not self.idle or self.queued:
             return None
         return self._lend(self.idle.popleft())
 
@@ -109,8 +110,8 @@ class Book:
             self.terms[sandbox] = Term.of(self.made, now)
             self.made += 1
         self.settling.discard(sandbox)
-        while self.waiters:
-            waiter = self.waiters.popleft()
+        while self.queued:
+            waiter = self.queued.popleft()
             if not waiter.done():
                 waiter.set_result(self._lend(sandbox))
                 return
@@ -144,7 +145,7 @@ class Book:
     def superfluous(self, now: float) -> list[Sandbox]:
         """Take out of the book what has been idle too long beyond the least, or lived too long, and return it."""
         old = [s for s in self.idle if self.worn(s, now)]
-        keep = max(self.size.least, len(self.busy) + len(self.settling) + len(self.waiters) + 1)  # as `wanted` has it
+        keep = max(self.size.least, len(self.busy) + len(self.settling) + len(self.queued) + 1)  # as `wanted` has it
         spare = max(0, self.total - len(old) - keep)
         bored = [s for s in self.idle if s not in old and now - self.idle_since[s] > IDLE_SECONDS][:spare]
         for sandbox in (*old, *bored):
@@ -173,7 +174,7 @@ class Pool:
 
     def __repr__(self) -> str:
         book = self.book
-        return f"<Pool {self.engine.name}: {len(book.idle)} idle, {len(book.busy)} busy, {len(book.waiters)} waiting>"
+        return f"<Pool {self.engine.name}: {len(book.idle)} idle, {len(book.busy)} busy, {len(book.queued)} queued>"
 
     async def __aenter__(self) -> Self:
         await self.engine.start()
@@ -226,10 +227,10 @@ class Pool:
 
     async def _queue(self) -> Sandbox:
         size = self.book.size
-        if len(self.book.waiters) >= size.waiting:
+        if len(self.book.queued) >= size.queue:
             raise self._busy("too many executions are waiting")
         waiter: asyncio.Future[Sandbox] = asyncio.get_running_loop().create_future()
-        self.book.waiters.append(waiter)
+        self.book.queued.append(waiter)
         self._refill()
         try:
             async with asyncio.timeout(size.patience):
@@ -244,14 +245,14 @@ class Pool:
             raise
         finally:
             with contextlib.suppress(ValueError):
-                self.book.waiters.remove(waiter)
+                self.book.queued.remove(waiter)
 
     def _unlend(self, sandbox: Sandbox) -> None:
         self.book.busy.discard(sandbox)
         self.book.arrived(sandbox, time.monotonic())
 
     def _busy(self, why: str) -> PoolBusyError:
-        return PoolBusyError(why, min(30, 1 + len(self.book.waiters) // self.book.size.most))
+        return PoolBusyError(why, min(30, 1 + len(self.book.queued) // self.book.size.most))
 
     # ---- off the callers' path
 
@@ -362,7 +363,7 @@ class Pool:
     async def close(self) -> None:
         """Take no more work, let runs under way end (their callers wait for them), and destroy everything."""
         self._closing = True
-        for waiter in self.book.waiters:
+        for waiter in self.book.queued:
             if not waiter.done():
                 waiter.set_exception(PoolClosedError("the service is stopping"))
         while self.book.busy:

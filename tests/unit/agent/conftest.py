@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from sandbox_agent import kernel, landlock
+from sandbox_agent.confinement import kernel, landlock
 
 IN_CHILD_WITHIN = 30.0
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox_agent.config import AgentConfig, Mount
-from sandbox_agent.policy import STRICT
+from sandbox_agent.contract.config import AgentConfig, Mount
+from sandbox_agent.contract.limits import Limits
+from sandbox_agent.contract.policy.rules import STRICT
 
 TEXTS = st.text(max_size=20)
 NAMES = st.lists(TEXTS, max_size=4).map(tuple)
@@ -22,11 +23,9 @@ CONFIGS = st.builds(
     writable=NAMES,
     readable=NAMES,
     mounts=st.lists(st.builds(Mount, TEXTS, TEXTS), max_size=3).map(tuple),
-    data_bytes=COUNTS,
-    file_bytes=COUNTS,
+    limits=st.builds(Limits, *[COUNTS] * len(dataclasses.fields(Limits))),
     open_files=COUNTS,
-    processes=COUNTS,
-    cpu_seconds=COUNTS,
+    uid_processes=COUNTS,
     preload=NAMES,
     policy=st.just(dataclasses.asdict(STRICT)) | st.just({}),
     require_landlock=st.booleans(),
@@ -52,7 +51,17 @@ def test_by_default_everything_is_on() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "null", '{"unknown": 1}', '{"mounts": [{"path": "/x"}]}', '{"mounts": [1]}']
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '{"unknown": 1}',
+        '{"mounts": [{"path": "/x"}]}',
+        '{"mounts": [1]}',
+        '{"limits": {"x": 1}}',
+    ],
 )
 def test_nothing_else_is_a_configuration(text: str) -> None:
     with pytest.raises((ValueError, TypeError)):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sandbox_agent import counters
+from sandbox_agent.supervisor import counters
 
 V1 = {
     "memory/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n",

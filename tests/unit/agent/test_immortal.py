@@ -9,7 +9,7 @@ import pytest
 
 PROGRAM = """
 import gc, sys
-from sandbox_agent.immortal import immortalize
+from sandbox_agent.supervisor.immortal import immortalize
 
 class Node:
     pass

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from sandbox_agent import child, counters, trap
-from sandbox_agent.clock import Clock
-from sandbox_agent.judge import Judge
-from sandbox_agent.protocol import NO_SYSCALL, Cause
-from sandbox_agent.reset import Exit
+from sandbox_agent.child import pipes
+from sandbox_agent.confinement import trap
+from sandbox_agent.contract.protocol import NO_SYSCALL, Cause
+from sandbox_agent.supervisor import counters
+from sandbox_agent.supervisor.clock import Clock
+from sandbox_agent.supervisor.judge import Judge
+from sandbox_agent.supervisor.reset import Exit
 
 ME = os.getpid()
 SIGNALS = {name: getattr(signal, name).value for name in ("SIGKILL", "SIGSEGV", "SIGSYS", "SIGXCPU", "SIGTERM")}
@@ -69,12 +71,12 @@ def cause(
     ("status", "hint", "expected"),
     [
         (exited(0), 0, Cause.COMPLETED),
-        (exited(0), child.HINT_EXCEPTION, Cause.COMPLETED),
+        (exited(0), pipes.HINT_EXCEPTION, Cause.COMPLETED),
         (exited(3), 0, Cause.EXIT),
-        (exited(1), child.HINT_EXCEPTION, Cause.EXCEPTION),
-        (exited(1), child.HINT_MEMORY, Cause.MEMORY_LIMIT),
-        (exited(1), child.HINT_DISK, Cause.DISK_LIMIT),
-        (exited(1), child.HINT_PROCESSES, Cause.EXCEPTION),  # no fork was refused: it is its own
+        (exited(1), pipes.HINT_EXCEPTION, Cause.EXCEPTION),
+        (exited(1), pipes.HINT_MEMORY, Cause.MEMORY_LIMIT),
+        (exited(1), pipes.HINT_DISK, Cause.DISK_LIMIT),
+        (exited(1), pipes.HINT_PROCESSES, Cause.EXCEPTION),  # no fork was refused: it is its own
         (exited(1), 7, Cause.EXCEPTION),
         (SIGNALS["SIGSYS"], 0, Cause.VIOLATION),
         (SIGNALS["SIGXCPU"], 0, Cause.CPU_TIME),
@@ -124,13 +126,13 @@ def test_the_kills_of_an_earlier_run_are_not_this_ones(judge: Judge, cgroup: Cgr
     cgroup.set(oom_kills=6, refused_forks=4)
     judge.begin(ME)
     assert cause(judge, SIGNALS["SIGKILL"]) is Cause.SIGNAL
-    assert cause(judge, exited(1), hint=child.HINT_PROCESSES) is Cause.EXCEPTION
+    assert cause(judge, exited(1), hint=pipes.HINT_PROCESSES) is Cause.EXCEPTION
 
 
 def test_a_process_limit_needs_a_fork_that_was_refused(judge: Judge, cgroup: Cgroup) -> None:
     cgroup.set(refused_forks=4)
-    assert cause(judge, exited(1), hint=child.HINT_PROCESSES) is Cause.PROCESS_LIMIT
-    assert cause(judge, exited(1), hint=child.HINT_EXCEPTION) is Cause.EXCEPTION
+    assert cause(judge, exited(1), hint=pipes.HINT_PROCESSES) is Cause.PROCESS_LIMIT
+    assert cause(judge, exited(1), hint=pipes.HINT_EXCEPTION) is Cause.EXCEPTION
 
 
 def test_without_a_counter_the_hint_has_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +141,7 @@ def test_without_a_counter_the_hint_has_to_do(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(counters, "refused_forks", lambda: nothing)
     judge = Judge()
     judge.begin(ME)
-    assert cause(judge, exited(1), hint=child.HINT_PROCESSES) is Cause.PROCESS_LIMIT
+    assert cause(judge, exited(1), hint=pipes.HINT_PROCESSES) is Cause.PROCESS_LIMIT
 
 
 def test_a_kill_after_its_processor_time_is_the_limits(judge: Judge) -> None:
@@ -151,7 +153,7 @@ def test_a_kill_after_its_processor_time_is_the_limits(judge: Judge) -> None:
 
 
 def test_an_interrupt_explains_an_end_but_not_a_good_one(judge: Judge) -> None:
-    assert cause(judge, exited(1), interrupted=True, hint=child.HINT_EXCEPTION) is Cause.CANCELLED
+    assert cause(judge, exited(1), interrupted=True, hint=pipes.HINT_EXCEPTION) is Cause.CANCELLED
     assert cause(judge, SIGNALS["SIGTERM"], interrupted=True) is Cause.CANCELLED
     assert cause(judge, exited(0), interrupted=True) is Cause.COMPLETED
 
@@ -168,12 +170,12 @@ def test_a_violation_has_the_number_that_was_told_and_nothing_else_has(judge: Ju
 
     ptrace = trap.UNIT * (101 + 1)
     assert told(SIGNALS["SIGSYS"], ptrace) == 101
-    assert told(SIGNALS["SIGSYS"], ptrace + child.HINT_EXCEPTION) == 101  # an exception before, and then an atexit
-    assert told(SIGNALS["SIGSYS"], child.HINT_MEMORY) == NO_SYSCALL
+    assert told(SIGNALS["SIGSYS"], ptrace + pipes.HINT_EXCEPTION) == 101  # an exception before, and then an atexit
+    assert told(SIGNALS["SIGSYS"], pipes.HINT_MEMORY) == NO_SYSCALL
     assert told(SIGNALS["SIGSYS"], 0) == NO_SYSCALL
     assert told(SIGNALS["SIGKILL"], ptrace) == NO_SYSCALL
     assert told(exited(1), ptrace) == NO_SYSCALL
-    assert cause(judge, exited(1), hint=ptrace + child.HINT_MEMORY) is Cause.MEMORY_LIMIT
+    assert cause(judge, exited(1), hint=ptrace + pipes.HINT_MEMORY) is Cause.MEMORY_LIMIT
     assert cause(judge, exited(1), hint=ptrace) is Cause.EXIT
 
 

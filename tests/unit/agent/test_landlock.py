@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from sandbox_agent import kernel, landlock
+from sandbox_agent.confinement import kernel, landlock
 
 pytestmark = pytest.mark.usefixtures("landlock_abi")
 

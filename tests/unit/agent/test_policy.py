@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from sandbox_agent.policy import OFF, STRICT, Policy, Problem, check
-from sandbox_agent.policy.checker import MAX_MESSAGE, MAX_PROBLEMS
+from sandbox_agent.contract.policy import SourceProblem
+from sandbox_agent.contract.policy.checker import MAX_MESSAGE, MAX_PROBLEMS, check
+from sandbox_agent.contract.policy.rules import OFF, STRICT, Policy
 
 
-def judge(source: str, policy: Policy = STRICT) -> list[Problem]:
+def judge(source: str, policy: Policy = STRICT) -> list[SourceProblem]:
     return check(ast.parse(source), policy)
 
 
@@ -58,7 +59,7 @@ REFUSED = {
         import pickle
         import marshal
         import code
-        import sandbox_agent.child
+        import sandbox_agent.child.life
         from . import os
     """,
     "built-ins without their names": r"""
@@ -326,11 +327,11 @@ def test_no_policy_refuses_nothing(source: str) -> None:
 def test_everything_is_named_at_once_with_its_place() -> None:
     source = 'x = 1\nimport os\nif x:\n    y = eval("2") + open("f")\nimport json, subprocess\nprint(x.__globals__)\n'
     assert judge(source) == [
-        Problem(2, 8, "`import os` is not allowed here: " + STRICT.modules["os"] + "."),
-        Problem(4, 9, "`eval` is not allowed here: " + STRICT.names["eval"] + "."),
-        Problem(4, 21, "`open` is not allowed here: " + STRICT.names["open"] + "."),
-        Problem(5, 14, "`import subprocess` is not allowed here: " + STRICT.modules["subprocess"] + "."),
-        Problem(6, 7, "`.__globals__` is not allowed here: " + STRICT.attributes["__globals__"] + "."),
+        SourceProblem(2, 8, "`import os` is not allowed here: " + STRICT.modules["os"] + "."),
+        SourceProblem(4, 9, "`eval` is not allowed here: " + STRICT.names["eval"] + "."),
+        SourceProblem(4, 21, "`open` is not allowed here: " + STRICT.names["open"] + "."),
+        SourceProblem(5, 14, "`import subprocess` is not allowed here: " + STRICT.modules["subprocess"] + "."),
+        SourceProblem(6, 7, "`.__globals__` is not allowed here: " + STRICT.attributes["__globals__"] + "."),
     ]
 
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox_agent.policy import STRICT, Policy, check
+from sandbox_agent.contract.policy.checker import check
+from sandbox_agent.contract.policy.rules import STRICT, Policy
 
 WORDS = st.sampled_from(
     [

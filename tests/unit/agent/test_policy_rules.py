@@ -8,10 +8,12 @@ import json
 
 import pytest
 
-from sandbox_agent.policy import OFF, STRICT, Policy, Problem, check
+from sandbox_agent.contract.policy import SourceProblem
+from sandbox_agent.contract.policy.checker import check
+from sandbox_agent.contract.policy.rules import OFF, STRICT, Policy
 
 
-def judge(source: str, policy: Policy) -> list[Problem]:
+def judge(source: str, policy: Policy) -> list[SourceProblem]:
     return check(ast.parse(source), policy)
 
 

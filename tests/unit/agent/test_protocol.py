@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox_agent import protocol
-from sandbox_agent.protocol import (
+from sandbox_agent.contract import protocol
+from sandbox_agent.contract.protocol import (
     EVENT,
     MAX_BODY,
     Cause,

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 import sandbox_agent
-from sandbox_agent import protocol
-from sandbox_agent.protocol import Command, Event, EventReader, EventType
-from sandbox_agent.relay import Budget, HostGoneError, Inbound, Outbound, Source, available, discard
+from sandbox_agent.confinement.kernel import available
+from sandbox_agent.contract import protocol
+from sandbox_agent.contract.protocol import Command, Event, EventReader, EventType
+from sandbox_agent.supervisor.relay import Budget, HostGoneError, Inbound, Outbound, Source, discard
 
 PIPE = 1 << 16
 
@@ -446,8 +447,8 @@ def test_available_tells_what_a_pipe_holds(pipe: Pipes) -> None:
 RELAY = """
 import os, select, sys
 sys.path.insert(0, sys.argv[1])
-from sandbox_agent.protocol import EventType
-from sandbox_agent.relay import Budget, Inbound, Outbound, Source
+from sandbox_agent.contract.protocol import EventType
+from sandbox_agent.supervisor.relay import Budget, Inbound, Outbound, Source
 length, source, sink, host, stdout = map(int, sys.argv[2:])
 inbound, outbound = Inbound(source), Outbound(host)
 inbound.forward(length, sink, last=True)

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 import sandbox_agent
-from sandbox_agent import reset
-from sandbox_agent.reset import Box, ResetError, empty
+from sandbox_agent.supervisor import reset
+from sandbox_agent.supervisor.reset import Box, ResetError, empty
 
 UID = 52_123
 SRC = str(Path(sandbox_agent.__file__).parents[1])
@@ -302,7 +302,8 @@ def in_namespace(command: list[str], program: str) -> str:
     prelude = f"""
         import os, signal, sys, time
         sys.path.insert(0, {SRC!r})
-        from sandbox_agent import kernel, reset
+        from sandbox_agent.confinement import kernel
+        from sandbox_agent.supervisor import reset
         wake, writer = os.pipe2(os.O_NONBLOCK)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)

@@ -23,7 +23,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox_agent import kernel, seccomp, syscalls
+from sandbox_agent.confinement import kernel, seccomp
+from sandbox_agent.contract import syscalls
 
 ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column of the table, AUDIT_ARCH
 I386, ARM = 0x40000003, 0x40000028

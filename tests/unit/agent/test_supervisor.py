@@ -22,10 +22,12 @@ from typing import Any
 import pytest
 
 import sandbox_agent
-from sandbox_agent import child, protocol, verdict
-from sandbox_agent.config import READABLE, AgentConfig, Mount
-from sandbox_agent.policy import STRICT
-from sandbox_agent.protocol import (
+from sandbox_agent.child import pipes
+from sandbox_agent.contract import protocol, verdict
+from sandbox_agent.contract.config import READABLE, AgentConfig, Mount
+from sandbox_agent.contract.limits import Limits
+from sandbox_agent.contract.policy.rules import STRICT
+from sandbox_agent.contract.protocol import (
     COLLECT,
     INTERACTIVE,
     NO_SYSCALL,
@@ -65,7 +67,7 @@ CONFIG = AgentConfig(
 OUTER_FILTER = """
 import os, struct, sys
 sys.path.insert(0, "/srv")
-from sandbox_agent import kernel, seccomp
+from sandbox_agent.confinement import kernel, seccomp
 refused, errno = int(sys.argv[1]), int(sys.argv[2])
 code = [(0x20, 0, 0, 0), (0x15, 0, 1, refused), (0x06, 0, 0, 0x00050000 | errno), (0x06, 0, 0, 0x7FFF0000)]
 program, buffer = seccomp.sock_fprog(b"".join(struct.pack("=HBBI", *step) for step in code))
@@ -521,7 +523,7 @@ def test_a_program_that_waits_for_input_says_so(supervisor: Supervisor) -> None:
 
 
 def test_a_program_may_not_wait_for_input_for_ever(supervise: Supervise) -> None:
-    with supervise(replace(CONFIG, input_seconds=0)) as supervisor:
+    with supervise(replace(CONFIG, limits=Limits(input_time=0))) as supervisor:
         supervisor.ready()
         run = supervisor.run("input()", stdin=b"", flags=INTERACTIVE)
         assert run.outcome.cause is Cause.INPUT_TIME
@@ -574,7 +576,7 @@ def test_files_that_cannot_be_had_are_passed_over_and_those_that_are_too_many_ar
 def test_what_is_sent_of_files_is_within_its_bytes_to_the_last_of_them(supervise: Supervise) -> None:
     each = len(protocol.record("a", bytes(100_000)))
     code = "for name in 'abc': open(name, 'wb').write(bytes(100_000))\nopen('d', 'wb').write(bytes(10))"
-    with supervise(replace(CONFIG, attachment_bytes=2 * each)) as supervisor:
+    with supervise(replace(CONFIG, limits=Limits(attachments=2 * each))) as supervisor:
         supervisor.ready()
         assert files_of(supervisor.run(code, flags=COLLECT)) == [
             ("a", bytes(100_000)),
@@ -704,7 +706,7 @@ def test_a_program_is_nobody_in_particular(supervisor: Supervisor) -> None:
     assert seen["ids"] == [[UID] * 3, [UID] * 3, []]
     assert seen["cwd"] == BOX
     assert seen["umask"] == 0o077
-    assert seen["descriptors"] == [0, 1, 2, child.HINT]
+    assert seen["descriptors"] == [0, 1, 2, pipes.HINT]
     assert seen["core"] == [0, 0]
     assert seen["files"] == [CONFIG.open_files] * 2
     assert seen["blocked"] == []

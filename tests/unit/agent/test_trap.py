@@ -17,8 +17,10 @@ from typing import Any
 
 import pytest
 
-from sandbox_agent import child, kernel, seccomp, syscalls, trap, verdict
-from sandbox_agent.relay import available
+from sandbox_agent.child import pipes
+from sandbox_agent.confinement import kernel, seccomp, trap
+from sandbox_agent.confinement.kernel import available
+from sandbox_agent.contract import syscalls, verdict
 from tests.unit.agent.conftest import InChild, Killed
 
 here = platform.machine()
@@ -149,7 +151,7 @@ def test_the_page_is_read_only_and_nobody_elses(
     """A program that makes it writable, where the kernel cannot seal it, changes its own copy."""
     if not seals:
         monkeypatch.setattr(kernel, "_MSEAL", 9999)
-    page = trap.prepare(child.HINT)
+    page = trap.prepare(pipes.HINT)
     address, before = ctypes.addressof(page), bytes(page)
 
     def write() -> None:
@@ -165,23 +167,23 @@ def test_the_page_is_read_only_and_nobody_elses(
 
     with contextlib.suppress(PermissionError) if seals else contextlib.nullcontext():  # this kernel may be an older one
         in_child(rewrite)
-    assert bytes(page) == before == trap.handler(child.HINT).ljust(mmap.PAGESIZE, b"\0")
+    assert bytes(page) == before == trap.handler(pipes.HINT).ljust(mmap.PAGESIZE, b"\0")
 
 
 @pytest.mark.parametrize("machine", syscalls.COLUMNS)
 def test_every_number_fits_into_one_write_of_one_page(machine: str) -> None:
     longest = max(number(name, machine) or 0 for name in FORBIDDEN)
     assert trap.UNIT * (longest + 1) <= min(select.PIPE_BUF, 4096)
-    assert max(child.HINT_EXCEPTION, child.HINT_MEMORY, child.HINT_DISK, child.HINT_PROCESSES) < trap.UNIT
+    assert max(pipes.HINT_EXCEPTION, pipes.HINT_MEMORY, pipes.HINT_DISK, pipes.HINT_PROCESSES) < trap.UNIT
 
 
 def test_the_calls_in_the_instructions_are_those_of_the_tables() -> None:
     made = ("getpid", "getsid", "write", "ptrace")
     wanted = {machine: [number(name, machine) for name in made] for machine in syscalls.COLUMNS}
-    code = trap.handler(child.HINT, "x86_64")
+    code = trap.handler(pipes.HINT, "x86_64")
     moves = [at for at in range(len(code) - 4) if code[at] == 0xB8 and code[at + 5 : at + 7] == b"\x0f\x05"]
     assert [struct.unpack_from("<I", code, at + 1)[0] for at in moves] == wanted["x86_64"]  # mov eax, number; syscall
-    words = struct.unpack("<21I", trap.handler(child.HINT, "aarch64"))
+    words = struct.unpack("<21I", trap.handler(pipes.HINT, "aarch64"))
     assert [word >> 5 & 0xFFFF for word in words if word & 0xFFE0001F == 0xD2800008] == wanted["aarch64"]  # mov x8
 
 

@@ -7,59 +7,62 @@ import signal
 
 import pytest
 
-from code_executor.models import Reason
-from sandbox_agent import oneshot, syscalls, verdict, wording
-from sandbox_agent.protocol import Cause, Outcome
+from sandbox_agent import oneshot
+from sandbox_agent.contract import syscalls, verdict, wording
+from sandbox_agent.contract.limits import Limits
+from sandbox_agent.contract.protocol import Cause, Outcome
+from sandbox_agent.contract.verdict import Reason
 
-LIMITS = {"wall_time": 5.0, "cpu_time": 30.0, "memory": 512 << 20, "output": 1 << 20, "processes": 10, "disk": 64 << 20}
+LIMITS = Limits(wall_time=5.0)
 
 SENTENCES = {
-    Cause.WALL_TIME: "Execution exceeded 5 second timeout",
-    Cause.CPU_TIME: "Your program used more than the 30 seconds of processor time it may use.",
-    Cause.INPUT_TIME: "Your program waited too long for input.",
-    Cause.MEMORY_LIMIT: "Your program used more than the 512 MB of memory it may use.",
-    Cause.OUTPUT_LIMIT: "Your program wrote more than the 1 MB it may write; only the beginning is kept.",
-    Cause.PROCESS_LIMIT: "Your program started more than the 10 processes and threads it may have.",
-    Cause.DISK_LIMIT: "Your program wrote more files than the 64 MB of disk it may use.",
-    Cause.VIOLATION: "Your program was stopped because it did something that no program may do here.",
-    Cause.CANCELLED: "The run was cancelled.",
-    Cause.INTERNAL: "The service failed while it ran your program. It is not your fault, and it is safe to try again.",
-    Cause.COMPLETED: "",
-    Cause.EXCEPTION: "",
-    Cause.EXIT: "",
-    Cause.REPORTED: "",
+    Reason.WALL_TIME: "Execution exceeded 5 second timeout",
+    Reason.CPU_TIME: "Your program used more than the 30 seconds of processor time it may use.",
+    Reason.INPUT_TIME: "Your program waited too long for input.",
+    Reason.MEMORY_LIMIT: "Your program used more than the 512 MB of memory it may use.",
+    Reason.OUTPUT_LIMIT: "Your program wrote more than the 1 MB it may write; only the beginning is kept.",
+    Reason.PROCESS_LIMIT: "Your program started more than the 10 processes and threads it may have.",
+    Reason.DISK_LIMIT: "Your program filled the 64 MB of disk that it may use.",
+    Reason.VIOLATION: "Your program was stopped because it did something that no program may do here.",
+    Reason.CANCELLED: "The run was cancelled.",
+    Reason.INTERNAL: "The service failed while it ran your program. It is not your fault, and it is safe to try again.",
+    Reason.COMPLETED: "",
+    Reason.EXCEPTION: "",
+    Reason.EXIT: "",
+    Reason.SYNTAX: "",
+    Reason.POLICY: "",
 }
 
 
-@pytest.mark.parametrize("cause", SENTENCES)
-def test_a_cause_has_its_sentence(cause: Cause) -> None:
-    assert verdict.explain(cause, **LIMITS) == SENTENCES[cause]  # type: ignore[arg-type]
+@pytest.mark.parametrize("reason", SENTENCES)
+def test_a_reason_has_its_sentence(reason: Reason) -> None:
+    assert verdict.explain(reason, LIMITS) == SENTENCES[reason]
 
 
 def test_a_violation_is_called_by_its_name_where_that_is_known() -> None:
-    sentence = verdict.explain(Cause.VIOLATION, syscall="ptrace", **LIMITS)  # type: ignore[arg-type]
+    sentence = verdict.explain(Reason.VIOLATION, LIMITS, syscall="ptrace")
     assert sentence == "Your program was stopped because it called ptrace, which no program may do here."
 
 
 @pytest.mark.skipif(platform.machine() not in syscalls.COLUMNS, reason="no filter here")
 def test_the_image_by_itself_says_so_too() -> None:
     number = syscalls.NUMBERS["mount"][syscalls.COLUMNS[platform.machine()]]
-    said = oneshot.Transcript(Outcome(Cause.VIOLATION, signal=31, syscall=number or 0)).error(timeout=5)
+    record = oneshot.RunRecord(Outcome(Cause.VIOLATION, signal=31, syscall=number or 0))
+    said = record.error(record.told(), LIMITS)
     assert said == "Your program was stopped because it called mount, which no program may do here."
 
 
-def test_every_cause_has_a_sentence_or_says_it_itself() -> None:
-    assert set(SENTENCES) | {Cause.SIGNAL} == set(Cause)
+def test_every_reason_has_a_sentence_or_says_it_itself() -> None:
+    assert set(SENTENCES) | {Reason.SIGNAL} == set(Reason)
 
 
 def test_a_fraction_of_a_second_is_one() -> None:
-    assert verdict.explain(Cause.WALL_TIME, **{**LIMITS, "wall_time": 0.25}) == "Execution exceeded 0.25 second timeout"  # type: ignore[arg-type]
+    assert verdict.explain(Reason.WALL_TIME, Limits().for_run(0.25)) == "Execution exceeded 0.25 second timeout"
 
 
-@pytest.mark.parametrize("cause", Cause)
-def test_both_sides_give_a_cause_the_same_status(cause: Cause) -> None:
-    if cause is not Cause.REPORTED:
-        assert Reason[cause.name].status.value == verdict.status(cause)
+def test_every_cause_is_a_reason_but_that_which_the_report_says() -> None:
+    assert set(verdict.REASONS) == set(Cause) - {Cause.REPORTED}
+    assert all(reason.name == cause.name for cause, reason in verdict.REASONS.items())
 
 
 @pytest.mark.parametrize(
@@ -75,7 +78,7 @@ def test_both_sides_give_a_cause_the_same_status(cause: Cause) -> None:
     ],
 )
 def test_a_death_by_signal_is_explained(number: int, words: str) -> None:
-    sentence = verdict.explain(Cause.SIGNAL, signal=number, **LIMITS)  # type: ignore[arg-type]
+    sentence = verdict.explain(Reason.SIGNAL, LIMITS, signal=number)
     assert words in sentence
     assert sentence.startswith("Your program ")
 

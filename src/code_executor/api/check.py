@@ -1,0 +1,42 @@
+"""``/api/check``: what the policy or the compiler refuses of a program, without running it."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from code_executor.api.identity import caller_of
+from code_executor.api.problems import Refusal
+from code_executor.api.requests import parse_check, require_json
+from code_executor.api.schemas import PROBLEMS, CheckRequest, CheckResponse, json_body
+from code_executor.api.streaming import until_disconnect
+from code_executor.core.codec import check_object
+from code_executor.core.limits import RequestLimits
+from code_executor.core.models import Reason
+from code_executor.core.runner import run
+from code_executor.service.ports import Service
+
+_CHECKED = frozenset({Reason.COMPLETED, Reason.POLICY, Reason.SYNTAX})
+
+
+def make_router(service: Service, bounds: RequestLimits) -> APIRouter:
+    """Return the route over ``service``."""
+    router = APIRouter(tags=["execute"])
+
+    @router.post(
+        "/api/check",
+        summary="Check a program without running it",
+        response_model=CheckResponse,
+        responses=PROBLEMS,
+        openapi_extra=json_body(CheckRequest.model_json_schema()),
+    )
+    async def check(request: Request) -> Response:
+        """Say what the policy or the compiler refuses. It is counted apart from runs."""
+        require_json(request.headers.get("content-type", ""))
+        execution = parse_check(await request.body(), caller_of(request.scope), bounds)
+        result = await until_disconnect(request.receive, run(service.runs, execution))
+        if result.reason not in _CHECKED:
+            raise Refusal(422, f"The check did not come to an end: {result.error}", reason=result.reason.value)
+        return JSONResponse(check_object(result))
+
+    return router

@@ -1,0 +1,56 @@
+"""``/api/execute``: run a program, whole or as it goes, or over a WebSocket with its input."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from fastapi import APIRouter, Request, WebSocket
+from starlette.responses import Response
+
+from code_executor.api import interactive
+from code_executor.api.identity import caller_of
+from code_executor.api.requests import parse_execution, require_json
+from code_executor.api.schemas import EXAMPLES, PROBLEMS, STREAMED, ExecuteResponse, json_body, request_schema
+from code_executor.api.streaming import respond
+from code_executor.core.limits import RequestLimits
+from code_executor.service.ports import Service
+
+PATH = "/api/execute"
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def make_endpoint(service: Service, bounds: RequestLimits) -> Endpoint:
+    """Return what answers a request to run: it takes the request and returns the response, or raises."""
+
+    async def execute(request: Request) -> Response:
+        """Run a program and answer with its result.
+
+        With `Accept: text/event-stream` the answer is a stream: `started`, then `stdout`, `stderr`, `display`, `file`
+        as they come, and last the `result`. Closing the connection stops the run.
+        """
+        require_json(request.headers.get("content-type", ""))
+        execution = parse_execution(await request.body(), caller_of(request.scope), service.runs.limits, bounds)
+        return await respond(request, service.runs.stream(execution))
+
+    return execute
+
+
+def make_router(service: Service, bounds: RequestLimits, execute: Endpoint, origins: tuple[str, ...]) -> APIRouter:
+    """Return the routes over ``service``; ``origins``: whose pages may open WebSockets here, besides its own."""
+    router = APIRouter(tags=["execute"])
+    router.add_api_route(
+        PATH,
+        execute,
+        methods=["POST"],
+        summary="Run a program",
+        response_model=ExecuteResponse,
+        responses={200: {"description": "The program was run, whatever came of it.", **STREAMED}, **PROBLEMS},
+        openapi_extra=json_body(request_schema(service.runs.limits), examples=EXAMPLES),
+    )
+
+    @router.websocket(f"{PATH}/ws")
+    async def execute_ws(socket: WebSocket) -> None:
+        await interactive.serve(socket, service, bounds, origins)
+
+    return router

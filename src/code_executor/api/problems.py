@@ -1,0 +1,117 @@
+"""Every error as ``application/problem+json`` (RFC 9457)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.routing import Match
+
+from code_executor.core.errors import (
+    CodeExecutorError,
+    PoolBusyError,
+    PoolClosedError,
+    SessionBusyError,
+    SessionError,
+    SessionsFullError,
+)
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Refusal(Exception):  # noqa: N818  # it is one
+    """The request is answered with this problem."""
+
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None, **more: Any) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.more = more
+
+    def body(self) -> dict[str, Any]:
+        """Return the problem as RFC 9457 spells it."""
+        return {
+            "type": "about:blank",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            **self.more,
+        }
+
+    def response(self) -> Response:
+        return Response(json.dumps(self.body()), self.status, self.headers, MEDIA_TYPE)
+
+
+def from_validation(error: ValidationError) -> Refusal:
+    """Say everything that is wrong with a body at once: 400 where it is no JSON, 422 where it is the wrong one."""
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    if problems[0]["type"] == "json_invalid":
+        return Refusal(400, f"The body is not valid JSON: {problems[0]['msg'].removeprefix('Invalid JSON: ')}")
+    errors = [{"field": ".".join(map(str, p["loc"])), "message": p["msg"]} for p in problems]
+    detail = "; ".join(f"{e['field'] or 'body'}: {e['message']}" for e in errors)
+    return Refusal(422, detail, errors=errors)
+
+
+def from_failure(error: CodeExecutorError) -> Refusal:
+    """Translate a failure of ours."""
+    if isinstance(error, PoolBusyError):
+        return Refusal(503, f"No sandbox is free: {error}", {"Retry-After": str(error.retry_after)})
+    if isinstance(error, PoolClosedError):
+        return Refusal(503, _sentence(error), {"Retry-After": "5"})
+    if isinstance(error, SessionsFullError):
+        # when one of the client's own ends is its own decision
+        return Refusal(429, _sentence(error)) if error.own else Refusal(503, _sentence(error), {"Retry-After": "30"})
+    if isinstance(error, SessionBusyError):
+        return Refusal(409, _sentence(error))
+    if isinstance(error, SessionError):
+        return Refusal(404, _sentence(error))
+    return Refusal(500, "The service failed to run the program. It is safe to try again.")
+
+
+def _sentence(error: CodeExecutorError) -> str:
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def answer(error: Exception) -> Response:
+    """Return what an exception is answered with."""
+    if isinstance(error, ClientDisconnect):
+        return Response(status_code=499)  # nginx's number for it; nobody waits, and it is only ever seen in a log
+    if isinstance(error, CodeExecutorError):
+        error = from_failure(error)
+    if isinstance(error, HTTPException):
+        error = Refusal(error.status_code, error.detail, error.headers)
+    if not isinstance(error, Refusal):
+        error = Refusal(500, "The service failed.")
+    return error.response()
+
+
+def _methods(app: FastAPI, request: Request) -> set[str]:
+    """Return what may be done to the path of a request; of Starlette's own answer, only the first route is asked."""
+
+    def is_answered(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in app.routes)
+
+    return {method for method in ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT") if is_answered(method)}
+
+
+def install(app: FastAPI) -> None:
+    """Answer with problems wherever the app would have answered with something else."""
+
+    async def handle(request: Request, error: Exception) -> Response:
+        response = answer(error)
+        if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            response.headers["Allow"] = ", ".join(sorted(_methods(app, request)))
+        return response
+
+    for kind in (ClientDisconnect, Refusal, CodeExecutorError, HTTPException, Exception):
+        app.add_exception_handler(kind, handle)

@@ -1,0 +1,158 @@
+"""The composition root: the only place that chooses classes and puts the parts together.
+
+`open_executor` opens what runs programs, `open_service` what a front is given besides. What is opened is closed in the
+other order, whatever happens. Everyone else is given plain arguments, and knows no settings.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import structlog
+
+from code_executor.app.settings import Settings
+from code_executor.core.errors import CodeExecutorError, EngineError
+from code_executor.core.limits import Limits
+from code_executor.execution.executor import PoolExecutor
+from code_executor.sandbox import doctor, hardening
+from code_executor.sandbox.docker import DockerEngine
+from code_executor.sandbox.engine import Engine, SharedEngine
+from code_executor.sandbox.native import NativeEngine
+from code_executor.sandbox.pool import Pool, PoolSize, Reserved
+from code_executor.service.local import LocalHealth, LocalRates
+from code_executor.service.metrics import Metrics, ObservedRunner
+from code_executor.service.ports import CHECKS, RUNS, Service
+from code_executor.service.ratelimit import RateLimiter
+from code_executor.service.sessions import Sessions
+
+log = structlog.get_logger()
+
+_READY_WITHIN = 120.0
+_BUILT_ON_NUMPY = ("matplotlib", "scipy", "seaborn", "sklearn", "statsmodels", "networkx", "skimage")
+_LOCAL_PYTHON = ".sandbox/bin/python"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What `open_executor` yields: an executor, and what the examination of its sandboxes found."""
+
+    executor: PoolExecutor
+    findings: list[doctor.Finding]
+
+    @property
+    def pool(self) -> Pool:
+        """The pool whose sandboxes have nothing preloaded."""
+        return self.executor.pool
+
+
+@contextlib.asynccontextmanager
+async def open_executor(settings: Settings, *, examine: bool = True) -> AsyncIterator[Opened]:
+    """Open an executor on a warm pool, having made sure (``examine``) that the required layers hold.
+
+    Raises ``EngineError`` where no engine works and ``CodeExecutorError`` naming the layers that do not hold.
+    """
+    engine = await choose_engine(settings)
+    size = pool_size(settings)
+    limits = settings.limits()
+    async with contextlib.AsyncExitStack() as stack:
+        await engine.start()
+        stack.push_async_callback(engine.close)
+        plain = await stack.enter_async_context(Pool(SharedEngine(engine, preload=False), size))
+        await plain.wait_ready(_READY_WITHIN)
+        findings: list[doctor.Finding] = []
+        if examine:
+            findings = await examine_sandbox(plain, limits)
+            require(findings, engine.name, settings)
+        pools = [plain]
+        if settings.preload:  # last, so that importing what is preloaded delays nothing
+            pools.append(await stack.enter_async_context(Pool(SharedEngine(engine, preload=True), size)))
+        executor = PoolExecutor(pools, limits, preloaded={*settings.preload, *_BUILT_ON_NUMPY})
+        log.info("ready", engine=engine.name, pool=size.most, python=plain.introduction.get("python"))
+        yield Opened(executor, findings)
+
+
+@contextlib.asynccontextmanager
+async def open_service(settings: Settings) -> AsyncIterator[Service]:
+    """Open the pools, and put the observers, the sessions and the rate limits around their executor."""
+    async with open_executor(settings) as opened:
+        metrics = Metrics()
+        metrics.watch(*opened.executor.pools)
+        runs = ObservedRunner(opened.executor, metrics)
+        limiters = {RUNS: RateLimiter(settings.rate_limit), CHECKS: RateLimiter(settings.check_rate_limit)}
+        async with Sessions(runs, settings.session_limits()) as sessions:
+            metrics.watch_sessions(sessions.book)
+            yield Service(runs, sessions, LocalRates(limiters, metrics), LocalHealth(opened.executor.pools, metrics))
+
+
+async def choose_engine(settings: Settings) -> Engine:
+    """Make the engine that is set; ``auto`` takes Docker where an engine answers, else native. It is not started.
+
+    Raises ``EngineError`` where there is none: code never runs outside a sandbox.
+    """
+    if settings.engine == "docker":
+        return _docker(settings)
+    if settings.engine == "native":
+        return _native(settings)
+    docker = _docker(settings)
+    try:
+        await docker.start()
+    except EngineError as error:
+        log.warning("no_docker", why=str(error), instead="native")
+        return _native(settings)
+    await docker.close()
+    return docker
+
+
+def _docker(settings: Settings) -> Engine:
+    return DockerEngine(
+        settings.image,
+        settings.limits(),
+        runtime=settings.runtime,
+        preload=settings.preload,
+        policy=hardening.policy_table(settings.load_policy()),
+    )
+
+
+def _native(settings: Settings) -> Engine:
+    local = os.path.abspath(_LOCAL_PYTHON)
+    return NativeEngine(
+        settings.limits(),
+        python=settings.python or (local if os.path.exists(local) else ""),
+        preload=settings.preload,
+        policy=hardening.policy_table(settings.load_policy()),
+    )
+
+
+def pool_size(settings: Settings) -> PoolSize:
+    """Without reuse every run uses a sandbox up, so all of them are kept warm."""
+    return PoolSize(
+        least=settings.pool_size if settings.reuse <= 1 else settings.pool_min,
+        most=settings.pool_size,
+        queue=settings.queue_size,
+        patience=settings.queue_timeout,
+        reuse=settings.reuse,
+        lifetime=settings.lifetime,
+    )
+
+
+async def examine_sandbox(pool: Pool, limits: Limits) -> list[doctor.Finding]:
+    """Examine one sandbox of ``pool``, with both of the probe's runs: that it is reset shows in the second."""
+    async with pool.lease() as sandbox:
+        return await doctor.examine(PoolExecutor([Reserved(pool, sandbox)], limits), sandbox.introduction)
+
+
+def require(findings: list[doctor.Finding], engine: str, settings: Settings) -> None:
+    """Raise ``CodeExecutorError`` unless every required layer holds; log the others that do not."""
+    lacking = doctor.missing(findings, engine, settings.allow_missing)
+    for finding in findings:
+        if not finding.held and finding not in lacking:
+            log.warning("layer_missing", layer=finding.layer, evidence=finding.evidence)
+    if lacking:
+        sentences = "; ".join(f"{finding.layer} ({finding.evidence})" for finding in lacking)
+        raise CodeExecutorError(
+            f"these layers of protection do not hold here: {sentences}. "
+            "See `code-executor doctor`; CODE_EXECUTOR_ALLOW_MISSING accepts a layer's absence."
+        )

@@ -1,0 +1,204 @@
+"""The command line: serve, run, check, doctor."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from code_executor._version import __version__
+from code_executor.app import terminal
+from code_executor.app.bootstrap import examine_sandbox, open_executor
+from code_executor.app.logs import configure_logging
+from code_executor.app.settings import Settings
+from code_executor.core.codec import check_object, result_object
+from code_executor.core.errors import CodeExecutorError
+from code_executor.core.models import Event, Execution, Output, Reason, Result, Status
+from code_executor.sandbox import doctor
+
+EXIT_TIMEOUT = 124  # as timeout(1)
+EXIT_OURS = 70  # EX_SOFTWARE
+EXIT_USAGE = 2
+_EXIT_SIGNAL = 128
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return its exit status."""
+    options = vars(_parser().parse_args(arguments))
+    command = options.pop("command")
+    try:
+        return _COMMANDS[command](options)
+    except CodeExecutorError as error:
+        print(f"code-executor: {error}", file=sys.stderr)
+        return EXIT_USAGE if command == "serve" else EXIT_OURS
+    except KeyboardInterrupt:
+        return _EXIT_SIGNAL + signal.SIGINT
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter would complain at its end
+        return _EXIT_SIGNAL + signal.SIGPIPE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("code-executor", description="Run untrusted Python in locked-down sandboxes.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--engine", choices=["auto", "docker", "native"], help="what makes sandboxes")
+    common.add_argument("--policy", help="strict, off, or a TOML file")
+
+    serve = commands.add_parser("serve", parents=[common], help="answer over HTTP")
+    serve.add_argument("--host")
+    serve.add_argument("--port", type=int)
+    serve.add_argument("--workers", type=int, help="processes that answer HTTP")
+    serve.add_argument("--pool-size", type=int, help="most sandboxes at once")
+    serve.add_argument("--rate-limit", help="10/minute, or off")
+    serve.add_argument("--log-format", choices=["json", "console"])
+
+    run = commands.add_parser("run", parents=[common], help="run a file (- for stdin's place in a pipe)")
+    run.add_argument("file", metavar="FILE")
+    run.add_argument("args", nargs="*", metavar="ARG", help="sys.argv[1:] of the program")
+    run.add_argument("--timeout", type=_seconds, metavar="SECONDS")
+    run.add_argument("--json", action="store_true", help="print the result as JSON instead of streaming")
+
+    check = commands.add_parser("check", parents=[common], help="check a file against the policy, without running it")
+    check.add_argument("file", metavar="FILE")
+    check.add_argument("--json", action="store_true")
+
+    examine = commands.add_parser("doctor", parents=[common], help="show which layers of protection hold here")
+    examine.add_argument("--json", action="store_true")
+    return parser
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError(f"must be more than 0, not {text}")
+    return seconds
+
+
+def _settings(options: dict[str, Any], **more: Any) -> Settings:
+    """Settings for a single command: one sandbox, logs for people, warnings only."""
+    given = {name: options.get(name) for name in ("engine", "policy")}
+    settings = Settings.load(**given, pool_size=1, pool_min=1, preload=(), **more)
+    configure_logging(settings.model_copy(update={"log_format": "console", "log_level": "error"}))
+    return settings
+
+
+def _read(path: str) -> str:
+    try:
+        if path == "-":
+            return sys.stdin.read()
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError as error:
+        raise CodeExecutorError(f"{path}: {error.strerror}") from None
+
+
+def _serve(options: dict[str, Any]) -> int:
+    from code_executor.app import serving  # noqa: PLC0415  # brings the HTTP framework along, for this command alone
+
+    serving.run(Settings.load(**options))
+    return 0
+
+
+def _run(options: dict[str, Any]) -> int:
+    code = _read(options["file"])
+    execution = Execution(code, args=tuple(options["args"]), timeout=options["timeout"])
+    fed = options["file"] != "-"  # else stdin was the program
+    result = asyncio.run(_execute(execution, _settings(options), quiet=options["json"], fed=fed))
+    if options["json"]:
+        print(json.dumps(result_object(result)))
+    elif explanation := _explanation(result):
+        print(explanation, file=sys.stderr)
+    return exit_status(result)
+
+
+async def _execute(execution: Execution, settings: Settings, *, quiet: bool, fed: bool = False) -> Result:
+    source = terminal.inputs() if fed else contextlib.nullcontext()
+    async with open_executor(settings) as opened:
+        with source as inputs:
+            return await _follow(opened.executor.stream(execution, inputs), quiet=quiet)
+
+
+async def _follow(run: AsyncGenerator[Event, None], *, quiet: bool) -> Result:
+    async with aclosing(run) as events:
+        async for event in events:
+            if isinstance(event, Output) and not quiet:
+                stream = sys.stdout if event.stream == "stdout" else sys.stderr
+                print(event.data, end="", file=stream, flush=True)
+            elif isinstance(event, Result):
+                return event
+    raise CodeExecutorError("the run ended without a result")
+
+
+def _explanation(result: Result) -> str:
+    """What the result says beyond what was streamed."""
+    if result.problems:
+        return result.error
+    said_it_all = (Reason.COMPLETED, Reason.EXCEPTION, Reason.EXIT)
+    return "" if result.reason in said_it_all else result.error.rpartition("\n")[2]
+
+
+def exit_status(result: Result) -> int:
+    """Return the program's own exit code, 128 and the signal's number, 124 for a timeout, 70 where we failed."""
+    if result.reason is Reason.INTERNAL:
+        return EXIT_OURS
+    if result.status is Status.TIMEOUT:
+        return EXIT_TIMEOUT
+    if result.exit_code is not None:
+        return result.exit_code
+    if result.signal is not None:
+        return _EXIT_SIGNAL + getattr(signal, result.signal, 0)
+    return 1
+
+
+def _check(options: dict[str, Any]) -> int:
+    execution = Execution(_read(options["file"]), check_only=True)
+    result = asyncio.run(_execute(execution, _settings(options), quiet=True))
+    if options["json"]:
+        ok = result.status is Status.SUCCESS
+        print(json.dumps({**check_object(result), "ok": ok, "reason": None if ok else result.reason.value}))
+    elif result.status is Status.SUCCESS:
+        print(f"{options['file']}: allowed")
+    else:
+        print(result.error)
+    return 0 if result.status is Status.SUCCESS else 1
+
+
+def _doctor(options: dict[str, Any]) -> int:
+    settings = _settings(options)
+    engine, findings = asyncio.run(_examine(settings))
+    lacking = doctor.missing(findings, engine, settings.allow_missing)
+    if options["json"]:
+        layers = [{"layer": f.layer, "held": f.held, "evidence": f.evidence} for f in findings]
+        print(json.dumps({"engine": engine, "ok": not lacking, "layers": layers}))
+        return 1 if lacking else 0
+    print(f"engine: {engine}")
+    for finding in findings:
+        mark = "held   " if finding.held else "MISSING"
+        print(f"  {mark}  {finding.layer:<15} {finding.evidence}")
+    for finding in findings:
+        if finding in lacking:
+            print(f"required, and missing: {finding.layer}")
+        elif not finding.held and finding.excuse:
+            print(f"not required here: {finding.layer} ({finding.excuse})")
+    return 1 if lacking else 0
+
+
+async def _examine(settings: Settings) -> tuple[str, list[doctor.Finding]]:
+    async with open_executor(settings, examine=False) as opened:
+        return opened.pool.engine.name, await examine_sandbox(opened.pool, opened.executor.limits)
+
+
+_COMMANDS = {"serve": _serve, "run": _run, "check": _check, "doctor": _doctor}
+
+if __name__ == "__main__":
+    sys.exit(main())

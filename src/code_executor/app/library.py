@@ -1,0 +1,160 @@
+"""The library: an executor that opens itself, and its blocking twin.
+
+async with Executor.open() as executor:
+    result = await executor.run("print(1)")
+
+with BlockingExecutor() as executor:
+    result = executor.run("print(1)")
+
+Both have sessions, whose runs share one interpreter:
+
+    async with executor.session() as session:
+        await session.run("x = 1")
+        await session.run("print(x)")
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import structlog
+
+from code_executor.app.bootstrap import open_executor
+from code_executor.app.logs import configure_logging
+from code_executor.app.settings import Settings
+from code_executor.core import runner
+from code_executor.core.limits import Limits
+from code_executor.core.models import Cell, Event, Execution, File, Input, Result
+from code_executor.execution.executor import PoolExecutor
+from code_executor.execution.session import Session
+from code_executor.sandbox.pool import Pool
+
+T = TypeVar("T")
+
+
+class Executor:
+    """Runs untrusted code: a `Runner`. Make one with `open`."""
+
+    def __init__(self, inner: PoolExecutor) -> None:
+        self._inner = inner
+
+    def __repr__(self) -> str:
+        return f"<Executor on {self.pool!r}>"
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls, **settings: Any) -> AsyncIterator[Executor]:
+        """Open an executor with its pool; ``settings`` are those of the service (``engine="native"``, ``memory="1g"``).
+
+        What is not given is read from the environment. Raises ``ConfigurationError``, ``EngineError``, or
+        ``CodeExecutorError`` where a required layer of protection does not hold.
+        """
+        loaded = Settings.load(**settings)
+        if not structlog.is_configured():  # as it comes, it would write to the stdout of the program around us
+            configure_logging(loaded)
+        async with open_executor(loaded) as opened:
+            yield cls(opened.executor)
+
+    @property
+    def limits(self) -> Limits:
+        return self._inner.limits
+
+    @property
+    def pool(self) -> Pool:
+        """The pool whose sandboxes have nothing preloaded."""
+        return self._inner.pool
+
+    async def run(self, code: str | Execution, **options: object) -> Result:
+        """Run ``code`` and return its result; ``options`` are the other fields of `Execution`.
+
+        Raises ``PoolBusyError`` or ``PoolClosedError`` when no sandbox is to be had. Cancelling stops the run.
+        """
+        execution = code if isinstance(code, Execution) else Execution(code, **options)  # type: ignore[arg-type]
+        return await runner.run(self, execution)
+
+    def stream(self, execution: Execution, inputs: AsyncIterator[Input] | None = None) -> AsyncGenerator[Event, None]:
+        """Run and yield its events: `Started`, then what comes as it comes and, last, the `Result`.
+
+        With ``inputs`` the run is interactive. Closing the generator stops the run.
+        """
+        return self._inner.stream(execution, inputs)
+
+    def session(self, *, files: tuple[File, ...] = ()) -> Session:
+        """An interpreter that lives on: ``async with executor.session() as session: await session.run("x = 1")``.
+
+        It holds a sandbox until it is closed.
+        """
+        return Session(self, files=files)
+
+
+class BlockingExecutor:
+    """The same for programs without an event loop: it keeps one of its own in a thread."""
+
+    def __init__(self, **settings: Any) -> None:
+        self._settings = settings
+        self._opened: contextlib.AbstractAsyncContextManager[Executor] | None = None
+        self._executor: Executor | None = None
+
+    def __enter__(self) -> Self:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="code-executor", daemon=True)
+        self._thread.start()
+        self._opened = Executor.open(**self._settings)
+        try:
+            self._executor = self._call(self._opened.__aenter__())
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._opened is not None:
+                self._call(self._opened.__aexit__(None, None, None))
+        finally:
+            self._stop()
+
+    def run(self, code: str | Execution, **options: object) -> Result:
+        """As ``Executor.run``; any thread may call it."""
+        if self._executor is None:
+            raise RuntimeError("use it as a context manager: with BlockingExecutor() as executor")
+        return self._call(self._executor.run(code, **options))
+
+    @contextlib.contextmanager
+    def session(self, *, files: tuple[File, ...] = ()) -> Iterator[BlockingSession]:
+        """As ``Executor.session``."""
+        if self._executor is None:
+            raise RuntimeError("use it as a context manager: with BlockingExecutor() as executor")
+        session = self._executor.session(files=files)
+        self._call(session.open())
+        try:
+            yield BlockingSession(session, self._call)
+        finally:
+            self._call(session.close())
+
+    def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def _stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+class BlockingSession:
+    """A session of a `BlockingExecutor`."""
+
+    def __init__(self, session: Session, call: Callable[[Coroutine[Any, Any, Result]], Result]) -> None:
+        self._session = session
+        self._call = call
+
+    def run(self, code: str | Cell, **options: object) -> Result:
+        """As ``Session.run``."""
+        return self._call(self._session.run(code, **options))

@@ -1,0 +1,256 @@
+"""The settings: one frozen object, read once, by whoever starts a process (`cli`, `library`), from the environment.
+
+A wrong value is a `ConfigurationError` at start that names the variable. `docs/settings.md` is written from it. The
+processes that a server starts get the whole object as JSON (`Settings.resolved`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from code_executor.core.errors import ConfigurationError
+from code_executor.core.limits import Limits, RequestLimits, SessionLimits
+from code_executor.service.ratelimit import parse_rate
+from sandbox_agent.contract.policy import OFF, STRICT, Policy
+
+PREFIX = "CODE_EXECUTOR_"
+
+_LIMITS, _SESSIONS, _REQUESTS = Limits(), SessionLimits(), RequestLimits()  # the defaults
+
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+def parse_size(value: object) -> object:
+    """Read ``512m``, ``512 MB``, ``1g`` or a number of bytes."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*(\d+)\s*([kmg]?)(?:i?b)?\s*", value, re.IGNORECASE)
+    if match is None:
+        raise ValueError("not a size (as 512m, 1g, or bytes)")
+    return int(match[1]) * _UNITS[match[2].lower()]
+
+
+def parse_list(value: object) -> object:
+    """Read ``a, b,c`` as three names."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _checked_rate(value: str) -> str:
+    try:
+        parse_rate(value)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+    return value
+
+
+Size = Annotated[int, BeforeValidator(parse_size)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_list)]
+Rate = Annotated[str, AfterValidator(_checked_rate)]
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+class Settings(BaseSettings):
+    """See each field's description. Sizes take k, m and g; lists are separated by commas."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
+
+    engine: Literal["auto", "docker", "native"] = Field(
+        "auto",
+        description="What makes sandboxes: `docker`, `native` (bubblewrap), or `auto`: Docker where an engine answers.",
+    )
+    image: str = Field("code-executor:latest", min_length=1, description="The image of a sandbox (Docker).")
+    runtime: str = Field("", description="An OCI runtime that the Docker engine knows; `runsc` for gVisor.")
+    python: str = Field(
+        "",
+        description="The interpreter that programs run on (native); empty: `.sandbox/bin/python`, else the server's.",
+    )
+    preload: Names = Field(
+        ("numpy", "pandas"),
+        description="Modules that are imported beforehand, in sandboxes for the programs that name them; empty: none.",
+    )
+
+    host: str = Field("127.0.0.1", description="The address to listen on.")
+    port: int = Field(
+        8000, ge=0, le=65535, description="The port to listen on; the variable `PORT` is honoured as well."
+    )
+    workers: int = Field(
+        1, ge=1, le=64, description="Processes that answer HTTP; they share one pool and one rate limit."
+    )
+    trusted_proxies: Names = Field(
+        (), description="Addresses or networks whose `X-Forwarded-For` is believed; `*` believes everyone."
+    )
+
+    rate_limit: Rate = Field("10/minute", description="Requests per client: `10/minute`, `100/hour`, or `off`.")
+    check_rate_limit: Rate = Field("120/minute", description="Checks of a source per client, which count apart.")
+    allowed_origins: Names = Field(
+        (), description="Origins (`https://…`) whose pages may call this service; `*` allows every page."
+    )
+    policy: str = Field("strict", description="The check of the source: `strict`, `off`, or the path of a TOML file.")
+
+    pool_size: int = Field(
+        default_factory=lambda: 2 * _cores(),
+        ge=1,
+        le=10_000,
+        description="Most sandboxes at once, of each kind: with what is preloaded and without.",
+    )
+    pool_min: int = Field(
+        default_factory=_cores, ge=0, description="Sandboxes of each kind that are kept warm at all times."
+    )
+    queue_size: int = Field(1000, ge=0, description="Most executions that may wait for a sandbox.")
+    queue_timeout: float = Field(
+        30.0, gt=0, allow_inf_nan=False, description="Seconds that an execution may wait for one, before a 503."
+    )
+    reuse: int = Field(
+        10_000,
+        ge=0,
+        description="Most runs per sandbox, each after a proved reset (up to a quarter fewer, so that they are not "
+        "all replaced at once); `0`: a fresh one for every run.",
+    )
+    lifetime: float = Field(
+        3600.0, gt=0, description="Seconds after which, or up to a quarter earlier, a sandbox is replaced."
+    )
+
+    memory: Size = Field(_LIMITS.memory, ge=64 << 20, description="Memory of a sandbox.")
+    cpus: float = Field(_LIMITS.cpus, gt=0, le=256, description="Processor cores of a sandbox.")
+    max_processes: int = Field(_LIMITS.processes, ge=1, le=1000, description="Processes and threads of a program.")
+    disk: Size = Field(_LIMITS.disk, ge=1 << 20, description="Disk (in memory) that a program may fill.")
+    max_files: int = Field(_LIMITS.files, ge=64, description="Files that a program may make.")
+    max_output: Size = Field(
+        _LIMITS.output, ge=1, le=1 << 30, description="Bytes of stdout and stderr together that are kept."
+    )
+    max_timeout: float = Field(
+        _LIMITS.wall_time, gt=0, le=3600, description="Seconds that a run may take, and takes if not told."
+    )
+    max_cpu_time: float = Field(
+        _LIMITS.cpu_time, ge=1, le=3600, description="Seconds of processor time that a run may use."
+    )
+    input_timeout: float = Field(
+        _LIMITS.input_time,
+        ge=1,
+        le=86400,
+        description="Seconds that an interactive run may wait for input, all in all.",
+    )
+    sessions: int = Field(
+        _SESSIONS.open,
+        ge=0,
+        le=10_000,
+        description="Sessions that may be open at once; `0`: none. One sandbox is always left for plain runs.",
+    )
+    sessions_per_client: int = Field(
+        _SESSIONS.open_per_caller, ge=1, le=10_000, description="Sessions that one client may have open."
+    )
+    session_idle: float = Field(
+        _SESSIONS.idle, gt=0, le=86400, description="Seconds without a running cell after which a session is ended."
+    )
+    session_lifetime: float = Field(
+        _SESSIONS.age, gt=0, le=604800, description="Seconds after which a session is ended."
+    )
+    session_cpu_time: float = Field(
+        _LIMITS.session_cpu_time,
+        ge=1,
+        le=604800,
+        description="Seconds of processor time that all the cells of a session may use.",
+    )
+    max_attachments: Size = Field(
+        _LIMITS.attachments,
+        ge=0,
+        le=256 << 20,
+        description="Bytes of pictures, and again of files, that a run may bring and leave.",
+    )
+    max_code: Size = Field(_REQUESTS.code, ge=1, le=64 << 20, description="Bytes of source.")
+    max_stdin: Size = Field(_REQUESTS.stdin, ge=0, le=64 << 20, description="Bytes of stdin.")
+    body_timeout: float = Field(
+        _REQUESTS.arrival, gt=0, le=3600, description="Seconds that a request may take to arrive."
+    )
+
+    allow_missing: Names = Field(
+        (), description="Layers of protection that this host cannot give and that you accept to miss (see `doctor`)."
+    )
+    log_format: Literal["json", "console"] = Field("json", description="How log lines are written.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least serious line to log."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.pool_min > self.pool_size:
+            raise ValueError(f"{PREFIX}POOL_MIN ({self.pool_min}) is more than {PREFIX}POOL_SIZE ({self.pool_size})")
+        return self
+
+    @classmethod
+    def load(cls, **given: Any) -> Settings:
+        """Read the environment; ``given`` values (the command line's) win. Raises ``ConfigurationError``."""
+        values = {name: value for name, value in given.items() if value is not None}
+        if "port" not in values and os.environ.get("PORT") and not os.environ.get(f"{PREFIX}PORT"):
+            values["port"] = os.environ["PORT"]
+        size = str(values.get("pool_size") or os.environ.get(f"{PREFIX}POOL_SIZE"))
+        if size.isdigit() and "pool_min" not in values and not os.environ.get(f"{PREFIX}POOL_MIN"):
+            values["pool_min"] = min(int(size), _cores())  # a small pool needs no second variable
+        if os.environ.get(f"{PREFIX}PRELOAD") == "":  # an empty variable counts as not set, but here it says something
+            values.setdefault("preload", ())
+        unknown = {name for name in os.environ if name.startswith(PREFIX)} - {
+            PREFIX + name.upper() for name in cls.model_fields
+        }
+        if unknown:
+            raise ConfigurationError(f"unknown setting {min(unknown)} (see docs/settings.md)")
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise ConfigurationError("\n".join(_explain(problem) for problem in error.errors())) from None
+
+    @classmethod
+    def resolved(cls, values: dict[str, Any]) -> Settings:
+        """Make them again from what ``model_dump`` returned. All are given, so that the environment has no say."""
+        return cls(**values)
+
+    def limits(self) -> Limits:
+        return Limits(
+            memory=self.memory,
+            cpus=self.cpus,
+            processes=self.max_processes,
+            disk=self.disk,
+            files=self.max_files,
+            output=self.max_output,
+            wall_time=self.max_timeout,
+            cpu_time=self.max_cpu_time,
+            input_time=self.input_timeout,
+            attachments=self.max_attachments,
+            session_cpu_time=self.session_cpu_time,
+        )
+
+    def session_limits(self) -> SessionLimits:
+        return SessionLimits(
+            open=min(self.sessions, self.pool_size - 1),
+            open_per_caller=self.sessions_per_client,
+            idle=self.session_idle,
+            age=self.session_lifetime,
+            input=self.max_stdin,
+        )
+
+    def request_limits(self) -> RequestLimits:
+        return RequestLimits(self.max_code, self.max_stdin, self.max_attachments, self.body_timeout)
+
+    def load_policy(self) -> Policy:
+        """Return the policy that is set; raise ``ConfigurationError`` for a file that is not one."""
+        if self.policy in ("strict", "off"):
+            return STRICT if self.policy == "strict" else OFF
+        try:
+            with open(self.policy, "rb") as file:
+                return Policy.from_table(tomllib.load(file))
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"{PREFIX}POLICY: {self.policy}: {error}") from None
+
+
+def _explain(problem: Any) -> str:
+    name = "".join(f"{PREFIX}{part.upper()}: " for part in problem["loc"][:1])
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{name}{message}" + (f" (it is {problem['input']!r})" if problem["loc"] else "")

@@ -1,0 +1,1 @@
+"""The values and interfaces that every room speaks of."""

@@ -1,0 +1,342 @@
+"""Values as JSON objects, and back: the one form in which they leave a process.
+
+HTTP answers, streamed events, messages between processes and the command line all show these objects, in camelCase,
+each with a ``type``. Times are milliseconds with three decimals, bytes are base64. What a *request* over HTTP may hold
+is `code_executor.api.schemas`' matter: it is checked there and becomes one of these values.
+"""
+
+from __future__ import annotations
+
+import base64
+import mimetypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from code_executor.core import errors
+from code_executor.core.caller import Caller
+from code_executor.core.errors import CodeExecutorError, PoolBusyError, SessionsFullError
+from code_executor.core.models import (
+    Allowance,
+    Cancel,
+    Cell,
+    CellDone,
+    Display,
+    Execution,
+    File,
+    Interrupt,
+    Output,
+    Readiness,
+    Reason,
+    Result,
+    SessionInfo,
+    SessionState,
+    SourceProblem,
+    Started,
+    Stdin,
+    Waiting,
+)
+
+Object = dict[str, Any]
+_HTML = "text/html"
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    encode: Callable[[Any], Object]
+    decode: Callable[[Object], Any]
+
+
+def encode(value: object) -> Object:
+    """Return the object of a value, with its ``type``; raise ``TypeError`` for what has none."""
+    if isinstance(value, CodeExecutorError):
+        return {"type": "failure", **_failure(value)}
+    try:
+        name = _NAMES[type(value)]
+    except KeyError:
+        raise TypeError(f"a {type(value).__name__} has no JSON form") from None
+    if isinstance(value, Output):
+        return {"type": value.stream, "data": value.data}
+    return {"type": name, **_FORMS[name].encode(value)}
+
+
+def decode(message: Object) -> Any:
+    """Return the value of an object that `encode` made; raise ``ValueError`` for any other.
+
+    A failure comes back as the exception that it was, to be raised by whoever asked.
+    """
+    try:
+        return _FORMS[message["type"]].decode(message)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a value: {error!r}") from None
+
+
+# ---- what programs read and write
+
+
+def file_object(file: File) -> Object:
+    return {
+        "path": file.path,
+        "size": len(file.data),
+        "mediaType": mimetypes.guess_type(file.path, strict=False)[0] or "application/octet-stream",
+        "contentBase64": _base64(file.data),
+    }
+
+
+def _file(message: Object) -> File:
+    return File(message["path"], base64.b64decode(message["contentBase64"]))
+
+
+def display_object(display: Display) -> Object:
+    if display.media_type == _HTML:
+        return {"mediaType": display.media_type, "content": display.data.decode("utf-8", "replace")}
+    return {"mediaType": display.media_type, "contentBase64": _base64(display.data)}
+
+
+def _display(message: Object) -> Display:
+    if "content" in message:
+        return Display(message["mediaType"], message["content"].encode("utf-8", "replace"))
+    return Display(message["mediaType"], base64.b64decode(message["contentBase64"]))
+
+
+def problem_object(problem: SourceProblem) -> Object:
+    return problem._asdict()
+
+
+def result_object(result: Result) -> Object:
+    """Return the object of a result, as an answer shows it: without a ``type``."""
+    return {
+        "status": result.status.value,
+        "reason": result.reason.value,
+        "output": result.output,
+        "error": result.error,
+        "executionTime": round(result.execution_time, 3),
+        "id": result.id,
+        "exitCode": result.exit_code,
+        "signal": result.signal,
+        "syscall": result.syscall,
+        "cpuTime": round(result.cpu_time, 3),
+        "memory": result.memory,
+        "queueTime": round(result.queue_time, 3),
+        "truncated": result.truncated,
+        "line": result.line,
+        "column": result.column,
+        "problems": [problem_object(problem) for problem in result.problems],
+        "displays": [display_object(display) for display in result.displays],
+        "files": [file_object(file) for file in result.files],
+        "filesOmitted": result.files_omitted,
+    }
+
+
+def check_object(result: Result) -> Object:
+    """Return the object of a check that came to its end, as an answer shows it."""
+    return {
+        "ok": not result.problems,
+        "reason": result.reason.value if result.problems else None,
+        "problems": [problem_object(problem) for problem in result.problems],
+    }
+
+
+def _result(message: Object) -> Result:
+    return Result(
+        id=message["id"],
+        reason=Reason(message["reason"]),
+        output=message["output"],
+        error=message["error"],
+        exit_code=message["exitCode"],
+        signal=message["signal"],
+        syscall=message["syscall"],
+        execution_time=message["executionTime"],
+        queue_time=message["queueTime"],
+        cpu_time=message["cpuTime"],
+        memory=message["memory"],
+        truncated=message["truncated"],
+        line=message["line"],
+        column=message["column"],
+        problems=tuple(SourceProblem(**problem) for problem in message["problems"]),
+        displays=tuple(_display(display) for display in message["displays"]),
+        files=tuple(_file(file) for file in message["files"]),
+        files_omitted=message["filesOmitted"],
+    )
+
+
+# ---- what is asked for
+
+
+def _execution_object(execution: Execution) -> Object:
+    return {
+        "code": execution.code,
+        "stdin": execution.stdin,
+        "args": list(execution.args),
+        "timeout": execution.timeout,
+        "policy": execution.policy,
+        "checkOnly": execution.check_only,
+        "files": [file_object(file) for file in execution.files],
+        "display": execution.display,
+        "session": execution.session,
+        "caller": execution.caller.id,
+        "id": execution.id,
+    }
+
+
+def _execution(message: Object) -> Execution:
+    return Execution(
+        code=message["code"],
+        stdin=message["stdin"],
+        args=tuple(message["args"]),
+        timeout=message["timeout"],
+        policy=message["policy"],
+        check_only=message["checkOnly"],
+        files=tuple(_file(file) for file in message["files"]),
+        display=message["display"],
+        session=message["session"],
+        caller=Caller(message["caller"]),
+        id=message["id"],
+    )
+
+
+def _cell_object(cell: Cell) -> Object:
+    return {
+        "code": cell.code,
+        "stdin": cell.stdin,
+        "timeout": cell.timeout,
+        "policy": cell.policy,
+        "display": cell.display,
+        "id": cell.id,
+    }
+
+
+def _cell(message: Object) -> Cell:
+    return Cell(
+        code=message["code"],
+        stdin=message["stdin"],
+        timeout=message["timeout"],
+        policy=message["policy"],
+        display=message["display"],
+        id=message["id"],
+    )
+
+
+# ---- how things stand
+
+
+def session_object(info: SessionInfo) -> Object:
+    """Return the object of a session, as an answer shows it: without a ``type``."""
+    return {
+        "id": info.id,
+        "state": info.state.value,
+        "cells": info.cells,
+        "idleTimeout": info.idle,
+        "expiresIn": round(info.left, 3),
+    }
+
+
+def _session(message: Object) -> SessionInfo:
+    return SessionInfo(
+        message["id"],
+        SessionState(message["state"]),
+        message["cells"],
+        message["idleTimeout"],
+        message["expiresIn"],
+    )
+
+
+def _allowance_object(allowance: Allowance) -> Object:
+    return {
+        "allowed": allowance.allowed,
+        "limit": allowance.limit,
+        "remaining": allowance.remaining,
+        "reset": allowance.reset,
+        "window": allowance.window,
+    }
+
+
+def _allowance(message: Object) -> Allowance:
+    return Allowance(*(message[name] for name in ("allowed", "limit", "remaining", "reset", "window")))
+
+
+# ---- failures of ours
+
+_FAILURES: dict[str, type[CodeExecutorError]] = {
+    kind.__name__: kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, CodeExecutorError)
+}
+
+
+def _failure(error: CodeExecutorError) -> Object:
+    message: Object = {"failure": type(error).__name__, "why": str(error)}
+    if isinstance(error, PoolBusyError):
+        message["retryAfter"] = error.retry_after
+    if isinstance(error, SessionsFullError):
+        message["own"] = error.own
+    return message
+
+
+def _error(message: Object) -> CodeExecutorError:
+    kind = _FAILURES.get(message["failure"], CodeExecutorError)
+    if kind is PoolBusyError:
+        return PoolBusyError(message["why"], message["retryAfter"])
+    if kind is SessionsFullError:
+        return SessionsFullError(message["why"], own=message["own"])
+    return kind(message["why"])
+
+
+# ---- the table
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _empty(_: object) -> Object:
+    return {}
+
+
+_OUTPUT = _Form(lambda output: {"data": output.data}, lambda message: Output(message["type"], message["data"]))
+
+_FORMS = {
+    "started": _Form(
+        lambda started: {"id": started.id, "queueTime": round(started.queue_time, 3)},
+        lambda message: Started(message["id"], message["queueTime"]),
+    ),
+    "stdout": _OUTPUT,
+    "stderr": _OUTPUT,
+    "waiting": _Form(_empty, lambda _: Waiting()),
+    "display": _Form(display_object, _display),
+    "file": _Form(file_object, _file),
+    "cellDone": _Form(
+        lambda done: {"result": result_object(done.result)}, lambda message: CellDone(_result(message["result"]))
+    ),
+    "result": _Form(result_object, _result),
+    "execution": _Form(_execution_object, _execution),
+    "cell": _Form(_cell_object, _cell),
+    "stdin": _Form(lambda stdin: {"data": stdin.data}, lambda message: Stdin(message["data"])),
+    "interrupt": _Form(_empty, lambda _: Interrupt()),
+    "cancel": _Form(_empty, lambda _: Cancel()),
+    "session": _Form(session_object, _session),
+    "allowance": _Form(_allowance_object, _allowance),
+    "readiness": _Form(
+        lambda readiness: {"ready": readiness.ready, "engine": readiness.engine, "why": readiness.why},
+        lambda message: Readiness(message["ready"], message["engine"], message["why"]),
+    ),
+    "failure": _Form(_failure, _error),
+}
+
+_NAMES: dict[type, str] = {
+    Started: "started",
+    Output: "stdout",
+    Waiting: "waiting",
+    Display: "display",
+    File: "file",
+    CellDone: "cellDone",
+    Result: "result",
+    Execution: "execution",
+    Cell: "cell",
+    Stdin: "stdin",
+    Interrupt: "interrupt",
+    Cancel: "cancel",
+    SessionInfo: "session",
+    Allowance: "allowance",
+    Readiness: "readiness",
+}

@@ -1,0 +1,234 @@
+"""What goes in and what comes out: executions, inputs, events, results. Plain frozen values."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from code_executor.core.caller import LOCAL, Caller
+from sandbox_agent.contract.policy import SourceProblem
+from sandbox_agent.contract.verdict import Reason, Status
+
+__all__ = [
+    "Allowance",
+    "Cancel",
+    "Cell",
+    "CellDone",
+    "Display",
+    "Event",
+    "Execution",
+    "File",
+    "Input",
+    "Interrupt",
+    "Output",
+    "Readiness",
+    "Reason",
+    "Result",
+    "SessionInfo",
+    "SessionState",
+    "SourceProblem",
+    "Started",
+    "Status",
+    "Stdin",
+    "Waiting",
+]
+
+
+def _require_positive(timeout: float | None) -> None:
+    if timeout is not None and not timeout > 0:
+        raise ValueError(f"timeout must be more than 0 seconds, not {timeout}")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that a run is given, or (as an event) one that it left: a relative path, and what is in it."""
+
+    path: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One piece of code to run.
+
+    ``session`` True: no code, but an interpreter that runs the `Cell` inputs one after another until it is ended.
+
+    ``files`` are put into its working directory. ``display`` True makes events of what it shows: a `Display` for each
+    figure of ``plt.show()`` and for the value of its last expression.
+
+    ``timeout`` in seconds (wall clock; None: as many as the limits allow). ``policy`` False runs the code without
+    the check of its source; ``check_only`` True checks and compiles it without running it. ``caller``: who asked.
+    """
+
+    code: str
+    stdin: str = ""
+    args: tuple[str, ...] = ()
+    timeout: float | None = None
+    policy: bool = True
+    check_only: bool = False
+    files: tuple[File, ...] = ()
+    display: bool = False
+    session: bool = False
+    caller: Caller = LOCAL
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    def __post_init__(self) -> None:
+        _require_positive(self.timeout)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Event, always the first: a sandbox has been found. ``queue_time`` in milliseconds."""
+
+    id: str
+    queue_time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Event: a piece of what the program wrote, as soon as it wrote it. ``stream``: "stdout" or "stderr"."""
+
+    stream: str
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Event of an interactive run: it waits for stdin that has not come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Display:
+    """Event: something the program shows beside its output. ``media_type``: "image/png" or "text/html"."""
+
+    media_type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Event, always the last: what came of an execution.
+
+    ``output`` is its stdout; ``error`` its stderr, followed where it was stopped by a sentence that says why.
+    ``exit_code`` is None where it did not exit by itself, ``signal`` the name of what killed it. ``syscall``: the
+    system call that it was killed for, where that is known (a program can lie about it). Times in milliseconds:
+    ``execution_time`` of the run alone, ``queue_time`` of waiting for a sandbox before it, ``cpu_time`` of the
+    processor. ``memory`` in bytes, at its peak. ``truncated``: it wrote more than is kept.
+    ``line`` and ``column`` (from 1): where it went wrong, where that is known. ``files``: what it made or changed in
+    its working directory; ``files_omitted`` more were too many or too large.
+    """
+
+    id: str
+    reason: Reason
+    output: str = ""
+    error: str = ""
+    exit_code: int | None = None
+    signal: str | None = None
+    syscall: str | None = None
+    execution_time: float = 0.0
+    queue_time: float = 0.0
+    cpu_time: float = 0.0
+    memory: int = 0
+    truncated: bool = False
+    line: int | None = None
+    column: int | None = None
+    problems: tuple[SourceProblem, ...] = ()
+    displays: tuple[Display, ...] = ()
+    files: tuple[File, ...] = ()
+    files_omitted: int = 0
+
+    @property
+    def status(self) -> Status:
+        return self.reason.status
+
+
+@dataclass(frozen=True, slots=True)
+class CellDone:
+    """Event of a session: a cell is over, and what came of it. All events since the one before are the cell's."""
+
+    result: Result
+
+
+Event = Started | Output | Waiting | Display | File | CellDone | Result
+
+
+@dataclass(frozen=True, slots=True)
+class Stdin:
+    """Input of an interactive run: the next piece of its stdin; None closes it."""
+
+    data: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """Input of an interactive run: what Ctrl-C does (SIGINT)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Input of an interactive run: end it now; its result says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Input of a session: the next piece of code to run, once the one before is done (`CellDone`).
+
+    The fields are those of an `Execution`. ``stdin`` is put before whatever `Stdin` follows.
+    """
+
+    code: str
+    stdin: str = ""
+    timeout: float | None = None
+    policy: bool = True
+    display: bool = True
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    def __post_init__(self) -> None:
+        _require_positive(self.timeout)
+
+
+Input = Stdin | Interrupt | Cancel | Cell
+
+
+class SessionState(StrEnum):
+    """What a session does now; ``waiting`` for input, in a cell."""
+
+    IDLE = "idle"
+    RUNNING = "running"
+    WAITING = "waiting"
+    OVER = "over"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """What a client is told of its session; ``idle`` and ``left`` are seconds."""
+
+    id: str
+    state: SessionState
+    cells: int
+    idle: float
+    left: float
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """How a caller stands under a rate limit: ``limit`` and ``remaining`` are requests per ``window`` (seconds).
+
+    ``allowed``: whether the request that was just counted is within it. ``reset``: whole seconds until another is free.
+    """
+
+    allowed: bool
+    limit: int
+    remaining: int
+    reset: int
+    window: int
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether programs can be run now, on which engine. ``why``: what is wrong; empty while the service is ready."""
+
+    ready: bool
+    engine: str
+    why: str = ""

@@ -1,0 +1,1 @@
+"""The data path: from an execution to its events and its result."""

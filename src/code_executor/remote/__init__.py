@@ -1,0 +1,1 @@
+"""The service of another process: one protocol of messages, and its transports."""

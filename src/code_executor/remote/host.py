@@ -1,0 +1,151 @@
+"""The process that has the pools: answers the calls of workers with the service that it is given.
+
+A worker that closes its connection stops its run, as a client that goes away stops a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from contextlib import aclosing
+from typing import Any
+
+from code_executor.core.caller import Caller
+from code_executor.core.codec import Object, decode, encode
+from code_executor.core.errors import CodeExecutorError
+from code_executor.core.models import Event, Input, Result
+from code_executor.remote import unix
+from code_executor.remote.messages import receive, send
+from code_executor.service.ports import Service
+
+
+@contextlib.asynccontextmanager
+async def serve(service: Service) -> AsyncIterator[int]:
+    """Answer workers for the length of the block; yield the descriptor by which they, inheriting it, reach this."""
+    connections: set[asyncio.Task[None]] = set()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            connections.add(task)
+            task.add_done_callback(connections.discard)
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                while True:
+                    await _answer(service, await receive(reader), reader, writer)
+        finally:
+            writer.close()
+
+    listener, descriptor = unix.listen()
+    server = await asyncio.start_unix_server(connected, sock=listener, backlog=unix.BACKLOG)
+    try:
+        yield descriptor
+    finally:
+        server.close()
+        os.close(descriptor)
+        for task in tuple(connections):
+            task.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
+
+
+async def _answer(service: Service, call: Object, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    match call["op"]:
+        case "run" | "run_cell":
+            inputs: asyncio.Queue[Input] = asyncio.Queue()
+            await _answer_while_heard(_relay(service, call, inputs, writer), inputs, reader, writer)
+        case "open_session":  # which may have to wait for a sandbox, as a run may
+            await _answer_while_heard(_once(service, call), asyncio.Queue(), reader, writer)
+        case _:
+            await send(writer, await _once(service, call))
+
+
+async def _once(service: Service, call: Object) -> Object:
+    """Return the answer of a call that has one, or the failure."""
+    try:
+        return await _value(service, call)
+    except CodeExecutorError as error:
+        return encode(error)
+
+
+async def _value(service: Service, call: Object) -> Object:
+    caller = Caller(call.get("caller", ""))
+    match call:
+        case {"op": "open_session", "files": files}:
+            return encode(await service.sessions.open(caller, tuple(map(decode, files))))
+        case {"op": "session", "name": name}:
+            return encode(await service.sessions.info(name, caller))
+        case {"op": "send", "name": name, "item": item}:
+            await service.sessions.send(name, caller, decode(item))
+        case {"op": "end_session", "name": name}:
+            await service.sessions.end(name, caller)
+        case {"op": "hit", "what": what}:
+            return _maybe(await service.rates.hit(caller, what))
+        case {"op": "peek"}:
+            return _maybe(await service.rates.peek(caller))
+        case {"op": "metrics"}:
+            return {"metrics": (await service.health.metrics()).decode()}
+        case {"op": "readiness"}:
+            return encode(await service.health.readiness())
+        case _:
+            raise CodeExecutorError(f"no such call: {call.get('op')!r}")
+    return {"type": "done"}
+
+
+def _maybe(value: object) -> Object:
+    return {"type": "nothing"} if value is None else encode(value)
+
+
+def _stream(service: Service, call: Object, inputs: asyncio.Queue[Input]) -> AsyncGenerator[Event, None]:
+    """Begin the run, or the cell of a session, that a worker asks for."""
+    if call["op"] == "run_cell":
+        return service.sessions.stream(call["name"], Caller(call["caller"]), decode(call["cell"]))
+    return service.runs.stream(decode(call["execution"]), _items(inputs) if call["interactive"] else None)
+
+
+async def _answer_while_heard(
+    doing: Coroutine[Any, Any, Object],
+    inputs: asyncio.Queue[Input],
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+) -> None:
+    """Do it for as long as the worker is there, and send what it returns."""
+    work = asyncio.create_task(doing)
+    # the worker's inputs, or nothing but the end of its stream
+    heard = asyncio.create_task(_hear(reader, inputs))
+    try:
+        await asyncio.wait([work, heard], return_when=asyncio.FIRST_COMPLETED)
+        if heard.done():
+            raise ConnectionResetError("the worker went away")
+    finally:
+        for task in (work, heard):
+            task.cancel()
+        await asyncio.wait([work, heard])
+    # only now: the worker's next call follows on this message, and must not be taken for an input of this run
+    await send(writer, await work)
+
+
+async def _hear(reader: asyncio.StreamReader, inputs: asyncio.Queue[Input]) -> None:
+    with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        while True:
+            inputs.put_nowait(decode(await receive(reader)))
+
+
+async def _items(inputs: asyncio.Queue[Input]) -> AsyncIterator[Input]:
+    while True:
+        yield await inputs.get()
+
+
+async def _relay(service: Service, call: Object, inputs: asyncio.Queue[Input], writer: asyncio.StreamWriter) -> Object:
+    """Send the events of a run but the last message, a result or a failure, which is returned."""
+    last: Object = {}
+    try:
+        async with aclosing(_stream(service, call, inputs)) as events:
+            async for event in events:
+                last = encode(event)
+                if not isinstance(event, Result):
+                    await send(writer, last)
+    except CodeExecutorError as error:
+        return encode(error)
+    return last

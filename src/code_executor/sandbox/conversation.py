@@ -1,0 +1,216 @@
+"""One run's conversation with a sandbox: the command that starts it, what it is fed, and the events that come back."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Protocol
+
+from code_executor.core.cells import CellTurn
+from code_executor.core.errors import SandboxError
+from code_executor.core.limits import Limits
+from code_executor.core.models import Cell, Execution, Input, Interrupt, Stdin
+from sandbox_agent.contract import protocol
+from sandbox_agent.contract.protocol import Command, EventType, Outcome, ProtocolError
+
+MUTE_AFTER = 5.0
+"""Seconds past the time limit after which the host no longer waits for the supervisor's word."""
+
+_STDIN_PIECE = 1 << 16
+_TRUSTED_OUTPUT = 64 << 10
+"""Bytes a run may exceed its output limit by before the host takes the supervisor for broken."""
+
+
+class MuteSandboxError(SandboxError):
+    """The supervisor said nothing long after it should have ended the run."""
+
+
+def outcome_of(event: protocol.Event) -> Outcome:
+    """Read a ``RESULT`` or a ``CELL_DONE``; raise ``SandboxError`` if it is malformed."""
+    try:
+        return Outcome.unpack(event.body)
+    except ProtocolError as error:
+        raise SandboxError(str(error)) from None
+
+
+def most_sent(limits: Limits) -> int:
+    """Return how many bytes all the events of one run may have."""
+    return limits.output + 2 * limits.attachments + _TRUSTED_OUTPUT + protocol.MAX_REPORT
+
+
+def run_command(execution: Execution, limits: Limits, number: int, *, interactive: bool) -> tuple[bytes, int]:
+    """Return the frame that starts an execution, and its flags."""
+    files = [(file.path, base64.b64encode(file.data).decode()) for file in execution.files]
+    if execution.session:
+        flags = protocol.STDIN_OPEN | protocol.INTERACTIVE | protocol.SESSION
+        body = json.dumps({"session": True, "files": files}).encode() + b"\n"
+    else:
+        flags = protocol.COLLECT
+        flags |= protocol.STDIN_OPEN if execution.stdin or interactive else 0
+        flags |= protocol.INTERACTIVE if interactive else 0
+        payload = {
+            "code": execution.code,
+            "args": execution.args,
+            "policy": execution.policy,
+            "check": execution.check_only,
+            "cpu": limits.cpu_time,
+            "display": execution.display,
+            "interactive": interactive,
+            "files": files,
+        }
+        body = json.dumps(payload).encode()
+    return _command(Command.RUN, number, body, limits, flags), flags
+
+
+def cell_command(cell: Cell, limits: Limits, number: int, count: int) -> bytes:
+    """Return the frame that gives a session its ``count``-th cell."""
+    payload = {
+        "code": cell.code,
+        "number": count,
+        "policy": cell.policy,
+        "cpu": int(limits.cpu_time),
+        "display": cell.display,
+    }
+    return _command(Command.CELL, number, json.dumps(payload).encode() + b"\n", limits)
+
+
+def _command(kind: Command, number: int, body: bytes, limits: Limits, flags: int = 0) -> bytes:
+    return protocol.command(
+        kind,
+        number,
+        body,
+        flags=flags,
+        wall_ms=int(limits.wall_time * 1000),
+        cpu_ms=int(limits.cpu_time * 1000),
+        output_bytes=limits.output,
+    )
+
+
+class Party(Protocol):
+    """The sandbox, as far as a conversation needs it."""
+
+    name: str
+    limits: Limits
+
+    @property
+    def number(self) -> int: ...
+
+    def finished(self) -> None: ...
+
+    async def send(self, data: bytes) -> None: ...
+
+    async def receive(self) -> protocol.Event: ...
+
+    def unexpected(self, event: protocol.Event) -> SandboxError: ...
+
+
+class Conversation:
+    """Of one run within ``limits``. ``turn``: which of its cells runs, if it is a session."""
+
+    def __init__(
+        self,
+        sandbox: Party,
+        execution: Execution,
+        limits: Limits,
+        inputs: AsyncIterator[Input] | None,
+        turn: CellTurn,
+    ) -> None:
+        self._sandbox = sandbox
+        self._execution = execution
+        self._limits = limits
+        self._inputs = inputs
+        self._turn = turn
+        self._patience = asyncio.Timeout(None)
+
+    async def events(self) -> AsyncGenerator[protocol.Event, None]:
+        """Start the run, feed it and yield its events, last the ``RESULT``; raise as `Sandbox.run` does."""
+        interactive = self._inputs is not None
+        number = self._sandbox.number
+        command, flags = run_command(self._execution, self._limits, number, interactive=interactive)
+        feeder: asyncio.Task[None] | None = None
+        patience = self._limits.wall_time + MUTE_AFTER + (self._limits.input_time if interactive else 0)
+        try:
+            async with asyncio.timeout(patience) as self._patience:
+                await self._sandbox.send(command)
+                if self._execution.session:  # from here on it has as long as its cells
+                    self._patience.reschedule(None)
+                if flags & protocol.STDIN_OPEN:
+                    feeder = asyncio.create_task(self._feed())
+                async for event in self._checked():
+                    yield event
+        except TimeoutError:
+            raise MuteSandboxError(f"{self._sandbox.name}: no reply after its time limit") from None
+        finally:
+            if feeder is not None:
+                feeder.cancel()  # between two frames: what was begun is queued whole
+                await asyncio.wait([feeder])
+
+    async def _checked(self) -> AsyncGenerator[protocol.Event, None]:
+        """Yield the events of the run, as far as a sandbox that works may send them."""
+        sandbox = self._sandbox
+        left = most_sent(self._limits)
+        while True:
+            event = await sandbox.receive()
+            if event.run != sandbox.number or event.type in (EventType.READY, EventType.FATAL):
+                raise sandbox.unexpected(event)
+            if event.type is EventType.RESULT:
+                sandbox.finished()
+                yield event
+                return
+            if event.type is EventType.CELL_DONE:
+                if not self._turn.running:
+                    raise sandbox.unexpected(event)
+                self._turn.end()
+                left = most_sent(self._limits)
+                self._patience.reschedule(None)
+                yield event
+                continue
+            left -= len(event.body)
+            if left < 0:
+                raise SandboxError(f"{sandbox.name}: it sends more than its output limit")
+            yield event
+
+    # ---- what it is fed
+
+    async def _feed(self) -> None:
+        with contextlib.suppress(SandboxError):  # whoever reads its events learns of it
+            await self._feed_stdin(self._execution.stdin)
+            if self._inputs is not None:
+                async for item in self._inputs:
+                    await self._feed_input(item)
+            await self._command(Command.STDIN)
+
+    async def _feed_input(self, item: Input) -> None:
+        match item:
+            case Cell():
+                await self._feed_cell(item)
+            case Stdin(data=None):
+                await self._command(Command.STDIN)
+            case Stdin(data=str(text)):
+                await self._feed_stdin(text)
+            case Interrupt():
+                await self._command(Command.INTERRUPT)
+            case _:
+                await self._command(Command.CANCEL)
+
+    async def _feed_cell(self, cell: Cell) -> None:
+        """Send a cell and its stdin; from now on the sandbox has so long to say what came of it."""
+        turn = self._turn
+        if turn.running:  # the supervisor would drop it
+            return
+        turn.begin(cell, self._limits.for_run(cell.timeout))
+        patience = turn.limits.wall_time + turn.limits.input_time + protocol.CELL_GRACE_MS / 1000 + MUTE_AFTER
+        self._patience.reschedule(asyncio.get_running_loop().time() + patience)
+        await self._sandbox.send(cell_command(cell, turn.limits, self._sandbox.number, turn.count))
+        await self._feed_stdin(cell.stdin)
+
+    async def _feed_stdin(self, text: str) -> None:
+        stdin = text.encode("utf-8", "replace")
+        for start in range(0, len(stdin), _STDIN_PIECE):
+            await self._command(Command.STDIN, stdin[start : start + _STDIN_PIECE])
+
+    async def _command(self, kind: Command, body: bytes = b"") -> None:
+        await self._sandbox.send(protocol.command(kind, self._sandbox.number, body))

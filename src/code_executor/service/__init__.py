@@ -1,0 +1,1 @@
+"""What a front is given: runs, sessions, rate limits and health, here or in another process."""

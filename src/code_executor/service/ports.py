@@ -1,0 +1,63 @@
+"""What a front is given, as four small interfaces. Behind them stands this process, or another one (`remote`)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Protocol
+
+from code_executor.core.caller import Caller
+from code_executor.core.models import Allowance, Cell, Event, File, Interrupt, Readiness, SessionInfo, Stdin
+from code_executor.core.runner import Runner
+
+RUNS, CHECKS = "runs", "checks"
+"""What a caller may ask for so often: each has a limit of its own."""
+
+
+class SessionDesk(Protocol):
+    """Sessions of callers. Whatever cannot be raises ``SessionError``; a caller only sees its own."""
+
+    async def open(self, caller: Caller, files: tuple[File, ...] = ()) -> SessionInfo:
+        """Open a session. Raises also what ``Runner.stream`` raises."""
+
+    async def info(self, name: str, caller: Caller) -> SessionInfo:
+        """Say how a session stands."""
+
+    def stream(self, name: str, caller: Caller, cell: Cell) -> AsyncGenerator[Event, None]:
+        """Run a cell, with the events of a run; closing this interrupts the cell."""
+
+    async def send(self, name: str, caller: Caller, item: Stdin | Interrupt) -> None:
+        """Give the cell under way its input, or interrupt it."""
+
+    async def end(self, name: str, caller: Caller) -> None:
+        """End a session, and wait until it has ended."""
+
+
+class RateLimits(Protocol):
+    """How often a caller may ask. None: nothing is limited."""
+
+    async def hit(self, caller: Caller, what: str = RUNS) -> Allowance | None:
+        """Count a request against the caller's limit of `RUNS` or `CHECKS`."""
+
+    async def peek(self, caller: Caller) -> Allowance | None:
+        """Say how many runs a caller has left, without counting."""
+
+
+class Health(Protocol):
+    """How the service is."""
+
+    async def metrics(self) -> bytes:
+        """Return the Prometheus text format, version 0.0.4."""
+
+    async def readiness(self) -> Readiness:
+        """Say whether programs can be run now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Everything that a front is given."""
+
+    runs: Runner
+    sessions: SessionDesk
+    rates: RateLimits
+    health: Health

@@ -1,0 +1,1 @@
+"""The confined interpreter that runs one program, or the cells of one session, and dies."""

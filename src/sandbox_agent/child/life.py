@@ -1,0 +1,140 @@
+"""The child: one confined interpreter that runs one execution, as ``python main.py`` would, and dies.
+
+It is forked before there is anything to run, confines itself, touches the pages that every run touches, says so, and
+waits for its payload. From the first byte of the payload on, everything in this process belongs to the run. A payload
+that asks for a session makes it an interpreter that runs one cell after another: see ``session.py``.
+"""
+
+from __future__ import annotations
+
+import ast
+import base64
+import contextlib
+import json
+import os
+import resource
+import signal
+import sys
+import types
+from typing import Any, NoReturn
+
+from sandbox_agent.child import display, pipes, program, session, streams
+from sandbox_agent.child.source import RefusedError, compiled
+from sandbox_agent.confinement import kernel
+from sandbox_agent.confinement.confine import Confinement, arrange, confine
+from sandbox_agent.contract.config import AgentConfig
+from sandbox_agent.contract.policy import Policy, SourceProblem, check
+
+CONFINEMENT_FAILED = 70
+
+_WARM_UP = """
+import sys
+def f(x, *a, **k):
+    return [f'{y!r}' for y in a if x]
+try:
+    print(f(1), end='')
+except ValueError as e:
+    raise
+"""
+
+
+def main(state: Confinement, descriptors: list[int], policy: Policy, supervisor: int) -> NoReturn:
+    """Become a confined child; never returns."""
+    try:
+        landlock_fd = arrange(descriptors, state.landlock_fd)
+        try:
+            confine(state, landlock_fd, supervisor)
+            with contextlib.suppress(OSError):  # it makes results faster, nothing else
+                kernel.hold_memory()
+            _make_ready(policy)
+        except BaseException as error:
+            os.write(pipes.READY, f"{type(error).__name__}: {error}".encode())
+            raise
+    except BaseException:
+        os._exit(CONFINEMENT_FAILED)
+    os.write(pipes.READY, b"\0")
+    try:
+        _serve(policy, state.config)
+    finally:  # whatever happens: this process is a copy of the supervisor, and must not go on as one
+        os._exit(1)
+
+
+def _make_ready(policy: Policy) -> None:
+    """Do what needs no payload, and touch what every run touches, so that its page faults are paid before a request."""
+    pipes.lead()
+    # an interrupt is the program's, and waits for it to begin
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    sys.path[0] = os.getcwd()
+    streams.open_streams()
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed()  # the standard library's generator reseeds itself after a fork
+    tree = ast.parse(_WARM_UP, program.FILENAME)
+    check(tree, policy)
+    exec(compile(tree, "warm-up", "exec", dont_inherit=True), {"print": lambda *_a, **_k: None})
+    json.loads('{"code": "", "args": [], "policy": true}')
+
+
+def _serve(policy: Policy, config: AgentConfig) -> NoReturn:
+    messages = session.read_messages(pipes.PAYLOAD)
+    request = json.loads(next(messages))
+    if request.get("session"):
+        _write_files(request["files"])
+        session.serve(messages, policy, config.limits.attachments)
+    os.close(pipes.PAYLOAD)
+    os.close(pipes.READY)
+    code = _prepare(request, policy)
+    _write_files(request["files"])
+    if request["display"]:
+        display.open_on(pipes.DISPLAY, config.limits.attachments)
+    else:
+        os.close(pipes.DISPLAY)
+    if request["interactive"]:
+        streams.prompt_for_input()
+    else:
+        os.close(pipes.PROMPT)
+    _limit_processor(int(request.get("cpu") or config.cpu_seconds), config)
+    arguments = request["args"]
+    del request
+    os.close(pipes.REPORT)  # before the first instruction of the program, which could forge a report
+    status = 1
+    try:
+        status = program.finish(program.run(code, program.main_module(arguments)))
+    finally:
+        os._exit(status)
+
+
+def _limit_processor(seconds: int, config: AgentConfig) -> None:
+    """Hold this process to so many seconds for good: it was confined with what a session may use in all."""
+    seconds = min(max(1, seconds), config.cpu_seconds)
+    with contextlib.suppress(ValueError):  # that would be more than the machine grants, whose own limit holds already
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+
+
+def _prepare(request: dict[str, Any], policy: Policy) -> list[types.CodeType]:
+    """Check and compile the source; on a problem, or when only a check was asked for, report and exit."""
+    try:
+        code = compiled(
+            request["code"], program.FILENAME, policy if request["policy"] else None, last=request["display"]
+        )
+    except RefusedError as refused:
+        _report(refused.reason, refused.problems)
+    if request["check"]:
+        _report("", [])
+    return code
+
+
+def _report(reason: str, problems: list[SourceProblem]) -> NoReturn:
+    pipes.send_report(reason=reason, problems=[problem._asdict() for problem in problems])
+    os._exit(1 if reason else 0)
+
+
+def _write_files(files: list[list[str]]) -> None:
+    """Put the run's files into its box, or report and exit; each is a relative path and its content in base64."""
+    try:
+        for path, content in files:
+            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+            with open(path, "wb") as file:
+                file.write(base64.b64decode(content))
+    except OSError as error:
+        _report("disk_limit", [SourceProblem(1, 1, f"The file {path!r} could not be written: {error.strerror}.")])

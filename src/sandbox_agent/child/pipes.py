@@ -1,0 +1,49 @@
+"""The pipes of a child, and what it says over them to its supervisor.
+
+Both the program and the supervisor hold the other ends, so a program can write to all that is open while it runs. What
+that can change is said beside each.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+STDIN, STDOUT, STDERR, PAYLOAD, READY, REPORT, HINT, DISPLAY, PROMPT = range(9)
+"""The descriptors of a child, in the order `life.main` takes them. A session goes on using ``READY``, for its cells."""
+
+HINT_EXCEPTION, HINT_MEMORY, HINT_DISK, HINT_PROCESSES = 1, 2, 3, 4
+"""How many bytes a child leaves in its hint pipe. The supervisor counts them and never reads them; a program that
+forges them can only change which kind of ``error`` its own failure is called. A forbidden system call leaves more
+(`trap`)."""
+
+_leader = 0
+"""The pid of the run's first process, known to what it forks as well."""
+
+
+def lead() -> None:
+    """Make this process the run's first."""
+    global _leader  # noqa: PLW0603  # one per process, and this is a process of one purpose
+    _leader = os.getpid()
+
+
+def is_leader() -> bool:
+    """Whether this is the run's first process, and not one that the program forked."""
+    return os.getpid() == _leader
+
+
+def hint(kind: int) -> None:
+    """Leave as many bytes as the kind of the failure has; only the run's first process has a say."""
+    if is_leader():
+        try:
+            os.write(HINT, bytes(kind))
+        except OSError:
+            pass  # the program closed it; it loses nothing but the name of its failure
+
+
+def send_report(**report: Any) -> None:
+    """Write a report, whole, for the host."""
+    data = memoryview(json.dumps(report).encode())
+    while data:
+        data = data[os.write(REPORT, data) :]

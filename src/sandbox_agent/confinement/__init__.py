@@ -1,0 +1,1 @@
+"""What confines a child: Landlock, seccomp and the system calls that apply them."""

@@ -1,0 +1,33 @@
+"""The limits of a sandbox and of one run in it, with their defaults. They stand here and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What every sandbox is held to. Bytes, seconds, cores, counts.
+
+    ``processes`` counts a program's processes and threads. ``attachments`` bounds the files that a run is given, again
+    the files that it leaves, and again what it displays. ``input_time`` is how long an interactive run may wait for
+    input in all; ``session_cpu_time`` is for all the cells of a session together.
+    """
+
+    memory: int = 512 << 20
+    cpus: float = 0.5
+    processes: int = 10
+    disk: int = 64 << 20
+    files: int = 2048
+    output: int = 1 << 20
+    wall_time: float = 30.0
+    cpu_time: float = 30.0
+    input_time: float = 300.0
+    attachments: int = 8 << 20
+    session_cpu_time: float = 600.0
+
+    def for_run(self, timeout: float | None) -> Limits:
+        """Return the limits of one run that asks for ``timeout`` seconds (None: as many as there are)."""
+        if timeout is None or timeout >= self.wall_time:
+            return self
+        return replace(self, wall_time=timeout)

@@ -1,6 +1,0 @@
-"""The check of a source before it runs: a refusal that teaches. It is advice; the sandbox is the wall."""
-
-from sandbox_agent.policy.checker import Problem, check
-from sandbox_agent.policy.rules import OFF, STRICT, Policy
-
-__all__ = ["OFF", "STRICT", "Policy", "Problem", "check"]

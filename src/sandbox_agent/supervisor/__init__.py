@@ -1,0 +1,1 @@
+"""Process 1 of a sandbox: forks children, moves bytes without reading them, enforces limits, resets."""

@@ -1,0 +1,101 @@
+"""Says why a run ended: by the kernel's word and the supervisor's own, never by what the run wrote."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from sandbox_agent.child import pipes
+from sandbox_agent.confinement import trap
+from sandbox_agent.contract.protocol import NO_SYSCALL, Cause, Outcome
+from sandbox_agent.supervisor import counters
+from sandbox_agent.supervisor.reset import Exit
+
+
+class Judge:
+    """Judges one run after the other. It remembers what the counters were when a run began."""
+
+    def __init__(self) -> None:
+        self._oom_kills = counters.oom_kills()
+        self._refused_forks = counters.refused_forks()
+        self._before = (0, 0, 0)
+
+    def begin(self, pid: int) -> None:
+        """A run begins in the child ``pid``; the processor time that it used to get ready is not the run's."""
+        self._before = (self._oom_kills.read(), self._refused_forks.read(), _cpu_us(pid))
+
+    def used(self, pid: int) -> int:
+        """Return the microseconds of processor time since `begin` of the child ``pid``, which lives."""
+        return max(0, _cpu_us(pid) - self._before[2])
+
+    def stopped(self, cause: Cause, exit_: Exit, *, truncated: bool) -> Outcome:
+        """Return the outcome of a run that the supervisor stopped.
+
+        A program that waits in vain for a helper which died for want of memory is told of the memory, not of the time.
+        """
+        if cause is Cause.WALL_TIME and self._oom_kills.read() > self._before[0]:
+            return Outcome(Cause.MEMORY_LIMIT, signal=signal.SIGKILL, cpu_us=self._used(exit_), memory=exit_.memory)
+        return Outcome(cause, truncated=truncated, cpu_us=self._used(exit_), memory=exit_.memory)
+
+    def ended(self, exit_: Exit, *, cpu_ms: int, interrupted: bool, reported: bool, hint: int) -> Outcome:
+        """Return the outcome of a run that ended by itself.
+
+        ``cpu_ms``: its limit. ``reported``: it was not started, and says why. ``hint``: of what kind its exception
+        was, and which call it should not have made.
+        """
+        kind, call = trap.read(hint)
+        code, number = _decode(exit_.status)
+        cpu_us = self._used(exit_)
+        if (code or number) and self._oom_kills.read() > self._before[0]:
+            cause = Cause.MEMORY_LIMIT
+        elif interrupted and (code or number):
+            cause = Cause.CANCELLED
+        elif number:
+            cause = _signal_cause(number, cpu_us, cpu_ms)
+        elif reported:
+            cause = Cause.REPORTED
+        else:
+            cause = self._exit_cause(code, kind)
+        told = call if cause is Cause.VIOLATION and call is not None else NO_SYSCALL
+        return Outcome(cause, code, number, syscall=told, cpu_us=cpu_us, memory=exit_.memory)
+
+    def _used(self, exit_: Exit) -> int:
+        return max(0, exit_.cpu_us - self._before[2])
+
+    def _exit_cause(self, code: int, hint: int) -> Cause:
+        """Tell apart how a program exits with a code of its own."""
+        if code == 0:
+            return Cause.COMPLETED
+        if hint == pipes.HINT_MEMORY:
+            return Cause.MEMORY_LIMIT
+        if hint == pipes.HINT_DISK:
+            return Cause.DISK_LIMIT
+        refused = not self._refused_forks.available or self._refused_forks.read() > self._before[1]
+        if hint == pipes.HINT_PROCESSES and refused:
+            return Cause.PROCESS_LIMIT
+        return Cause.EXCEPTION if hint else Cause.EXIT
+
+
+def _decode(status: int) -> tuple[int, int]:
+    """Split a wait status into exit code and signal number; the other one is 0."""
+    if os.WIFSIGNALED(status):
+        return 0, os.WTERMSIG(status)
+    return os.WEXITSTATUS(status), 0
+
+
+def _signal_cause(number: int, cpu_us: int, cpu_ms: int) -> Cause:
+    if number == signal.SIGSYS:
+        return Cause.VIOLATION
+    used_up = cpu_ms > 0 and cpu_us >= cpu_ms * 1000
+    if number == signal.SIGXCPU or (number == signal.SIGKILL and used_up):
+        return Cause.CPU_TIME
+    return Cause.SIGNAL
+
+
+def _cpu_us(pid: int) -> int:
+    """CPU time of a process so far, in microseconds; its clock's id is made from its pid (clock_getcpuclockid(3))."""
+    try:
+        return time.clock_gettime_ns((~pid << 3) | 2) // 1000
+    except OSError:
+        return 0

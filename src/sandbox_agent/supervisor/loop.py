@@ -1,0 +1,368 @@
+"""The supervisor: PID 1 of a sandbox.
+
+    start    import what runs are likely to import, make it immortal, prepare the confinement
+    repeat   fork a child, which confines itself and waits             (off anybody's path)
+             say READY
+             take a RUN: give the child its payload, pass on what it writes, watch the clock
+             kill, send the RESULT
+             prove empty, wipe, prove clean                            (off anybody's path)
+
+Every child is a copy of this process, so one rule stands above all others: **nothing of a run may ever enter this
+process's memory**. It reads frame headers and counts bytes; payload, stdin and output pass by inside the kernel
+(`relay`). Status is made of what the kernel says (wait status, cgroup counters) and of this process's own clock, never
+of anything a run wrote. A run that is a session (`cells`) is the last of its sandbox.
+
+The end of a run is the death of the child, not the end of its pipes: what it left running is killed, and cannot hold a
+result. Death is told by SIGCHLD through a wake-up pipe rather than a pidfd, because orphans of the run that are adopted
+by PID 1 have to be collected during the run too, or their zombies would count against its processes.
+
+Where anything is not as it should be after a run, the supervisor says FATAL and exits, and its container goes with it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import time
+
+from sandbox_agent.child import life, pipes
+from sandbox_agent.confinement import confine, kernel
+from sandbox_agent.confinement.confine import ConfinementError
+from sandbox_agent.confinement.kernel import available
+from sandbox_agent.contract.config import AgentConfig
+from sandbox_agent.contract.policy import Policy
+from sandbox_agent.contract.protocol import (
+    COLLECT,
+    INTERACTIVE,
+    MAX_REPORT,
+    SESSION,
+    STDIN_OPEN,
+    Cause,
+    Command,
+    CommandHeader,
+    EventType,
+    Outcome,
+    event,
+)
+from sandbox_agent.supervisor import collector, reset
+from sandbox_agent.supervisor.cells import CellRelay
+from sandbox_agent.supervisor.clock import Clock
+from sandbox_agent.supervisor.immortal import immortalize
+from sandbox_agent.supervisor.introduction import describe
+from sandbox_agent.supervisor.judge import Judge
+from sandbox_agent.supervisor.relay import (
+    Budget,
+    HostGoneError,
+    Inbound,
+    Outbound,
+    ReadyChild,
+    Source,
+    close,
+    discard,
+)
+from sandbox_agent.supervisor.reset import Box, Exit, ResetError
+
+CONFINED_WITHIN = 20.0
+"""Seconds a child may take to confine itself (a throttled sandbox is slow)."""
+
+COLLECTED_WITHIN = 2.0
+"""Seconds that reading the files of a run may take."""
+
+_RECORD_OF_OMISSIONS = 32
+
+_CAP_KILL, _CAP_SETGID, _CAP_SETUID = 1 << 5, 1 << 6, 1 << 7
+
+
+class Supervisor:
+    """Serves runs from ``commands`` to ``events`` (descriptors) until the host closes the former."""
+
+    def __init__(self, config: AgentConfig, commands: int = 0, events: int = 1) -> None:
+        self._config = config
+        self._inbound = Inbound(commands)
+        self._outbound = Outbound(events)
+        self._policy = Policy(**config.policy) if config.policy else Policy()
+        self._interrupted = False
+        self._stdin: int | None = None
+        self._judge = Judge()
+
+    def serve(self) -> int:
+        """Run until the host closes; return an exit status: 0, or 1 after a FATAL."""
+        try:
+            self._start()
+            while True:
+                child = self._fork_ahead()
+                self._outbound.send(event(EventType.READY, 0, self._take_introduction()))
+                self._serve_one(child)
+                self._box.wipe()
+        except HostGoneError:
+            return 0
+        except (ConfinementError, ResetError, OSError) as error:
+            self._outbound.send(event(EventType.FATAL, 0, f"{type(error).__name__}: {error}".encode()))
+            return 1
+
+    # ---- start
+
+    def _start(self) -> None:
+        for mount in self._config.mounts:
+            kernel.mount_tmpfs(mount.path, mount.options)
+        if self._config.mounts:
+            kernel.keep_capabilities(_CAP_KILL | _CAP_SETGID | _CAP_SETUID)
+        confine.default_signals()
+        self._wake, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
+        missing = self._preload()
+        self._confinement = confine.prepare(self._config, pipes.HINT)
+        self._box = Box(self._config.writable, self._config.uid)
+        self._introduction = json.dumps(describe(missing)).encode()
+        gc.collect()
+        immortalize()
+        kernel.trim_heap()
+        gc.freeze()
+
+    def _preload(self) -> list[str]:
+        """Import the configured modules; return those that are not there (which costs speed, not safety)."""
+        missing = []
+        for name in self._config.preload:
+            try:
+                importlib.import_module(name)
+            except Exception as error:  # whatever a module does at import must not stop the sandbox
+                missing.append(f"{name}: {error}")
+        return missing
+
+    def _take_introduction(self) -> bytes:
+        introduction, self._introduction = self._introduction, b""
+        return introduction
+
+    # ---- fork ahead
+
+    def _fork_ahead(self) -> ReadyChild:
+        """Fork a child and wait until it is confined; raise ``ConfinementError`` with its reason if it cannot be."""
+        pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(9)]
+        stdin, stdout, stderr, payload, ready, report, hint, display, prompt = pipes
+        theirs = [read if (read, write) in (stdin, payload) else write for read, write in pipes]
+        supervisor = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            life.main(self._confinement, theirs, self._policy, supervisor)
+        for fd in theirs:
+            os.close(fd)
+        self._await_confinement(ready[0])
+        output = Budget(0)
+        sources = [
+            Source(stdout[0], EventType.STDOUT, output),
+            Source(stderr[0], EventType.STDERR, output),
+            Source(report[0], EventType.REPORT, Budget(MAX_REPORT)),
+            Source(display[0], EventType.DISPLAY, Budget(self._config.limits.attachments)),
+        ]
+        return ReadyChild(pid, stdin[1], payload[1], ready[0], hint[0], prompt[0], output, sources)
+
+    @staticmethod
+    def _await_confinement(ready: int) -> None:
+        if not select.select([ready], [], [], CONFINED_WITHIN)[0]:
+            raise ConfinementError("the child did not confine itself in time")
+        word = os.read(ready, 4096)
+        if word != b"\0":
+            raise ConfinementError(word.decode(errors="replace") or "the child died while it confined itself")
+
+    # ---- one run
+
+    def _serve_one(self, child: ReadyChild) -> None:
+        """Wait for a RUN, do it, and send its RESULT; afterwards the child and all it started are dead.
+
+        Raises ``ResetError`` when the run ended in a way after which a sandbox is not used again.
+        """
+        run = self._await_run(child)
+        clock = Clock(run.wall_ms, int(self._config.limits.input_time))
+        self._judge.begin(child.pid)
+        child.output.left = run.output_bytes
+        self._interrupted = False
+        self._stdin = child.stdin
+        self._outbound.begin(run.run, child.sources)
+        is_session = bool(run.flags & SESSION)
+        self._inbound.forward(run.length, child.payload, last=not is_session)
+        if is_session:
+            run, clock, stopped, exit_ = self._relay_session(child, run, clock)
+        else:
+            stopped, exit_ = self._relay(child, run, clock)
+        wall_us = clock.ran_us()
+        if exit_ is None:
+            exit_ = reset.kill_all(child.pid, self._wake)
+        else:
+            reset.kill()  # nobody writes any more; that nobody is left is proved when the caller has the result
+        self._inbound.discard()
+        close(self._stdin)
+        self._outbound.drain()
+        outcome = dataclasses.replace(self._outcome(child, run, stopped, exit_), wall_us=wall_us)
+        for fd in (child.ready, child.hint, child.prompt):
+            close(fd)
+        if run.flags & COLLECT and self._config.box in self._box.dirty():
+            self._collect()
+        self._outbound.send(event(EventType.RESULT, run.run, outcome.pack()))
+        reset.kill_all(child.pid, self._wake)
+        if outcome.signal:
+            raise ResetError(f"a run died of signal {outcome.signal}")
+        if is_session:
+            raise ResetError("a session is the last run of a sandbox")
+
+    def _outcome(self, child: ReadyChild, run: CommandHeader, stopped: Cause | None, exit_: Exit | None) -> Outcome:
+        if exit_ is None:
+            raise ResetError("the child was not collected")
+        truncated = self._outbound.truncated
+        if stopped is None and truncated:
+            stopped = Cause.OUTPUT_LIMIT
+        if stopped is not None:
+            return self._judge.stopped(stopped, exit_, truncated=truncated)
+        return self._judge.ended(
+            exit_,
+            cpu_ms=run.cpu_ms,
+            interrupted=self._interrupted,
+            reported=run.type == Command.RUN and self._outbound.report_bytes > 0,  # a cell's says nothing of the end
+            hint=available(child.hint),
+        )
+
+    def _collect(self) -> None:
+        """Send the files that the run left. A confined process reads them; what takes it too long is left out."""
+        reset.prove_empty(self._wake)
+        read, write = os.pipe2(os.O_CLOEXEC)
+        supervisor = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            collector.main(self._confinement, write, supervisor)
+        os.close(write)
+        room = Budget(self._config.limits.attachments + _RECORD_OF_OMISSIONS)
+        self._outbound.begin(self._outbound.run, [Source(read, EventType.FILE, room)])
+        deadline = time.monotonic() + COLLECTED_WITHIN
+        while self._outbound.sources and not self._outbound.truncated and (left := deadline - time.monotonic()) > 0:
+            events = select.poll()
+            for fd, mask in self._outbound.wanted():
+                events.register(fd, mask)
+            events.poll(left * 1000)
+            self._outbound.pump()
+        reset.kill_all(pid, self._wake)
+        self._outbound.drain()
+
+    def _await_run(self, child: ReadyChild) -> CommandHeader:
+        """Wait for the next RUN, dropping what is left of earlier runs' stdin."""
+        while True:
+            self._inbound.pump()
+            host = self._poll(None, set())
+            if reset.reap(child.pid)[0] is not None:
+                raise ConfinementError("the waiting child died")
+            header = self._inbound.read_header() if host and not self._inbound.busy else None
+            if header is None:
+                continue
+            if header.type == Command.RUN:
+                return header
+            self._inbound.forward(header.length, None, last=False)
+
+    def _relay(self, child: ReadyChild, run: CommandHeader, clock: Clock) -> tuple[Cause | None, Exit | None]:
+        """Pass bytes on until the child dies or must be stopped.
+
+        Returns why it must be stopped (None: it need not) and how it ended (None: it lives).
+        """
+        if not run.flags & STDIN_OPEN:
+            close(self._stdin)
+            self._stdin = None
+        more = False
+        watched = {child.prompt} if run.flags & INTERACTIVE else set()
+        while (left := clock.left()) > 0:
+            self._inbound.pump()
+            host = self._poll(0 if more else left, watched)
+            exit_, _, more = reset.reap(child.pid)
+            if exit_ is not None:
+                return None, exit_
+            self._outbound.pump()
+            if self._outbound.truncated:
+                return Cause.OUTPUT_LIMIT, None
+            if (
+                watched
+                and discard(child.prompt)
+                and not clock.waiting
+                and self._stdin is not None
+                and not available(self._stdin)
+            ):
+                clock.wait()
+                self._outbound.flush()  # what it asked comes before the news that it waits
+                self._outbound.send(event(EventType.WAITING, run.run))
+            header = self._inbound.read_header() if host and not self._inbound.busy else None
+            if header is None:
+                continue
+            ours = header.run == run.run
+            if ours and header.type == Command.CANCEL:
+                return Cause.CANCELLED, None
+            if ours and header.type == Command.INTERRUPT:
+                self._interrupted = True
+                clock.go_on()
+                os.kill(child.pid, signal.SIGINT)
+            if ours and header.type == Command.STDIN:
+                clock.go_on()
+                self._inbound.forward(header.length, self._stdin, last=header.length == 0)
+                self._stdin = self._stdin if header.length else None
+            else:
+                self._inbound.forward(header.length, None, last=False)
+        return Cause.INPUT_TIME if clock.waiting else Cause.WALL_TIME, None
+
+    def _relay_session(
+        self, child: ReadyChild, run: CommandHeader, clock: Clock
+    ) -> tuple[CommandHeader, Clock, Cause | None, Exit | None]:
+        """Relay a session to its end; return what it ended in (a cell, or itself), its clock, and as `_relay`."""
+        cells = CellRelay(
+            self._inbound, self._outbound, self._judge, run=run.run, child=child, limits=self._config.limits
+        )
+        self._stdin = None
+        stopped, exit_ = cells.relay(self._poll)
+        cell = cells.ended()
+        if cell is not None:
+            run, clock, self._interrupted = cell.header, cell.clock, cell.interrupted
+        return run, clock, stopped, exit_
+
+    def _poll(self, timeout: float | None, watched: set[int]) -> bool:
+        """Wait, ``timeout`` seconds at most, until something can be done; True if that includes the host's side.
+
+        A descriptor of ``watched`` that nobody can write to any more is taken out of it.
+        """
+        events = select.poll()
+        host, mask = self._inbound.wanted()
+        events.register(host, mask)
+        events.register(self._wake, select.POLLIN)
+        for fd, source_mask in self._outbound.wanted():
+            events.register(fd, source_mask)
+        for fd in watched:
+            events.register(fd, select.POLLIN)
+        ready = dict(events.poll(None if timeout is None else timeout * 1000))
+        watched -= {fd for fd, found in ready.items() if not found & select.POLLIN}
+        if self._wake in ready:
+            reset.drain(self._wake)
+        return host in ready
+
+
+def main(argument: str) -> int:
+    """Serve on the configured socket, or else on the process's stdin and stdout, and keep both from stray prints."""
+    config = AgentConfig.from_json(argument)
+    commands, events = _connect(config.socket) or (os.dup(0), os.dup(1))
+    null = os.open("/dev/null", os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    os.dup2(2, 1)
+    return Supervisor(config, commands, events).serve()
+
+
+def _connect(path: str) -> tuple[int, int] | None:
+    """Connect to the host's Unix socket; None where there is none, or none that can be reached."""
+    if not path:
+        return None
+    stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        stream.connect(path)
+    except OSError:
+        stream.close()
+        return None
+    commands = stream.detach()
+    return commands, os.dup(commands)

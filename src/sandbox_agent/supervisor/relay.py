@@ -1,0 +1,256 @@
+"""Moves bytes between the host and a child without reading them.
+
+Frame headers are ours and are read and written; bodies are spliced from pipe to pipe inside the kernel, so that no byte
+of a run ever enters the memory that later children are copied from. (A relay that read them was tried: the next run
+found the previous one's stdin in freed heap.) How much a pipe holds is asked with FIONREAD.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import select
+from dataclasses import dataclass
+
+from sandbox_agent.confinement.kernel import available
+from sandbox_agent.contract.protocol import COMMAND, EVENT, MAX_BODY, CommandHeader, EventType
+
+_NONBLOCK = os.SPLICE_F_NONBLOCK
+
+
+def discard(fd: int) -> int:
+    """Drop what a pipe holds, unread; return how many bytes that were."""
+    waiting = available(fd)
+    if waiting:
+        os.splice(fd, _null(), waiting, flags=_NONBLOCK)
+    return waiting
+
+
+@functools.cache
+def _null() -> int:
+    return os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
+
+
+def close(fd: int | None) -> None:
+    if fd is not None:
+        with contextlib.suppress(OSError):
+            os.close(fd)
+
+
+class HostGoneError(Exception):
+    """The host closed its side: nobody waits for anything any more."""
+
+
+class Inbound:
+    """Commands from the host: headers into here, bodies onward into a pipe of the child or into /dev/null."""
+
+    def __init__(self, source: int) -> None:
+        self._source = source
+        self._waste = os.pipe2(os.O_CLOEXEC)
+        self._header = bytearray()
+        self._sink: int | None = None
+        self._remaining = 0
+        self._last = False  # close the sink once the body is through; until then it is its owner's to close
+        self._sink_full = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a body is under way, and so no header can be read."""
+        return self._remaining > 0
+
+    def wanted(self) -> tuple[int, int]:
+        """Return the descriptor, and the poll events on it, that this waits for."""
+        if self.busy and self._sink_full and self._sink is not None:
+            return self._sink, select.POLLOUT
+        return self._source, select.POLLIN
+
+    def read_header(self) -> CommandHeader | None:
+        """Read what is there of the next header; None until it is whole. Raises ``HostGoneError`` at end-of-file."""
+        piece = os.read(self._source, COMMAND.size - len(self._header))
+        if not piece:
+            raise HostGoneError
+        self._header += piece
+        if len(self._header) < COMMAND.size:
+            return None
+        header = CommandHeader._make(COMMAND.unpack(self._header))
+        self._header.clear()
+        return header
+
+    def forward(self, length: int, sink: int | None, *, last: bool) -> None:
+        """Send the next ``length`` bytes to ``sink`` (None: nowhere), and close it after the last of them."""
+        self._sink, self._remaining, self._last, self._sink_full = sink, length, last, False
+        if length == 0:
+            self._done()
+
+    def pump(self) -> None:
+        """Move what can be moved now. Raises ``HostGoneError`` when the host closes in the middle of a body."""
+        while self._remaining:
+            try:
+                moved = self._drop() if self._sink is None else self._splice_to(self._sink)
+            except BlockingIOError:
+                self._sink_full = self._sink is not None and available(self._source) > 0
+                return
+            except BrokenPipeError:  # the program closed its stdin: every piece that still comes is dropped
+                self.discard()
+                continue
+            if moved == 0:
+                raise HostGoneError
+            self._remaining -= moved
+        self._done()
+
+    def _splice_to(self, sink: int) -> int:
+        return os.splice(self._source, sink, self._remaining, flags=_NONBLOCK)
+
+    def _drop(self) -> int:
+        """Drop what is there, by way of a pipe: one end of a splice must be one, and the source may be a socket."""
+        moved = self._splice_to(self._waste[1])
+        discard(self._waste[0])
+        return moved
+
+    def discard(self) -> None:
+        """From now on, drop what is still to come of the current body; its reader is gone."""
+        self._done()
+        self._sink_full = False
+
+    def _done(self) -> None:
+        if self._last:
+            close(self._sink)
+        self._sink = None
+        self._last = False
+
+
+@dataclass
+class Budget:
+    """Bytes that may still be sent; sources can share one."""
+
+    left: int
+
+
+@dataclass
+class Source:
+    """A pipe whose bytes go to the host as frames of one type, as many as its budget has."""
+
+    fd: int
+    type: EventType
+    budget: Budget
+
+
+@dataclass(frozen=True)
+class ReadyChild:
+    """A confined child that waits for its run, and the supervisor's ends of its pipes."""
+
+    pid: int
+    stdin: int
+    payload: int
+    ready: int
+    hint: int
+    prompt: int
+    output: Budget
+    sources: list[Source]
+
+
+class Outbound:
+    """Events to the host. At most one frame is under way at a time; nothing here waits unless it says so."""
+
+    def __init__(self, sink: int) -> None:
+        self._sink = sink
+        self._current: Source | None = None
+        self._remaining = 0
+        self.run = 0
+        self.truncated = False
+        self.report_bytes = 0
+        self.sources: list[Source] = []
+
+    def begin(self, run: int, sources: list[Source]) -> None:
+        """Start relaying a run's pipes."""
+        self.run, self.sources, self.truncated, self.report_bytes = run, sources, False, 0
+
+    def wanted(self) -> list[tuple[int, int]]:
+        """Return the descriptors, and the poll events on them, that this waits for."""
+        if self._current is not None:
+            return [(self._sink, select.POLLOUT)]
+        return [(source.fd, select.POLLIN) for source in self.sources]
+
+    def pump(self) -> None:
+        """Move what can be moved without waiting; drop the sources that have ended."""
+        if self._current is not None and not self._continue():
+            return
+        for source in tuple(self.sources):
+            if not self._start(source) or not self._continue():
+                return
+
+    def flush(self) -> None:
+        """Send what is in the pipes now. May wait for the host, but not for writers."""
+        self._finish_frame()
+        for source in tuple(self.sources):
+            while not self._start(source):
+                select.select([], [self._sink], [])
+            self._finish_frame()
+
+    def drain(self) -> None:
+        """Send everything that is left in the pipes. May wait for the host, but not for writers: they are dead."""
+        self._finish_frame()
+        for source in tuple(self.sources):
+            while available(source.fd):
+                if source.budget.left == 0:
+                    self.truncated = True
+                    break
+                select.select([], [self._sink], [])
+                self._start(source)
+                self._finish_frame()
+            self._drop(source)
+
+    def send(self, frame: bytes) -> None:
+        """Write a frame of the supervisor's own. Waits for the host if need be."""
+        self._finish_frame()
+        view = memoryview(frame)
+        while view:
+            view = view[os.write(self._sink, view) :]
+
+    def _start(self, source: Source) -> bool:
+        """Begin a frame with what waits in ``source``; False if the host takes nothing now."""
+        waiting = available(source.fd)
+        if waiting == 0:
+            if self._ended(source):
+                self._drop(source)
+            return True
+        if waiting > source.budget.left:
+            self.truncated = True
+            waiting = source.budget.left
+        length = min(waiting, MAX_BODY)
+        if length == 0:
+            return True
+        if not select.select([], [self._sink], [], 0)[1]:
+            return False
+        os.write(self._sink, EVENT.pack(source.type, 0, self.run, length))
+        source.budget.left -= length
+        if source.type is EventType.REPORT:
+            self.report_bytes += length
+        self._current, self._remaining = source, length
+        return True
+
+    def _continue(self) -> bool:
+        """Go on with the current frame; True when there is none (any more)."""
+        while self._current is not None and self._remaining:
+            try:
+                self._remaining -= os.splice(self._current.fd, self._sink, self._remaining, flags=_NONBLOCK)
+            except BlockingIOError:
+                return False
+        self._current = None
+        return True
+
+    def _finish_frame(self) -> None:
+        while not self._continue():
+            select.select([], [self._sink], [])
+
+    @staticmethod
+    def _ended(source: Source) -> bool:
+        events = select.poll()
+        events.register(source.fd, select.POLLIN)
+        found = events.poll(0)
+        return bool(found) and not found[0][1] & select.POLLIN
+
+    def _drop(self, source: Source) -> None:
+        close(source.fd)
+        self.sources.remove(source)

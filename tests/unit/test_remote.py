@@ -1,0 +1,345 @@
+"""Between a worker and the process that has the pools: both ends for real, over a Unix socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from typing import Any, cast, get_args
+
+import pytest
+
+from code_executor.core.caller import Caller
+from code_executor.core.errors import (
+    CodeExecutorError,
+    PoolBusyError,
+    PoolClosedError,
+    SessionBusyError,
+    SessionsFullError,
+    SessionsOffError,
+    SessionUnknownError,
+)
+from code_executor.core.limits import Limits
+from code_executor.core.models import (
+    Allowance,
+    Cancel,
+    Cell,
+    CellDone,
+    Display,
+    Event,
+    Execution,
+    File,
+    Input,
+    Interrupt,
+    Output,
+    Readiness,
+    Reason,
+    Result,
+    SessionInfo,
+    SessionState,
+    SourceProblem,
+    Started,
+    Stdin,
+    Waiting,
+)
+from code_executor.core.runner import result_of, run
+from code_executor.remote import host
+from code_executor.remote.client import Connections, remote_service
+from code_executor.service.ports import Service
+
+pytestmark = pytest.mark.anyio
+
+
+class Lingering:
+    """A service whose runs go on for some turns of the event loop after their result, as giving back a sandbox may."""
+
+    async def stream(self, execution: Execution, _inputs: AsyncIterator[Input] | None) -> AsyncGenerator[Event, None]:
+        yield Started(execution.id, 0.0)
+        yield Output("stdout", execution.code)
+        yield Result(execution.id, Reason.COMPLETED, output=execution.code)
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+
+async def test_calls_one_after_the_other_on_one_connection_are_all_answered() -> None:
+    async with connected(Lingering()) as worker:
+        outputs = [(await run(worker.runs, Execution(str(number)))).output for number in range(50)]
+    assert outputs == [str(number) for number in range(50)]
+
+
+# ---- every message, there and back
+
+RESULT = Result(
+    "an-id",
+    Reason.DISK_LIMIT,
+    output="\0 é \U0001f600 \ud800",
+    error="e",
+    exit_code=1,
+    signal="SIGKILL",
+    syscall="ptrace",
+    execution_time=1.5,
+    queue_time=0.25,
+    cpu_time=3.0,
+    memory=1 << 40,
+    truncated=True,
+    line=3,
+    column=4,
+    problems=(SourceProblem(1, 2, "three"),),
+    displays=(Display("image/png", bytes(range(256))),),
+    files=(File("base64", b""), File("a/b", b"\xff")),
+    files_omitted=7,
+)
+EVENTS: list[Event] = [
+    Started("an-id", 0.5),
+    Output("stderr", "text"),
+    Waiting(),
+    Display("text/html", b"<b>\0</b>"),
+    File("path", b"data"),
+    CellDone(RESULT),
+    RESULT,
+]
+EXECUTION = Execution(
+    "code \0 \ud800",
+    stdin="in",
+    args=("a", "b"),
+    timeout=2.5,
+    policy=False,
+    check_only=True,
+    files=(File("path", b"\0\xff"),),
+    display=True,
+    caller=Caller("somebody"),
+)
+
+
+A, C = Caller("a"), Caller("c")
+CELL = Cell("code \0 \ud800", stdin="in", timeout=2.5, policy=False, display=False)
+INFO = SessionInfo("name", SessionState.WAITING, cells=3, idle=600.0, left=12.5)
+
+
+class Scripted:
+    """A service that keeps what it is asked and answers as it is told."""
+
+    def __init__(self, events: Sequence[Event] = (), failure: Exception | None = None) -> None:
+        self._events = events
+        self._failure = failure
+        self.asked: list[object] = []
+        self.inputs: list[Input] = []
+        self.allowance: Allowance | None = None
+        self.stopped = asyncio.Event()
+
+    async def stream(self, execution: Execution, inputs: AsyncIterator[Input] | None) -> AsyncGenerator[Event, None]:
+        self.asked.append(execution)
+        try:
+            for event in self._events:
+                if isinstance(event, Result) and inputs is not None:
+                    async for each in inputs:
+                        self.inputs.append(each)
+                        if isinstance(each, Cancel):
+                            break
+                yield event
+            if self._failure:
+                raise self._failure
+        finally:
+            self.stopped.set()
+
+    def _answer(self, *asked: object) -> SessionInfo:
+        self.asked.append(asked)
+        if self._failure:
+            raise self._failure
+        return INFO
+
+    async def open(self, caller: Caller, files: tuple[File, ...]) -> SessionInfo:
+        return self._answer("open", caller, files)
+
+    async def info(self, name: str, caller: Caller) -> SessionInfo:
+        return self._answer("session", name, caller)
+
+    def stream_cell(self, name: str, caller: Caller, cell: Cell) -> AsyncGenerator[Event, None]:
+        self._answer("cell", name, caller, cell)
+        return self.stream(EXECUTION, None)
+
+    async def send(self, name: str, caller: Caller, item: Stdin | Interrupt) -> None:
+        self._answer("send", name, caller, item)
+
+    async def end(self, name: str, caller: Caller) -> None:
+        self._answer("end", name, caller)
+
+    async def hit(self, caller: Caller, what: str) -> Allowance | None:
+        self.asked.append((caller, what))
+        return self.allowance
+
+    async def peek(self, caller: Caller) -> Allowance | None:
+        self.asked.append(caller)
+        return self.allowance
+
+    async def metrics(self) -> bytes:
+        return "a metric é\n".encode()
+
+    async def readiness(self) -> Readiness:
+        return Readiness(ready=False, engine="native", why="no sandbox yet")
+
+
+class Desk:
+    """The session desk of `Scripted`, whose runs have the same name as its cells."""
+
+    def __init__(self, service: Scripted) -> None:
+        self.stream = service.stream_cell
+        self.open, self.info, self.send, self.end = service.open, service.info, service.send, service.end
+
+
+def service_of(scripted: object) -> Service:
+    desk = Desk(scripted) if isinstance(scripted, Scripted) else scripted
+    return Service(*(cast("Any", part) for part in (scripted, desk, scripted, scripted)))
+
+
+@asynccontextmanager
+async def connected(scripted: object) -> AsyncIterator[Service]:
+    async with asyncio.timeout(30), host.serve(service_of(scripted)) as way:
+        connections = Connections(way)
+        yield remote_service(connections, Limits(wall_time=7))
+        connections.close()
+
+
+async def test_every_event_comes_as_it_was() -> None:
+    service = Scripted(EVENTS)
+    async with connected(service) as worker:
+        assert [event async for event in worker.runs.stream(EXECUTION)] == EVENTS
+    assert service.asked == [EXECUTION]
+
+
+def test_every_kind_of_event_was_sent() -> None:
+    assert {type(event) for event in EVENTS} == set(get_args(Event))
+
+
+async def test_every_input_comes_as_it_was_and_in_order() -> None:
+    inputs: list[Input] = [Stdin("text é"), Interrupt(), Stdin(None), CELL, Cancel()]
+    assert {type(each) for each in inputs} == set(get_args(Input))
+
+    async def given() -> AsyncIterator[Input]:
+        for each in inputs:
+            yield each
+
+    service = Scripted([Started("an-id", 0.0), RESULT])
+    async with connected(service) as worker:
+        assert [event async for event in worker.runs.stream(EXECUTION, given())][-1] == RESULT
+    assert service.inputs == inputs
+
+
+@pytest.mark.parametrize(
+    "failure", [PoolBusyError("all are busy", 9), PoolClosedError("stopping"), CodeExecutorError("odd")]
+)
+async def test_every_failure_comes_as_what_it_was(failure: CodeExecutorError) -> None:
+    async with connected(Scripted(failure=failure)) as worker:
+        with pytest.raises(type(failure), match=str(failure)) as caught:
+            await run(worker.runs, EXECUTION)
+        assert type(caught.value) is type(failure)
+        assert getattr(caught.value, "retry_after", None) == getattr(failure, "retry_after", None)
+        assert (await worker.health.readiness()).engine == "native"  # it goes on serving
+
+
+async def test_everything_that_is_asked_of_a_session_comes_as_it_was() -> None:
+    service = Scripted([Started("an-id", 0.0), RESULT])
+    files = (File("path", b"\0\xff"),)
+    async with connected(service) as worker:
+        assert await worker.sessions.open(C, files) == INFO
+        assert await worker.sessions.info("n", C) == INFO
+        assert [event async for event in worker.sessions.stream("n", C, CELL)] == [Started("an-id", 0.0), RESULT]
+        await worker.sessions.send("n", C, Stdin("text é"))
+        await worker.sessions.send("n", C, Interrupt())
+        await worker.sessions.end("n", C)
+    assert service.asked == [
+        ("open", C, files),
+        ("session", "n", C),
+        ("cell", "n", C, CELL),
+        EXECUTION,
+        ("send", "n", C, Stdin("text é")),
+        ("send", "n", C, Interrupt()),
+        ("end", "n", C),
+    ]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        PoolBusyError("all are busy", 9),
+        SessionsFullError("you have one", own=True),
+        SessionsFullError("all are taken", own=False),
+        SessionUnknownError("there is none"),
+        SessionBusyError("a cell is running"),
+        SessionsOffError("no sessions"),
+    ],
+    ids=repr,
+)
+async def test_every_failure_of_a_session_comes_as_what_it_was(failure: CodeExecutorError) -> None:
+    async with connected(Scripted(failure=failure)) as worker:
+        for question in (
+            worker.sessions.open(C),
+            worker.sessions.info("n", C),
+            worker.sessions.send("n", C, Interrupt()),
+            worker.sessions.end("n", C),
+            result_of(worker.sessions.stream("n", C, CELL)),
+        ):
+            with pytest.raises(type(failure), match=str(failure)) as caught:
+                await question
+            assert vars(caught.value) == vars(failure)
+
+
+async def test_a_worker_that_stops_listening_stops_its_cell() -> None:
+    service = Scripted([Started("an-id", 0.0), *[Output("stdout", "x" * 100_000)] * 200, RESULT])
+    async with connected(service) as worker:
+        async with aclosing(worker.sessions.stream("n", C, CELL)) as events:
+            assert isinstance(await anext(events), Started)
+        await service.stopped.wait()
+
+
+async def test_the_other_questions_are_answered() -> None:
+    service = Scripted()
+    async with connected(service) as worker:
+        assert worker.runs.limits == Limits(wall_time=7)
+        assert await worker.rates.hit(A) is None
+        service.allowance = Allowance(allowed=False, limit=10, remaining=0, reset=3, window=60)
+        assert await worker.rates.hit(A, "checks") == service.allowance
+        assert await worker.rates.peek(C) == service.allowance
+        assert await worker.health.metrics() == "a metric é\n".encode()
+        assert await worker.health.readiness() == Readiness(ready=False, engine="native", why="no sandbox yet")
+    assert service.asked == [(A, "runs"), (A, "checks"), C]
+
+
+async def test_a_worker_that_stops_listening_stops_its_run() -> None:
+    async def forever() -> AsyncIterator[Input]:
+        await asyncio.Event().wait()
+        yield Cancel()
+
+    service = Scripted([Started("an-id", 0.0), RESULT])
+    async with connected(service) as worker:
+        async with aclosing(worker.runs.stream(EXECUTION, forever())) as events:
+            assert isinstance(await anext(events), Started)
+        await service.stopped.wait()
+
+
+async def test_without_a_service_there_is_nothing_but_an_end() -> None:
+    async with host.serve(service_of(Scripted())) as way:
+        worker = remote_service(Connections(way), Limits())
+    for question in (
+        worker.health.readiness(),
+        worker.health.metrics(),
+        worker.rates.hit(A),
+        run(worker.runs, EXECUTION),
+    ):
+        with pytest.raises(PoolClosedError, match="stopping"):
+            await question
+
+
+async def test_a_service_that_ends_ends_what_its_workers_ask() -> None:
+    async def forever() -> AsyncIterator[Input]:
+        await asyncio.Event().wait()
+        yield Cancel()
+
+    service = Scripted([Started("an-id", 0.0), RESULT])
+    async with AsyncExitStack() as stack:
+        worker = await stack.enter_async_context(connected(service))
+        events = worker.runs.stream(EXECUTION, forever())
+        await anext(events)
+        await stack.aclose()
+        with pytest.raises(PoolClosedError):
+            await anext(events)
