@@ -226,6 +226,14 @@ def test_the_port_of_the_environment_is_honoured() -> None:
         assert f"cannot listen on 127.0.0.1:{port}:" in start("--engine", "native", PORT=str(port)).stderr
 
 
+def test_what_the_command_line_says_holds_for_the_workers_too(serve: Serve) -> None:
+    least = 2 * len(os.sched_getaffinity(0)) + 1  # more than there may be of the size that a worker would assume
+    settings = {**SETTINGS, "pool_size": 1, "pool_min": least}
+    with serve("native", "--workers", "2", "--pool-size", str(least), **settings) as server:
+        assert run(server.url)["status"] == "success"
+        assert not [entry for entry in server.log if entry["event"] == "worker_ended"]
+
+
 # ---- the log
 
 MARKER = "s3cret-m4rker"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from code_executor.sandbox.docker import DockerLink
 from code_executor.sandbox.native import NativeLink
 from code_executor.sandbox.pool import Pool, PoolSize
 from code_executor.sandbox.sandbox import Sandbox
-from sandbox_agent.contract.protocol import EVENT, MAX_BODY, Cause, EventType, Outcome, event, record
+from sandbox_agent.contract.protocol import EVENT, MAX_BODY, VERSION, Cause, EventType, Outcome, event, record
 from tests.census import until
 from tests.conftest import IMAGE, RUNTIME
 from tests.hostile.impostor import READY, Impostor
@@ -359,7 +360,7 @@ async def test_a_sandbox_that_talks_when_nobody_listens_is_replaced_before_it_fi
         event(EventType.READY, 0, b"[]"),
         event(EventType.READY, 0, b"{"),
         event(EventType.READY, 0, b'{"protocol": 0}'),
-        event(EventType.READY, 1, b'{"protocol": 2}'),
+        event(EventType.READY, 1, json.dumps({"protocol": VERSION}).encode()),
         result_frame(),
         b"Traceback (most recent call last):",
     ],

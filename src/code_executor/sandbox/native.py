@@ -145,7 +145,8 @@ class NativeEngine:
                 if group is not None:
                     group.rmdir()
             if isinstance(error, OSError):
-                raise EngineError(f"cannot start a sandbox: {error}") from error
+                why = str(error) if error.filename else f"{self._bwrap}: {error.strerror or error}"
+                raise EngineError(f"cannot start a sandbox: {why}") from error
             if isinstance(error, SandboxError) and link is not None and link.diagnostics:
                 raise SandboxError(f"{error}: {link.diagnostics.strip()[-1000:]}") from None
             raise
@@ -240,10 +241,13 @@ class NativeLink:
                 asyncio.create_task(self._read_diagnostics(self._process)),
             ]
             child = await self._child_pid(info_read)
-            self._child = os.pidfd_open(child)
-            if self._group is not None:
-                self._group.add(child)
-            os.write(block_write, b"\0")
+            try:
+                self._child = os.pidfd_open(child)
+                if self._group is not None:
+                    self._group.add(child)
+                os.write(block_write, b"\0")
+            except (ProcessLookupError, BrokenPipeError):
+                raise await self._made_none("bubblewrap ended before the sandbox had begun") from None
         finally:
             for fd in (info_read, info_write, block_read, block_write):
                 if fd >= 0:
@@ -269,12 +273,16 @@ class NativeLink:
                     with contextlib.suppress(ValueError, KeyError):
                         return int(json.loads(text)["child-pid"])
                     if not piece:
-                        await asyncio.wait(self._readers, timeout=1)
-                        raise SandboxError("bubblewrap could not make a sandbox here")
+                        raise await self._made_none("bubblewrap could not make a sandbox here")
         except TimeoutError:
             raise SandboxError(f"bubblewrap made no sandbox within {_START_WITHIN:g} s") from None
         finally:
             loop.remove_reader(info)
+
+    async def _made_none(self, why: str) -> SandboxError:
+        """Wait for bubblewrap's last words, which are in `diagnostics` then; return what to raise."""
+        await asyncio.wait(self._readers, timeout=1)
+        return SandboxError(why)
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         stdout = process.stdout
