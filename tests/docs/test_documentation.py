@@ -28,7 +28,7 @@ from code_executor.core.models import Reason
 from code_executor.sandbox.doctor import REQUIRED
 from code_executor.sandbox.pool import Pool, PoolSize
 from code_executor.service.metrics import Metrics
-from code_executor.service.sessions import Sessions
+from code_executor.service.sessions import SessionBook
 from sandbox_agent.contract.policy.rules import Policy
 from sandbox_agent.oneshot import REQUEST_VARIABLE
 from tests.conftest import Serve
@@ -288,7 +288,7 @@ def test_problems_in_the_docs_are_those_of_the_code() -> None:
 def test_metrics_in_the_docs_are_those_of_the_code() -> None:
     metrics = Metrics()
     metrics.watch(Pool(None, PoolSize()))  # type: ignore[arg-type]  # it is only asked how many sandboxes it has
-    metrics.watch_sessions(Sessions(None, SessionLimits()))  # type: ignore[arg-type]  # likewise
+    metrics.watch_sessions(SessionBook(SessionLimits()))
     real = {
         family.name + "_total" * (family.type == "counter")
         for family in metrics.registry.collect()
