@@ -122,7 +122,10 @@ def targets(results: Results) -> str:
 
 
 def headline(results: Results) -> str:
-    """Return the few lines for the project's README; raise ``ValueError`` where what they tell was not measured."""
+    """Return the lines for the project's README, with the caveats of the report they are from.
+
+    Raises ``ValueError`` if no latency was measured.
+    """
     data = results["parts"].get("latency")
     to = latency.baseline(data, "print") if data else None
     if not data or to is None:
@@ -136,19 +139,27 @@ def headline(results: Results) -> str:
         if any(cells):
             rows.append([name, *cells])
     facts = results["facts"]
-    origin = f"Medians of one client, {facts['date'][:10]}, {facts['processor']}, commit {facts['commit']}"
     table = markdown.table(["", "`print(1)`", "numpy and pandas"], rows)
-    return f"{table}\n\n{origin}; [all figures, and how to repeat them](bench/README.md)."
+    origin = (
+        f"The table shows medians for one client, measured on {facts['date'][:10]} on {facts['processor']}, "
+        f"commit {facts['commit']}. [bench/README.md](bench/README.md) has all figures and says how to repeat them."
+    )
+    return "\n\n".join([*caveats(results), table, origin])
+
+
+def caveats(results: Results) -> list[str]:
+    """Return why these figures must not be quoted, a sentence each; nothing if they may be."""
+    found = []
+    if results["quick"]:
+        found.append("**This was a quick run with few samples: do not quote these figures.**")
+    if float(results["facts"]["load before"]) > _BUSY:
+        found.append(f"**The machine was busy (load {results['facts']['load before']}): do not quote these figures.**")
+    return found
 
 
 def document(results: Results, parts: Mapping[str, ModuleType], plots: Mapping[str, str]) -> str:
     """Return the report in Markdown. ``plots``: file names by the part whose section they belong to."""
-    pieces = []
-    if results["quick"]:
-        pieces.append("**A quick run: too few samples to quote.**")
-    if float(results["facts"]["load before"]) > _BUSY:
-        pieces.append(f"**The machine was busy (load {results['facts']['load before']}): not to be quoted.**")
-    pieces += ["## Targets", targets(results)]
+    pieces = [*caveats(results), "## Targets", targets(results)]
     for name, part in parts.items():
         pieces.append(f"## {part.TITLE}")
         pieces.append(_story(part))

@@ -1,4 +1,6 @@
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ from bench import contenders as c
 from bench import report
 from bench.parts import burst, latency, openloop, throughput
 
+ROOT = Path(__file__).resolve().parents[3]
 FACTS = {
     "date": "2026-01-02 03:04 UTC",
     "processor": "A processor, 2 cores",
@@ -46,6 +49,11 @@ def results(**parts: object) -> dict[str, Any]:
         json.dumps(whole)
     )  # as it is kept: what JSON does not keep, a report must not need
     return kept
+
+
+def published_part(file: Path, marker: str) -> str:
+    """Return what stands between ``<!-- marker -->`` and ``<!-- /marker -->``."""
+    return file.read_text().partition(f"<!-- {marker} -->\n")[2].partition(f"\n<!-- /{marker} -->")[0]
 
 
 def row(table: str, start: str) -> list[str]:
@@ -95,8 +103,8 @@ def test_a_part_that_got_half_way_does_not_cost_the_others_theirs() -> None:
 
 def test_a_quick_run_says_so() -> None:
     quick = {**results(latency=LATENCY), "quick": True}
-    assert "too few samples to quote" in report.document(quick, PARTS, {})
-    assert "too few samples to quote" not in report.document(results(latency=LATENCY), PARTS, {})
+    assert "a quick run" in report.document(quick, PARTS, {})
+    assert "a quick run" not in report.document(results(latency=LATENCY), PARTS, {})
 
 
 def test_a_busy_machine_is_told() -> None:
@@ -113,7 +121,31 @@ def test_headline_has_the_medians_and_where_they_are_from() -> None:
     text = report.headline(results(latency=LATENCY))
     assert row(text, c.http_name("docker", c.IDLE))[1:] == ["2.4 ms", ""]
     assert row(text, c.BARE)[1] == "12.0 ms"
-    assert "2026-01-02, A processor, 2 cores, commit abc1234" in text
+    assert "2026-01-02 on A processor, 2 cores, commit abc1234" in text
+
+
+def test_headline_has_every_caveat_of_the_report() -> None:
+    doubtful = {**results(latency=LATENCY), "quick": True, "facts": {**FACTS, "load before": "1.50"}}
+    assert len(report.caveats(doubtful)) == 2
+    for caveat in report.caveats(doubtful):
+        assert f"{caveat}\n" in report.headline(doubtful)
+        assert f"{caveat}\n" in report.document(doubtful, PARTS, {})
+
+
+def test_headline_of_a_quiet_machine_has_no_caveat() -> None:
+    quiet = results(latency=LATENCY)
+    assert report.caveats(quiet) == []
+    assert "do not quote" not in report.headline(quiet)
+
+
+def test_the_published_headline_is_of_the_published_report_and_has_its_caveats() -> None:
+    published = published_part(ROOT / "bench/README.md", "bench:report")
+    headline = published_part(ROOT / "README.md", "bench:headline")
+    commit = re.search(r"^- commit: (.+)$", published, re.MULTILINE)
+    assert commit
+    assert f"commit {commit[1]}." in headline
+    before_the_targets = published.partition("## ")[0].strip()
+    assert headline.startswith(f"{before_the_targets}\n\n|" if before_the_targets else "|")
 
 
 def test_headline_without_latencies_is_refused() -> None:
