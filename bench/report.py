@@ -1,4 +1,4 @@
-"""Makes the report of what the parts found. Nothing is measured here, and nothing read but the results."""
+"""Makes the report of what the parts found. It measures nothing and reads only the results."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from bench.parts import burst, footprint, latency, throughput
 from bench.stats import Summary
 
 _BUSY = 0.5
-"""Runnable processes (the load of a minute) from which on others disturb what is measured."""
+"""Above this load (runnable processes, averaged over a minute), other programs disturb the measurements."""
 
 Results = Mapping[str, Any]
-"""``{"facts": {…}, "quick": bool, "parts": {name: data}, "absent": {what: why}}``, as it is kept in results.json."""
+"""``{"facts": {…}, "quick": bool, "parts": {name: data}, "absent": {what: why}}``, as in results.json."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """``most``: it must not be more; else not less. ``value`` takes a part's data and an engine's name."""
+    """``bound`` is a maximum if ``most`` is true, else a minimum. ``value`` takes a part's data and an engine."""
 
     what: str
     bound: float
@@ -78,14 +78,26 @@ def _lost(data: Any, engine: str) -> float | None:
 
 
 TARGETS = (
-    Target("one client, `print`, idle between requests: HTTP ÷ bare", 0.15, "latency", _over_bare("print", c.IDLE)),
+    Target(
+        "one client, `print`, idle between requests: HTTP ÷ bare interpreter",
+        0.15,
+        "latency",
+        _over_bare("print", c.IDLE),
+    ),
     Target("the same, back to back", 0.15, "latency", _over_bare("print", c.BACK_TO_BACK)),
-    Target("one client, numpy and pandas, idle between requests ÷ bare", 0.02, "latency", _over_bare("pandas", c.IDLE)),
+    Target(
+        "one client, numpy and pandas, idle between requests: HTTP ÷ bare interpreter",
+        0.02,
+        "latency",
+        _over_bare("pandas", c.IDLE),
+    ),
     Target("the same, back to back", 0.02, "latency", _over_bare("pandas", c.BACK_TO_BACK)),
-    Target("8 clients: requests ÷ bare processes, a second", 6, "throughput", _rate_over_bare, most=False),
+    Target(
+        "8 clients: requests per second ÷ bare interpreters per second", 6, "throughput", _rate_over_bare, most=False
+    ),
     Target("half the saturation rate, random arrivals: p99 ÷ p50", 4, "openloop", _tail("random")),
     Target("half the saturation rate, even arrivals: p99 ÷ p50", 4, "openloop", _tail("even")),
-    Target("`reuse=0`, below the refill rate ÷ `docker run`", 0.02, "latency", _fresh_over_docker_run),
+    Target("`reuse=0`, slower than the refill rate: HTTP ÷ `docker run`", 0.02, "latency", _fresh_over_docker_run),
     Target(
         "idle sandbox with numpy and pandas: PSS, MB",
         45,
@@ -104,8 +116,8 @@ TARGETS = (
         "startup",
         lambda data, engine: Summary.of(data[engine]).p50 if engine in data else None,
     ),
-    Target("a burst of sleeping programs: lost", 0, "burst", _lost),
-    Target("the same: server's memory, KB per waiting one", 30, "burst", _growth),
+    Target("a burst of sleeping programs: lost runs", 0, "burst", _lost),
+    Target("the same: server's memory, KB per waiting run", 30, "burst", _growth),
 )
 
 
@@ -173,7 +185,7 @@ def document(results: Results, parts: Mapping[str, ModuleType], plots: Mapping[s
 
 
 def absences(absent: Mapping[str, str]) -> str:
-    """Return a list of what could not run, by reason."""
+    """Return a list of what could not run, grouped by reason."""
     by_reason: dict[str, list[str]] = {}
     for what, why in absent.items():
         by_reason.setdefault(why, []).append(what)
@@ -183,10 +195,10 @@ def absences(absent: Mapping[str, str]) -> str:
 def _findings(part: ModuleType, data: Any) -> str:
     try:
         return str(part.render(data)) if data else "Not measured."
-    except (ValueError, KeyError, IndexError) as error:  # a part that got half-way must not cost the others theirs
+    except (ValueError, KeyError, IndexError) as error:  # an unfinished part must not hide the others
         return f"Not measured: {type(error).__name__}: {error}"
 
 
 def _story(part: ModuleType) -> str:
-    """What a part says of itself: the text at its top, as paragraphs."""
+    """Return the docstring of a part, as paragraphs."""
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in (part.__doc__ or "").split("\n\n"))

@@ -1,4 +1,6 @@
+import importlib
 import json
+import pkgutil
 import re
 from pathlib import Path
 from typing import Any
@@ -6,6 +8,7 @@ from typing import Any
 import pytest
 
 from bench import contenders as c
+from bench import parts as every_part
 from bench import report
 from bench.parts import burst, latency, openloop, throughput
 
@@ -95,7 +98,7 @@ def test_document_has_every_part_and_says_what_is_missing() -> None:
     assert "- commit: abc1234" in text
 
 
-def test_a_part_that_got_half_way_does_not_cost_the_others_theirs() -> None:
+def test_an_unfinished_part_does_not_hide_the_others() -> None:
     text = report.document(results(latency=LATENCY, burst={"native": {"count": 1}}), PARTS, {})
     assert "Not measured: KeyError" in text
     assert "| docker run | 300.00 |" in text
@@ -146,6 +149,15 @@ def test_the_published_headline_is_of_the_published_report_and_has_its_caveats()
     assert f"commit {commit[1]}." in headline
     before_the_targets = published.partition("## ")[0].strip()
     assert headline.startswith(f"{before_the_targets}\n\n|" if before_the_targets else "|")
+
+
+@pytest.mark.parametrize("name", [found.name for found in pkgutil.iter_modules(every_part.__path__)])
+def test_the_published_report_describes_a_part_as_the_part_does(name: str) -> None:
+    part = importlib.import_module(f"bench.parts.{name}")
+    section = report.document(results(), {name: part}, {}).partition(f"## {part.TITLE}\n")
+    description = section[1] + section[2].partition("\n\nNot measured.")[0]
+    assert len(description) > len(part.TITLE) + 50
+    assert f"{description}\n\n" in published_part(ROOT / "bench/README.md", "bench:report")
 
 
 def test_headline_without_latencies_is_refused() -> None:
