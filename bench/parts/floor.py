@@ -1,4 +1,4 @@
-"""The floor: what one run costs the sandbox, step by step, beside processes without a sandbox.
+"""The smallest cost of one run for the sandbox, step by step, beside processes without a sandbox.
 
 Each row is a copy of a supervisor's process. It does what a run's process does, up to a point, and then ends. There is
 no HTTP, no relay and no proof that nothing is left. So no server can save what you see here. The rows take turns.

@@ -1,4 +1,4 @@
-"""One client: how long one run takes with Code Executor and with other programs.
+"""How long one run takes for one client, with Code Executor and with other programs.
 
 Contenders take turns in rounds (A B C, A B C, …). Each contender has a short turn per round. If the machine's speed
 drifts, it drifts for all of them. Ratios are taken within a round.

@@ -1,4 +1,4 @@
-"""Streaming: the time from the moment a program writes until its bytes reach the client.
+"""The time from the moment a program writes until its bytes reach the client.
 
 The program prints the time at which it writes. The whole machine has the same clock (CLOCK_MONOTONIC).
 """
