@@ -1,4 +1,4 @@
-"""The image by itself: one request in, one answer out, as the brief has it; and what the image has not."""
+"""The image without a server: one request in, one answer out; and what the image must not contain."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def docker_run(*options: str, stdin: str = "", arguments: tuple[str, ...] = ()) 
 
 
 def one_shot(request: object, *options: str) -> dict[str, Any]:
-    """Send a request as the brief does; return the answer."""
+    """Send a request on stdin, as the README does; return the answer."""
     done = docker_run(*options, stdin=request if isinstance(request, str) else json.dumps(request))
     answer: dict[str, Any] = json.loads(done.stdout)
     assert done.stdout.count("\n") == 1
@@ -39,7 +39,7 @@ def one_shot(request: object, *options: str) -> dict[str, Any]:
     return answer
 
 
-def test_the_briefs_request_has_the_briefs_answer() -> None:
+def test_the_request_in_the_readme_has_its_answer() -> None:
     answer = one_shot('{"code": "print(\\"Hello World!\\")", "timeout": 5}')
     assert (answer["status"], answer["output"], answer["error"]) == ("success", "Hello World!\n", "")
     assert answer["execution_time"] < 5000

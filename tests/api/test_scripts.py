@@ -1,4 +1,4 @@
-"""The brief's two scripts: one that shows that it works, one that deploys it, as far as can be without an account."""
+"""test-local.sh against a server, and deploy.sh as far as it can be tried without an account."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ esac
 """
 
 
-def test_the_briefs_tests_pass_against_a_server(server: Server) -> None:
+def test_local_tests_pass_against_a_server(server: Server) -> None:
     done = subprocess.run(
         [ROOT / "test-local.sh"],
         env=os.environ | {"BASE_URL": server.url},
@@ -39,7 +39,7 @@ def test_the_briefs_tests_pass_against_a_server(server: Server) -> None:
     assert [line for line in lines if line.startswith("skip")] == [] or not docker_answers()
 
 
-def test_without_a_server_the_briefs_tests_say_so() -> None:
+def test_without_a_server_the_local_tests_say_so() -> None:
     done = subprocess.run(
         [ROOT / "test-local.sh"],
         env=os.environ | {"BASE_URL": "http://127.0.0.1:9"},

@@ -35,6 +35,8 @@ from tests.conftest import Serve
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+PAGES = [*DOCUMENTS, ROOT / "bench/README.md", ROOT / "examples/nextjs/README.md"]
+"""What is read but not run: these have programs that need more than the checkout."""
 README, HTTP_API, OPERATIONS = ROOT / "README.md", ROOT / "docs/http-api.md", ROOT / "docs/operations.md"
 PORT = "http://localhost:8000"
 
@@ -196,12 +198,17 @@ def test_the_example_policy_is_the_one_in_the_docs() -> None:
 # ---- what is named
 
 
+def page(document: Path) -> str:
+    """What a document is called among tests."""
+    return str(document.relative_to(ROOT))
+
+
 def slug(heading: str) -> str:
     """What a heading is called in a link, by GitHub's rules."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", PAGES, ids=page)
 def test_links_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(\s*([^)\s]+)\s*\)", document.read_text()):
         if re.match(r"[a-z]+:", target):
@@ -214,16 +221,16 @@ def test_links_lead_somewhere(document: Path) -> None:
             assert anchor in map(slug, headings), target
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", PAGES, ids=page)
 def test_files_that_the_docs_name_exist(document: Path) -> None:
-    homes = [ROOT, *(path for path in (ROOT / "src").rglob("*") if path.is_dir())]
+    homes = [ROOT, document.parent, *(path for path in (ROOT / "src").rglob("*") if path.is_dir())]
     for name in re.findall(r"`(?:\./)?([\w./-]+)`", document.read_text()):
         is_path = name.startswith(("src/", "scripts/", "docs/", "tests/", "examples/", "bench/", ".venv/"))
         if is_path or (name.endswith((".py", ".sh", ".toml", ".lock", ".md", ".txt")) and name != "main.py"):
             assert any((home / name).exists() for home in homes), name
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", PAGES, ids=page)
 def test_make_targets_that_the_docs_name_exist(document: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     used = re.findall(r"(?:^|`)make ((?:[a-z]+\b(?!=) ?)+)", document.read_text(), re.MULTILINE)
@@ -234,6 +241,7 @@ def test_settings_that_the_docs_name_exist() -> None:
     known = {PREFIX + name.upper() for name in Settings.model_fields} | {REQUEST_VARIABLE}
     files = [
         *DOCUMENTS,
+        ROOT / "bench/README.md",
         *(path for path in (ROOT / "examples").iterdir() if path.is_file()),
         ROOT / "deploy.sh",
         ROOT / "test-local.sh",
