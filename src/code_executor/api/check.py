@@ -36,7 +36,7 @@ def make_router(service: Service, bounds: RequestLimits) -> APIRouter:
         execution = parse_check(await request.body(), caller_of(request.scope), bounds)
         result = await until_disconnect(request.receive, run(service.runs, execution))
         if result.reason not in _CHECKED:
-            raise Refusal(422, f"The check did not come to an end: {result.error}", reason=result.reason.value)
+            raise Refusal(422, f"The check did not finish: {result.error}", reason=result.reason.value)
         return JSONResponse(check_object(result))
 
     return router

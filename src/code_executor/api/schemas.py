@@ -100,22 +100,22 @@ class ExecuteRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     code: str = Field(description="The source of the program.")
-    language: Literal["python"] = Field("python", description="Its language.")
+    language: Literal["python"] = Field("python", description="The language of the program.")
     timeout: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="Seconds it may take; not given: as many as the service allows."
+        None, gt=0, allow_inf_nan=False, description="Time limit in seconds; the default is the service's maximum."
     )
-    stdin: str = Field("", description="What it reads from input() and sys.stdin.")
+    stdin: str = Field("", description="What the program reads from input() and sys.stdin.")
     args: list[Annotated[str, StringConstraints(max_length=MAX_ARG, pattern=r"^[^\x00]*$")]] = Field(
         default_factory=list, max_length=MAX_ARGS, description="sys.argv[1:]"
     )
     files: list[FileIn] = Field(
         default_factory=list,
         max_length=MAX_FILES,
-        description="What it finds in its working directory; of two with one path, the later.",
+        description="Files for the working directory. If two have the same path, the later one counts.",
     )
     display: bool = Field(
         False,  # a default
-        description="Send the figures of plt.show(), and the value of its last expression, as `displays`.",
+        description="Return the figures of plt.show() and the value of the last expression in `displays`.",
     )
 
 
@@ -125,7 +125,7 @@ class SessionRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     files: list[FileIn] = Field(
-        default_factory=list, max_length=MAX_FILES, description="What its cells find in their working directory."
+        default_factory=list, max_length=MAX_FILES, description="Files for the working directory of the cells."
     )
 
 
@@ -136,12 +136,12 @@ class CellRequest(BaseModel):
 
     code: str = Field(description="The source of the cell.")
     timeout: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="Seconds it may take; not given: as many as the service allows."
+        None, gt=0, allow_inf_nan=False, description="Time limit in seconds; the default is the service's maximum."
     )
-    stdin: str = Field("", description="What it reads first; more may follow while it runs.")
+    stdin: str = Field("", description="What the cell reads first. More can be sent while it runs.")
     display: bool = Field(
         True,  # a default
-        description="Send the figures of plt.show(), and the value of its last expression, as `displays`.",
+        description="Return the figures of plt.show() and the value of the last expression in `displays`.",
     )
 
 
@@ -150,7 +150,7 @@ class InputRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    data: str = Field(description="A piece of its standard input; a line ends with a line end.")
+    data: str = Field(description="The next piece of its standard input, with its line ends.")
 
 
 class SessionResponse(BaseModel):
@@ -158,11 +158,13 @@ class SessionResponse(BaseModel):
 
     model_config = ConfigDict(alias_generator=_camel, populate_by_name=True)
 
-    id: str = Field(description="Whoever knows it, and has the same address, can use the session.")
-    state: Literal["idle", "running", "waiting"] = Field(description="`waiting`: for input, in a cell.")
-    cells: int = Field(description="Cells that were run.")
-    idle_timeout: float = Field(description="Seconds without a running cell after which it ends.")
-    expires_in: float = Field(description="Seconds until it ends in any case.")
+    id: str = Field(
+        description="The name of the session. It is a secret, and works from the address that opened the session only."
+    )
+    state: Literal["idle", "running", "waiting"] = Field(description="`waiting`: a cell waits for input.")
+    cells: int = Field(description="Number of cells that were run.")
+    idle_timeout: float = Field(description="Time in seconds without a running cell after which the session ends.")
+    expires_in: float = Field(description="Time in seconds until the session ends in any case.")
 
 
 class CheckRequest(BaseModel):
@@ -171,7 +173,7 @@ class CheckRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     code: str = Field(description="The source of the program.")
-    language: Literal["python"] = Field("python", description="Its language.")
+    language: Literal["python"] = Field("python", description="The language of the program.")
 
 
 class CheckResponse(BaseModel):
@@ -214,24 +216,26 @@ class ExecuteResponse(BaseModel):
     model_config = ConfigDict(alias_generator=_camel, populate_by_name=True)
 
     status: Status
-    reason: Reason = Field(description="Precisely why.")
-    output: str = Field(description="What it wrote to stdout.")
-    error: str = Field(description="What it wrote to stderr, its traceback, or a sentence about why it was stopped.")
-    execution_time: float = Field(description="Milliseconds: the run alone.")
+    reason: Reason = Field(description="The precise reason.")
+    output: str = Field(description="What the program wrote to stdout.")
+    error: str = Field(description="What the program wrote to stderr, its traceback, or why it was stopped.")
+    execution_time: float = Field(description="Milliseconds of the run alone.")
     id: str
-    exit_code: int | None = Field(description="null where it did not exit by itself.")
-    signal: str | None = Field(description="The name of the signal that killed it.")
-    syscall: str | None = Field(description="The forbidden system call it was killed for, where that is known.")
+    exit_code: int | None = Field(description="null if the program did not exit by itself.")
+    signal: str | None = Field(description="The name of the signal that killed the program.")
+    syscall: str | None = Field(description="The forbidden system call the program was killed for, if known.")
     cpu_time: float = Field(description="Milliseconds of processor time.")
-    memory: int = Field(description="Bytes, at its peak.")
-    queue_time: float = Field(description="Milliseconds it waited for a sandbox.")
-    truncated: bool = Field(description="It wrote more than is kept.")
-    line: int | None = Field(description="Where it went wrong, from 1, where that is known.")
+    memory: int = Field(description="Peak memory in bytes.")
+    queue_time: float = Field(description="Milliseconds of waiting for a sandbox.")
+    truncated: bool = Field(description="Whether the program wrote more than the limit.")
+    line: int | None = Field(description="The line of the failure, from 1, if known.")
     column: int | None
     problems: list[ProblemOut] = Field(description="Everything the policy or the compiler refuses.")
-    displays: list[DisplayOut] = Field(description="What it showed, where `display` asked for it.")
-    files: list[FileOut] = Field(description="What it made or changed in its working directory.")
-    files_omitted: int = Field(description="Files that are not here because they were too many or too large.")
+    displays: list[DisplayOut] = Field(description="What the program showed, if `display` was true.")
+    files: list[FileOut] = Field(description="Files that the program made or changed in its working directory.")
+    files_omitted: int = Field(
+        description="Number of files that were left out because they were too many or too large."
+    )
 
 
 class FieldError(BaseModel):
@@ -274,10 +278,10 @@ def json_body(
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: described("The body is not JSON."),
-    408: described("The body took too long to arrive."),
+    408: described("The body did not arrive in time."),
     413: described("The body, the code or the stdin is too large."),
     415: described("The body is not declared as JSON."),
-    422: described("The JSON is not a request: something is missing, unknown or out of range."),
+    422: described("A field is missing, unknown or out of range."),
     429: described("Rate limit exceeded; see Retry-After."),
     500: described("The service failed; a retry is safe. What the program had written is in `output` and `error`."),
     503: described("Every sandbox is busy; see Retry-After."),

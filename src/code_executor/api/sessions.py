@@ -113,10 +113,10 @@ def make_router(service: Service, bounds: RequestLimits, origins: tuple[str, ...
         status_code=201,
         summary="Open a session",
         response_model=SessionResponse,
-        responses={403: described("A page of another site asks."), **_UNKNOWN, **PROBLEMS},
+        responses={403: described("The request comes from a page of another site."), **_UNKNOWN, **PROBLEMS},
         openapi_extra=json_body(request_schema(limits, SessionRequest), required=False),
     )(endpoints.open)
-    router.get("/{session}", summary="How does it stand?", response_model=SessionResponse, responses=_UNKNOWN)(
+    router.get("/{session}", summary="Show a session", response_model=SessionResponse, responses=_UNKNOWN)(
         endpoints.show
     )
     router.post(

@@ -154,5 +154,6 @@ def require(findings: list[doctor.Finding], engine: str, settings: Settings) -> 
         sentences = "; ".join(f"{finding.layer} ({finding.evidence})" for finding in lacking)
         raise CodeExecutorError(
             f"these layers of protection do not hold here: {sentences}. "
-            "See `code-executor doctor`; CODE_EXECUTOR_ALLOW_MISSING accepts a layer's absence."
+            "Run `code-executor doctor` to see all layers. To start without a layer, name it in "
+            "CODE_EXECUTOR_ALLOW_MISSING."
         )

@@ -51,18 +51,18 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
 
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--engine", choices=["auto", "docker", "native"], help="what makes sandboxes")
+    common.add_argument("--engine", choices=["auto", "docker", "native"], help="the engine that makes sandboxes")
     common.add_argument("--policy", help="strict, off, or a TOML file")
 
     serve = commands.add_parser("serve", parents=[common], help="answer over HTTP")
     serve.add_argument("--host")
     serve.add_argument("--port", type=int)
-    serve.add_argument("--workers", type=int, help="processes that answer HTTP")
-    serve.add_argument("--pool-size", type=int, help="most sandboxes at once")
+    serve.add_argument("--workers", type=int, help="number of processes that answer HTTP")
+    serve.add_argument("--pool-size", type=int, help="maximum number of sandboxes of each kind")
     serve.add_argument("--rate-limit", help="10/minute, or off")
     serve.add_argument("--log-format", choices=["json", "console"])
 
-    run = commands.add_parser("run", parents=[common], help="run a file (- for stdin's place in a pipe)")
+    run = commands.add_parser("run", parents=[common], help="run a file (-: read the program from stdin)")
     run.add_argument("file", metavar="FILE")
     run.add_argument("args", nargs="*", metavar="ARG", help="sys.argv[1:] of the program")
     run.add_argument("--timeout", type=_seconds, metavar="SECONDS")

@@ -112,7 +112,10 @@ class NativeEngine:
         self._interpreter = await Interpreter.inspect(self._python)
         self._home = cgroups.find_home()
         if self._home is None:
-            log.warning("no_cgroups", why="they cannot be written here: memory, CPU and process limits are per process")
+            log.warning(
+                "no_cgroups",
+                why="control groups cannot be written here: limits of memory, CPU and processes hold per process only",
+            )
         else:
             self._home.remove_strays()
 
@@ -339,4 +342,4 @@ class NativeLink:
         if self._group is None or await self._group.remove():
             self._when_gone()
         else:
-            raise EngineError(f"{self._sandbox.name}: processes are left in its control group")
+            raise EngineError(f"{self._sandbox.name}: its control group still has processes")
