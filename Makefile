@@ -8,10 +8,10 @@ PYTHON ?= python3
 ENGINE ?= $(or $(CODE_EXECUTOR_ENGINE),auto)
 BIN := .venv/bin
 
-.PHONY: help serve test image sandbox web screenshots lint types layers check format docs fuzz bench soak clean
+.PHONY: help serve test test-fast image sandbox web screenshots lint types layers check format docs fuzz bench soak clean
 
 help:
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 .venv/.done: pyproject.toml uv.lock scripts/setup
 	PYTHON=$(PYTHON) scripts/setup venv
@@ -38,7 +38,10 @@ serve: .venv/.done ## serve on port 8000 (PORT=…): Docker if an engine answers
 test: .venv/.dev .sandbox/.done ## run every test (ARGS: more for pytest)
 	@scripts/build-web --optional
 	@scripts/engine auto || [ "$${CI:-}" != true ] || { echo "CI=true, and Docker cannot be used" >&2; exit 1; }
-	$(BIN)/pytest $(ARGS)
+	scripts/test $(ARGS)
+
+test-fast: .venv/.dev ## run the tests that need no engine (under a minute)
+	scripts/test --fast $(ARGS)
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

@@ -62,6 +62,24 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.line(f"No Docker engine answers, or it has no image {IMAGE}: its tests were left out.")
 
 
+ALONE = (
+    "tests/bench/",
+    "tests/hostile/test_docker_gone.py",
+    "tests/hostile/test_failures.py",
+    "tests/hostile/test_load.py",
+    "tests/hostile/test_ten_thousand.py",
+    "tests/contract/test_reasons.py",
+    "tests/unit/test_middleware.py",
+)
+"""Tests that need the machine for themselves: they count what others do as well, or come near a time limit."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.nodeid.startswith(ALONE):
+            item.add_marker("alone")
+
+
 @pytest.fixture(scope="session")
 def docker() -> None:
     """Ask for a Docker engine."""
@@ -133,7 +151,8 @@ def serve_for(engine: str, *arguments: str, **settings: object) -> Iterator[Serv
     }
     environment["CODE_EXECUTOR_IMAGE"] = IMAGE
     environment |= {f"CODE_EXECUTOR_{name.upper()}": str(value) for name, value in settings.items()}
-    command = [sys.executable, "-m", "code_executor", "serve", "--engine", engine, "--port", "0", *arguments]
+    measured = ["coverage", "run", "-m"] if os.environ.get("CODE_EXECUTOR_TEST_COVERAGE") else []
+    command = [sys.executable, "-m", *measured, "code_executor", "serve", "--engine", engine, "--port", "0", *arguments]
     process = subprocess.Popen(
         command, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
     )

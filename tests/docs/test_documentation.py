@@ -325,3 +325,19 @@ def test_hooks_before_a_commit_are_installed_by_make() -> None:
 def test_the_readme_says_the_default_limits_of_a_program() -> None:
     limits = Limits()
     assert (limits.cpus, limits.memory, limits.wall_time) == (0.5, 512 << 20, 30), "its first paragraph names these"
+
+
+def test_the_versions_of_python_are_the_same_wherever_they_are_named() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    classified = [found[1] for each in project["classifiers"] if (found := re.search(r":: (3\.\d+)$", each))]
+    matrix = re.search(r"python: \[(.*)\]", (ROOT / ".github/workflows/ci.yml").read_text())
+    assert matrix is not None
+    assert re.findall(r"3\.\d+", matrix[1]) == classified
+    assert project["requires-python"] == f">={classified[0]}"
+    for document in (ROOT / "README.md", ROOT / "scripts/setup"):
+        assert f"Python {classified[0]} or newer" in document.read_text(), document
+    assert f"Python {classified[0]} to {classified[-1]}" in (ROOT / "CONTRIBUTING.md").read_text()
+
+
+def test_the_hosted_workflow_runs_what_ci_runs() -> None:
+    assert "bash .ci/run" in (ROOT / ".github/workflows/ci.yml").read_text()

@@ -65,8 +65,8 @@ class Settings(BaseSettings):
 
     engine: Literal["auto", "docker", "native"] = Field(
         "auto",
-        description="What makes sandboxes: `docker`, `native` (bubblewrap), or `auto` (Docker if an engine answers, else "
-        "native).",
+        description="What makes sandboxes: `docker`, `native` (bubblewrap), or `auto` (Docker if an engine answers, "
+        "else native).",
     )
     image: str = Field("code-executor:latest", min_length=1, description="The image of a sandbox (Docker only).")
     runtime: str = Field(
@@ -75,8 +75,8 @@ class Settings(BaseSettings):
     )
     python: str = Field(
         "",
-        description="The interpreter that programs run on (native only). Empty: `.sandbox/bin/python` if it exists, else "
-        "the server's.",
+        description="The interpreter that programs run on (native only). Empty: `.sandbox/bin/python` if it exists, "
+        "else the server's.",
     )
     preload: Names = Field(
         ("numpy", "pandas"),
