@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     from code_executor.library import BlockingExecutor, Executor
     from code_executor.models import Execution, Limits, Output, Reason, Result, Status
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["BlockingExecutor", "Execution", "Executor", "Limits", "Output", "Reason", "Result", "Status"]
 
 _HOMES = {"BlockingExecutor": "library", "Executor": "library"}
