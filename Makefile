@@ -8,7 +8,7 @@ PYTHON ?= python3
 ENGINE ?= $(or $(CODE_EXECUTOR_ENGINE),auto)
 BIN := .venv/bin
 
-.PHONY: help serve test test-fast image sandbox web screenshots lint types layers check format docs fuzz bench soak clean
+.PHONY: help serve test test-fast image server sandbox lock base dist web screenshots lint types layers check format docs fuzz bench soak clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -19,13 +19,25 @@ help:
 .venv/.dev: pyproject.toml uv.lock scripts/setup
 	PYTHON=$(PYTHON) scripts/setup dev
 
-.sandbox/.done: requirements.txt scripts/setup
+.sandbox/.done: requirements.txt requirements.lock scripts/setup
 	PYTHON=$(PYTHON) scripts/setup sandbox
 
-image: ## build the sandbox image (code-executor:latest)
+image: ## build the sandbox image, code-executor:latest (REFRESH=1: once more, with Debian's updates of today)
 	scripts/build-image
 
+server: ## build the image of the service, code-executor-server:latest (REFRESH=1: as above)
+	scripts/build-image --server
+
 sandbox: .sandbox/.done ## make the interpreter of the native engine
+
+lock: ## lock the libraries of requirements.txt with their hashes (UPGRADE=1: the newest of each)
+	scripts/lock $(if $(UPGRADE),--upgrade)
+
+base: ## pin the base image as the registry has it today
+	scripts/renew-base
+
+dist: ## build wheel and source package into dist/ (needs npm)
+	scripts/dist
 
 web: ## build the page at / and the <run-code> component (needs npm)
 	scripts/build-web

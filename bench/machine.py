@@ -31,7 +31,7 @@ def facts(python: str) -> dict[str, str]:
 
 def commit() -> str:
     """Return the commit, and whether the measured files differ from it."""
-    changed = _run("git", "status", "--porcelain", "--", "src", "Dockerfile", "requirements.txt", "uv.lock")
+    changed = _run("git", "status", "--porcelain", "--", "src", "Dockerfile", "requirements.lock", "uv.lock")
     return _run("git", "rev-parse", "--short", "HEAD") + (" with changes" if changed else "")
 
 

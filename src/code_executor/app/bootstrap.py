@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -116,11 +117,16 @@ def _docker(settings: Settings) -> Engine:
     )
 
 
-def _native(settings: Settings) -> Engine:
+def interpreter(settings: Settings) -> str:
+    """Return the path of the Python that programs run on under the native engine."""
     local = os.path.abspath(_LOCAL_PYTHON)
+    return settings.python or (local if os.path.exists(local) else sys.executable)
+
+
+def _native(settings: Settings) -> Engine:
     return NativeEngine(
         settings.limits(),
-        python=settings.python or (local if os.path.exists(local) else ""),
+        python=interpreter(settings),
         preload=settings.preload,
         policy=hardening.policy_table(settings.load_policy()),
     )
