@@ -73,6 +73,7 @@ format: .venv/.dev
 
 docs: .venv/.dev ## write the tables in docs/ that come from the code
 	$(BIN)/python scripts/write_docs.py
+	$(BIN)/python scripts/write_wire.py
 
 fuzz: .venv/.dev ## the property tests, for longer
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -m fuzz --timeout=3600 $(ARGS)

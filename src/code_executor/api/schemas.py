@@ -5,9 +5,8 @@ from __future__ import annotations
 import base64
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, StringConstraints, model_validator
 
-from code_executor.core.limits import Limits
 from code_executor.core.models import Reason, Status
 
 MAX_ARGS = 64
@@ -184,23 +183,22 @@ class CheckResponse(BaseModel):
     problems: list[ProblemOut]
 
 
-def request_schema(limits: Limits, model: type[BaseModel] = ExecuteRequest) -> dict[str, Any]:
-    """Return the JSON schema of a request, with the limits of this service in it."""
-    schema = model.model_json_schema()
-    properties = schema["properties"]
-    if "files" in properties:
-        properties["files"]["items"] = schema.pop("$defs")["FileIn"]  # OpenAPI has another place for references
-    if "timeout" in properties:
-        properties["timeout"]["anyOf"][0]["maximum"] = limits.wall_time
-    return schema
+class PictureOut(BaseModel):
+    """A figure."""
+
+    mediaType: Literal["image/png"]  # noqa: N815  # the name in JSON
+    contentBase64: str  # noqa: N815
 
 
-class DisplayOut(BaseModel):
-    """A figure (`contentBase64`) or a rich value (`content`, HTML that is the program's: sanitise it)."""
+class MarkupOut(BaseModel):
+    """A rich value. The HTML is the program's: sanitise it before you show it."""
 
-    mediaType: Literal["image/png", "text/html"]  # noqa: N815  # the name in JSON
-    content: str | None = None
-    contentBase64: str | None = None  # noqa: N815
+    mediaType: Literal["text/html"]  # noqa: N815
+    content: str
+
+
+class DisplayOut(RootModel[Annotated[PictureOut | MarkupOut, Field(discriminator="mediaType")]]):
+    """Something that the program shows beside its output."""
 
 
 class FileOut(BaseModel):
@@ -238,6 +236,48 @@ class ExecuteResponse(BaseModel):
     )
 
 
+class RateOut(BaseModel):
+    """How many runs the client may still start."""
+
+    limit: int = Field(description="Runs per window.")
+    remaining: int = Field(description="Runs that are left.")
+    reset: int = Field(description="Whole seconds until one more run is allowed.")
+    window: int = Field(description="Seconds.")
+
+
+class StartedOut(BaseModel):
+    """The program has a sandbox and starts. This is always the first event."""
+
+    model_config = ConfigDict(alias_generator=_camel)
+
+    id: str
+    queue_time: float = Field(description="Milliseconds it waited for a sandbox.")
+    rate_limit: RateOut | None = Field(None, description="Over the WebSocket only; null if there is no rate limit.")
+
+
+class PieceOut(BaseModel):
+    """A piece of what the program wrote."""
+
+    data: str = Field(description="Cut anywhere, but never inside a character.")
+
+
+class WaitingOut(BaseModel):
+    """The program waits for input. Only a WebSocket and the cells of a session have this event."""
+
+
+class StdinMessage(BaseModel):
+    """Input for the program."""
+
+    type: Literal["stdin"]
+    data: str = Field(description="A piece of its standard input; a line ends with a line end.")
+
+
+class ControlMessage(BaseModel):
+    """`eof` ends the program's input, `interrupt` is Ctrl-C, and `cancel` ends the program."""
+
+    type: Literal["eof", "interrupt", "cancel"]
+
+
 class FieldError(BaseModel):
     field: str
     message: str
@@ -253,6 +293,9 @@ class ProblemDetails(BaseModel):
     status: int
     detail: str
     errors: list[FieldError] | None = None
+    retryAfter: int | None = Field(  # noqa: N815
+        None, description="Over the WebSocket, with status 429: what the header Retry-After says elsewhere, in seconds."
+    )
 
 
 def described(description: str) -> dict[str, Any]:
@@ -262,18 +305,6 @@ def described(description: str) -> dict[str, Any]:
         "model": ProblemDetails,
         "content": {"application/problem+json": {"schema": schema}},
     }
-
-
-STREAMED: dict[str, Any] = {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
-"""The other form that an answer to a run has."""
-
-
-def json_body(
-    schema: dict[str, Any], *, required: bool = True, examples: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    """Describe a body that the route reads itself."""
-    content = {"schema": schema, **({"examples": examples} if examples else {})}
-    return {"requestBody": {"required": required, "content": {"application/json": content}}}
 
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
