@@ -41,7 +41,8 @@ def test_a_field_that_is_renamed_changes_the_types(write_wire: ModuleType) -> No
 
 
 def test_what_has_no_type_is_an_error(write_wire: ModuleType) -> None:
-    for unknown in ({"not": {}}, {"type": "object"}, {"$ref": "#/components/schemas/Nobody"}):
+    unknowns: list[dict[str, object]] = [{"not": {}}, {"type": "object"}, {"$ref": "#/components/schemas/Nobody"}]
+    for unknown in unknowns:
         with pytest.raises(write_wire.UnknownSchemaError):
             write_wire.type_of(unknown)
 
