@@ -151,7 +151,7 @@ def serve_for(engine: str, *arguments: str, **settings: object) -> Iterator[Serv
     }
     environment["CODE_EXECUTOR_IMAGE"] = IMAGE
     environment |= {f"CODE_EXECUTOR_{name.upper()}": str(value) for name, value in settings.items()}
-    measured = ["coverage", "run", "-m"] if os.environ.get("CODE_EXECUTOR_TEST_COVERAGE") else []
+    measured = ["coverage", "run", "-m"] if os.environ.get("TEST_COVERAGE") else []
     command = [sys.executable, "-m", *measured, "code_executor", "serve", "--engine", engine, "--port", "0", *arguments]
     process = subprocess.Popen(
         command, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
