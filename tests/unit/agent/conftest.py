@@ -19,6 +19,7 @@ import pytest
 import sandbox_agent
 from sandbox_agent.confinement import kernel, landlock
 from sandbox_agent.contract.config import AgentConfig
+from tests.unit.agent.piped import Pipe, Pipes, is_open
 from tests.unit.agent.supervised import BOX, CONFIG, PYTHON, SRC, START, Supervise, Supervisor
 
 IN_CHILD_WITHIN = 30.0
@@ -185,3 +186,19 @@ def supervisor(shared: Supervisor) -> Iterator[Supervisor]:
     """A supervisor that is ready, and that must be so again after the test."""
     yield shared
     assert shared.ready().body == b""
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipes]:
+    """Make pipes and close them afterwards. No test may wait for ever: all ends are non-blocking."""
+    inodes: dict[int, int] = {}
+
+    def make() -> Pipe:
+        ends = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        inodes.update((fd, os.fstat(fd).st_ino) for fd in ends)
+        return Pipe(*ends)
+
+    yield make
+    for fd, inode in inodes.items():
+        if is_open(fd, inode):
+            os.close(fd)
