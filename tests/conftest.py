@@ -68,6 +68,7 @@ ALONE = (
     "tests/hostile/test_failures.py",
     "tests/hostile/test_load.py",
     "tests/hostile/test_ten_thousand.py",
+    "tests/api/test_files_and_pictures.py",
     "tests/contract/test_reasons.py",
     "tests/unit/test_middleware.py",
 )

@@ -186,7 +186,7 @@ def test_a_wrong_setting_is_an_error_that_names_the_variable(name: str, value: s
         ("MEMORY", "1m", "greater than or equal to"),
         ("CPUS", "0", "greater than 0"),
         ("POOL_SIZE", "0", "greater than or equal to 1"),
-        ("POOL_MIN", "99999", "is more than CODE_EXECUTOR_POOL_SIZE"),
+        ("POOL_MIN", "99999", "must not be more than CODE_EXECUTOR_POOL_SIZE"),
         ("REUSE", "-1", "greater than or equal to 0"),
         ("MAX_TIMEOUT", "-1", "greater than 0"),
         ("MAX_OUTPUT", "1 TB", "not a size"),
@@ -206,7 +206,7 @@ def test_every_wrong_value_is_told_with_its_variable(
 def test_a_missing_image_is_an_error_that_says_how_to_make_it() -> None:
     done = start("--engine", "docker", "--port", "0", CODE_EXECUTOR_IMAGE="code-executor:nowhere")
     assert done.returncode == 2
-    assert "`make image` builds code-executor:nowhere" in done.stderr
+    assert "run `make image` to build code-executor:nowhere" in done.stderr
 
 
 def test_where_no_docker_answers_the_native_engine_serves_and_it_is_said(

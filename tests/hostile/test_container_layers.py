@@ -96,13 +96,13 @@ WALLS = {
         "Operation not permitted",
         {"CapDrop": become([]), "CapAdd": become([])},
         agent=("uid", "seccomp", "landlock"),
-        patches=(Patch("confinement.py", "kernel.drop_capabilities()", "pass"),),
+        patches=(Patch("confinement/confine.py", "kernel.drop_capabilities()", "pass"),),
     ),
     "no_new_privs": Wall(  # a child asks for it too, since it gets neither seccomp nor Landlock without
         f"is_run('{SETUID}', 0)",
         "refused",
         {"SecurityOpt": become([])},
-        patches=(Patch("confinement.py", "kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)", "pass"),),
+        patches=(Patch("confinement/confine.py", "kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)", "pass"),),
     ),
     "pid_namespace": Wall(
         f"lines = [open(f'/proc/{{p}}/cmdline').read() for p in os.listdir('/proc') if p.isdigit()]\n"

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from code_executor import Executor, errors
+from code_executor import Executor
+from code_executor.core import errors
 from code_executor.core.limits import Limits
 from code_executor.core.models import Execution, Input, Output, Reason, Result, Stdin
 from code_executor.execution.executor import PoolExecutor
