@@ -16,7 +16,8 @@ from code_executor.sandbox.doctor import REQUIRED
 from tests.census import eventually, everything_of
 from tests.conftest import IMAGE
 
-COMMAND = [sys.executable, "-m", "code_executor"]
+MEASURED = ["coverage", "run", "-m"] if os.environ.get("TEST_COVERAGE") else []
+COMMAND = [sys.executable, "-m", *MEASURED, "code_executor"]
 
 
 def environment() -> dict[str, str]:
