@@ -144,6 +144,11 @@ class Server:
 Serve = Callable[..., contextlib.AbstractContextManager[Server]]
 
 
+def measuring() -> dict[str, str]:
+    """Return the environment in which a process writes its coverage apart from that of the tests."""
+    return {"COVERAGE_FILE": os.environ["TEST_COVERAGE"]} if os.environ.get("TEST_COVERAGE") else {}
+
+
 @contextlib.contextmanager
 def serve_for(engine: str, *arguments: str, **settings: object) -> Iterator[Server]:
     kept = ("CODE_EXECUTOR_RUNTIME", "CODE_EXECUTOR_ALLOW_MISSING") if RUNTIME else ()
@@ -151,6 +156,7 @@ def serve_for(engine: str, *arguments: str, **settings: object) -> Iterator[Serv
         name: value for name, value in os.environ.items() if name in kept or not name.startswith("CODE_EXECUTOR_")
     }
     environment["CODE_EXECUTOR_IMAGE"] = IMAGE
+    environment |= measuring()
     environment |= {f"CODE_EXECUTOR_{name.upper()}": str(value) for name, value in settings.items()}
     measured = ["coverage", "run", "-m"] if os.environ.get("TEST_COVERAGE") else []
     command = [sys.executable, "-m", *measured, "code_executor", "serve", "--engine", engine, "--port", "0", *arguments]

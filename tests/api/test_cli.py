@@ -16,8 +16,7 @@ from code_executor.sandbox.doctor import REQUIRED
 from tests.census import eventually, everything_of
 from tests.conftest import IMAGE
 
-MEASURED = ["coverage", "run", "-m"] if os.environ.get("TEST_COVERAGE") else []
-COMMAND = [sys.executable, "-m", *MEASURED, "code_executor"]
+COMMAND = [sys.executable, "-m", "code_executor"]
 
 
 def environment() -> dict[str, str]:
