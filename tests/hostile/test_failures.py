@@ -172,7 +172,7 @@ async def test_a_supervisor_that_is_mute_before_a_run_cannot_say_that_it_succeed
         assert await works(executor)
 
 
-COMPLAINS = Patch("supervisor.py", "    os.dup2(2, 1)\n", "    os.dup2(2, 1)\n    os.write(2, bytes(4 << 20))\n")
+COMPLAINS = Patch("supervisor/loop.py", "    os.dup2(2, 1)\n", "    os.dup2(2, 1)\n    os.write(2, bytes(4 << 20))\n")
 
 
 @pytest.mark.anyio
