@@ -75,7 +75,7 @@ _REST = frozenset(
 )
 """Keywords that change nothing about the type that TypeScript has for a value."""
 
-MOST = 100
+_MOST = 100
 """Characters of a union on one line."""
 
 _PLAIN = {"string": "string", "number": "number", "integer": "number", "boolean": "boolean", "null": "null"}
@@ -118,7 +118,7 @@ def type_of(schema: Schema) -> str:
             return json.dumps(value)
         case {"type": "array", "items": items}:
             return f"{_inside(items)}[]"
-        case {"type": plain} if plain in _PLAIN:
+        case {"type": str(plain)} if plain in _PLAIN:
             return _PLAIN[plain]
     raise UnknownSchemaError(f"no TypeScript for {json.dumps(schema)}")
 
@@ -128,7 +128,7 @@ def declaration(name: str, schema: Schema) -> str:
     whole = type_of(schema)
     if "properties" in schema:
         return f"{_comment(schema)}export interface {name} {whole}\n"
-    if len(whole) > MOST and (alternatives := _alternatives(schema)):
+    if len(whole) > _MOST and (alternatives := _alternatives(schema)):
         whole = "".join(f"\n  | {each}" for each in alternatives)
         return f"{_comment(schema)}export type {name} ={whole};\n"
     return f"{_comment(schema)}export type {name} = {whole};\n"

@@ -20,7 +20,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from fastapi import FastAPI
 
+from code_executor.api import pages
 from code_executor.api.schemas import PROBLEMS, ExecuteRequest, ExecuteResponse
 from code_executor.app.settings import PREFIX, Settings
 from code_executor.core.limits import Limits, SessionLimits
@@ -34,8 +36,9 @@ from sandbox_agent.oneshot import REQUEST_VARIABLE
 from tests.conftest import Serve
 
 ROOT = Path(__file__).resolve().parents[2]
+WEB = ROOT / "web/README.md"
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
-PAGES = [*DOCUMENTS, ROOT / "bench/README.md", ROOT / "examples/nextjs/README.md"]
+PAGES = [*DOCUMENTS, ROOT / "bench/README.md", ROOT / "examples/nextjs/README.md", WEB]
 """What is read but not run: these have programs that need more than the checkout."""
 README, HTTP_API, OPERATIONS = ROOT / "README.md", ROOT / "docs/http-api.md", ROOT / "docs/operations.md"
 PORT = "http://localhost:8000"
@@ -228,6 +231,28 @@ def test_files_that_the_docs_name_exist(document: Path) -> None:
         is_path = name.startswith(("src/", "scripts/", "docs/", "tests/", "examples/", "bench/", ".venv/"))
         if is_path or (name.endswith((".py", ".sh", ".toml", ".lock", ".md", ".txt")) and name != "main.py"):
             assert any((home / name).exists() for home in homes), name
+
+
+def test_the_readme_of_the_page_names_its_files() -> None:
+    sources = {f"{path.parent.name}/{path.name}" for name in ("src", "pages") for path in (WEB.parent / name).iterdir()}
+    scripts = {path.name for path in WEB.parent.glob("*.mjs")}
+    assert set(names(WEB, "### Files")) == sources | scripts | {"tests/", "custom-elements.json"}
+
+
+def test_the_example_of_a_proxy_passes_on_every_page_and_nothing_for_operators(tmp_path: Path) -> None:
+    for name in (*pages._PAGES, "assets/x.js"):
+        for file in (tmp_path / name, tmp_path / f"{name}.gz"):
+            file.parent.mkdir(exist_ok=True)
+            file.touch()
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    pages.install(app, directory=str(tmp_path))
+    served = [getattr(route, "path", "") for route in app.routes]
+    assert {"/", "/notebook", "/assets/{name}"} <= set(served)
+    (location,) = re.findall(r"location ~ (\S+) \{", OPERATIONS.read_text())
+    for path in (*served, "/api/execute", "/api/execute/ws", "/api/sessions/{id}/cells"):
+        assert re.match(location, path), path
+    for path in ("/metrics", "/docs", "/docs-assets/x.js", "/openapi.json", "/notebook/x", "/embedded"):
+        assert not re.match(location, path), path
 
 
 @pytest.mark.parametrize("document", PAGES, ids=page)

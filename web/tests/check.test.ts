@@ -51,11 +51,18 @@ test("a service without checks is not asked again", async (t) => {
 });
 
 test("a newer question ends an older one", async (t) => {
+  let answerOlder: () => void = () => assert.fail("the older question has not come");
   const service = await serve(t, ({ body }, response) => {
-    if ((body as { code: string }).code === "new") json(response, 200, REFUSED); // the older one is never answered
+    if ((body as { code: string }).code === "new") json(response, 200, { ...REFUSED, problems: [] });
+    else answerOlder = () => json(response, 200, REFUSED);
+    if (service.asked.length === 1) come();
   });
+  let come: () => void = () => undefined;
+  const asked = new Promise<void>((resolve) => (come = resolve));
   const checker = new Checker();
   const older = checker.check(addresses(service), "old");
-  assert.deepEqual(await checker.check(addresses(service), "new"), [PROBLEM]);
+  await asked;
+  assert.deepEqual(await checker.check(addresses(service), "new"), []);
+  answerOlder();
   assert.deepEqual(await older, []);
 });

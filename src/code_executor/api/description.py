@@ -73,12 +73,11 @@ def request_body(
 def install(app: FastAPI, limits: Limits) -> None:
     """Complete what ``app`` says of itself."""
     routes = app.openapi
-    schemas = _schemas(limits)
 
     def openapi() -> dict[str, Any]:
-        description = routes()
-        description["components"]["schemas"] |= schemas
-        return description
+        if app.openapi_schema is None:
+            routes()["components"]["schemas"] |= _schemas(limits)
+        return routes()  # which keeps what it has returned before
 
     app.openapi = openapi  # type: ignore[method-assign]  # the way that FastAPI documents
 
