@@ -76,7 +76,7 @@ def _make_ready(policy: Policy) -> None:
 
 
 def _serve(policy: Policy, config: AgentConfig) -> NoReturn:
-    messages = session.read_messages(pipes.PAYLOAD)
+    messages = pipes.read_messages(pipes.PAYLOAD)
     request = json.loads(next(messages))
     if request.get("session"):
         _write_files(request["files"])
