@@ -8,9 +8,10 @@ import signal
 import pytest
 
 from sandbox_agent import oneshot
-from sandbox_agent.contract import syscalls, verdict, wording
+from sandbox_agent.contract import verdict, wording
 from sandbox_agent.contract.limits import Limits
 from sandbox_agent.contract.protocol import Cause, Outcome
+from sandbox_agent.contract.syscall_numbers import COLUMNS, NUMBERS
 from sandbox_agent.contract.verdict import Reason
 
 LIMITS = Limits(wall_time=5.0)
@@ -44,9 +45,9 @@ def test_a_violation_is_called_by_its_name_where_that_is_known() -> None:
     assert sentence == "Your program was stopped because it called ptrace, which no program may do here."
 
 
-@pytest.mark.skipif(platform.machine() not in syscalls.COLUMNS, reason="no filter here")
+@pytest.mark.skipif(platform.machine() not in COLUMNS, reason="no filter here")
 def test_the_image_by_itself_says_so_too() -> None:
-    number = syscalls.NUMBERS["mount"][syscalls.COLUMNS[platform.machine()]]
+    number = NUMBERS["mount"][COLUMNS[platform.machine()]]
     record = oneshot.RunRecord(Outcome(Cause.VIOLATION, signal=31, syscall=number or 0))
     said = record.error(record.told(), LIMITS)
     assert said == "Your program was stopped because it called mount, which no program may do here."
