@@ -121,7 +121,13 @@ class Settings(BaseSettings):
 
     memory: Size = Field(_LIMITS.memory, ge=64 << 20, description="Memory of a sandbox.")
     cpus: float = Field(_LIMITS.cpus, gt=0, le=256, description="Processor cores of a sandbox.")
-    max_processes: int = Field(_LIMITS.processes, ge=1, le=1000, description="Processes and threads of a program.")
+    max_processes: int = Field(
+        _LIMITS.processes,
+        ge=1,
+        le=1000,
+        description="Number of processes or threads that a program can use at once beside its first one. "
+        "With the helpers of libraries, the most is 3 times as many, and 7.",
+    )
     disk: Size = Field(_LIMITS.disk, ge=1 << 20, description="Disk (in memory) that a program may fill.")
     max_files: int = Field(_LIMITS.files, ge=64, description="Files that a program may make.")
     max_output: Size = Field(

@@ -58,9 +58,13 @@ def tmpfs_options(fs: WritableFs, limits: Limits, uid: int | None) -> str:
 
 
 def process_limit(limits: Limits, runtime: str = "") -> int:
-    """The cgroup's limit: the user's processes and threads, and ours; around gVisor, what it makes of them."""
-    processes = limits.processes + _OUR_PROCESSES
-    return processes * _GVISOR_THREADS_EACH + _GVISOR_THREADS if is_gvisor(runtime) else processes
+    """The cgroup's limit: the user's processes and threads, and ours; around gVisor, what it makes of them.
+
+    Of its threads there are 16 for each of the workers that a program can count on, which is room for all its helpers.
+    """
+    if is_gvisor(runtime):
+        return (limits.processes + _OUR_PROCESSES) * _GVISOR_THREADS_EACH + _GVISOR_THREADS
+    return limits.tasks + _OUR_PROCESSES
 
 
 def is_gvisor(runtime: str) -> bool:
@@ -75,7 +79,7 @@ def agent_config(limits: Limits, uid: int | None, preload: tuple[str, ...], poli
         box=BOX,
         writable=tuple(fs.path for fs in WRITABLE),
         limits=limits,
-        uid_processes=2 * limits.processes + 12,
+        uid_processes=2 * limits.tasks,
         preload=preload,
         policy=policy,
     )

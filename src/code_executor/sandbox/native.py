@@ -164,7 +164,11 @@ class NativeEngine:
         config = hardening.agent_config(self._limits, uid, preload, self._policy)
         mounts = tuple(Mount(fs.path, hardening.tmpfs_options(fs, self._limits, uid)) for fs in hardening.WRITABLE)
         readable = [inside for _, inside in self._interpreter.binds] if self._interpreter else []
-        return dataclasses.replace(config, mounts=mounts, readable=(*config.readable, *readable))
+        # where no control group counts processes, the uid's limit is theirs, with one for the holder of the memory
+        processes = self._limits.tasks + 1 if self._home is None else config.uid_processes
+        return dataclasses.replace(
+            config, mounts=tuple(mounts), readable=(*config.readable, *readable), uid_processes=processes
+        )
 
     def _arguments(self, python: Interpreter, config: AgentConfig, group: cgroups.Group | None) -> list[str]:
         """Return bubblewrap's arguments: the hardening in its words."""

@@ -53,8 +53,8 @@ class AgentConfig:
     readable: tuple[str, ...] = READABLE
     mounts: tuple[Mount, ...] = ()
     limits: Limits = field(default_factory=Limits)
-    open_files: int = 256
-    uid_processes: int = 32
+    open_files: int = 1024
+    uid_processes: int = 2 * Limits().tasks
     attachment_files: int = 32
     preload: tuple[str, ...] = ()
     policy: dict[str, Any] = field(default_factory=dict)

@@ -93,7 +93,7 @@ def explain(reason: Reason, limits: Limits, *, signal: int = 0, syscall: str | N
             most = wording.size(limits.output)
             return f"Your program wrote more than the {most} it may write; only the beginning is kept."
         case Reason.PROCESS_LIMIT:
-            return f"Your program started more than the {limits.processes} processes and threads it may have."
+            return f"Your program started more than the {limits.tasks} processes and threads it may have at once."
         case Reason.DISK_LIMIT:
             return f"Your program filled the {wording.size(limits.disk)} of disk that it may use."
         case Reason.VIOLATION:

@@ -22,7 +22,7 @@ SENTENCES = {
     Reason.INPUT_TIME: "Your program waited too long for input.",
     Reason.MEMORY_LIMIT: "Your program used more than the 512 MB of memory it may use.",
     Reason.OUTPUT_LIMIT: "Your program wrote more than the 1 MB it may write; only the beginning is kept.",
-    Reason.PROCESS_LIMIT: "Your program started more than the 10 processes and threads it may have.",
+    Reason.PROCESS_LIMIT: "Your program started more than the 37 processes and threads it may have at once.",
     Reason.DISK_LIMIT: "Your program filled the 64 MB of disk that it may use.",
     Reason.VIOLATION: "Your program was stopped because it did something that no program may do here.",
     Reason.CANCELLED: "The run was cancelled.",
