@@ -31,7 +31,9 @@ RUN set -eu; \
         apt-get update; apt-get install -y --no-install-recommends python3; \
     fi; \
     useradd --uid 10001 --no-create-home --home-dir /work --shell /usr/sbin/nologin coderunner; \
-    mkdir -p /work /opt/sandbox /opt/agent; chown coderunner:coderunner /work; chmod 0700 /work; \
+    mkdir -p /work /opt/sandbox /opt/agent /opt/accounts; \
+    mv /etc/passwd /etc/group /opt/accounts/; ln -s /opt/accounts/passwd /opt/accounts/group /etc/; \
+    chown coderunner:coderunner /work; chmod 0700 /work; \
     find / -xdev -perm /6000 -type f -exec chmod a-s {} +; \
     python3 -c 'import shutil, sysconfig; [shutil.rmtree(sysconfig.get_path("purelib") + "/" + n, True) for n in ("pip", "setuptools", "wheel")]'; \
     rm -rf /usr/local/bin/pip* /usr/bin/pip* /usr/lib/python3*/ensurepip /usr/local/lib/python3*/ensurepip \

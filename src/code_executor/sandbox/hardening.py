@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from code_executor.core.limits import Limits
-from sandbox_agent.contract.config import AgentConfig
+from sandbox_agent.contract.config import ACCOUNTS, AgentConfig
 
 BOX = "/work"
 AGENT = "/opt/agent/sandbox_agent"
@@ -32,6 +32,9 @@ class WritableFs:
 
 
 WRITABLE = (WritableFs(BOX, 0.5), WritableFs("/tmp", 0.25), WritableFs("/dev/shm", 0.25))  # noqa: S108
+
+ACCOUNTS_OPTIONS = "size=64k,nr_inodes=8,mode=0755"
+"""Of the tmpfs on `ACCOUNTS`, which is the supervisor's: nothing of a program's is ever in it."""
 
 ENVIRONMENT = {
     "PATH": "/opt/sandbox/bin:/usr/local/bin:/usr/bin:/bin",
@@ -82,6 +85,8 @@ def agent_config(limits: Limits, uid: int | None, preload: tuple[str, ...], poli
         uid_processes=2 * limits.tasks,
         preload=preload,
         policy=policy,
+        sockets=True,  # both engines make a network namespace for each sandbox
+        accounts=ACCOUNTS,
     )
 
 

@@ -26,6 +26,9 @@ READABLE = (
     "/etc/ssl/openssl.cnf",
     "/etc/fonts",
 )
+ACCOUNTS = "/opt/accounts"
+"""Where /etc/passwd and /etc/group of a sandbox are links to."""
+
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
 
@@ -45,6 +48,8 @@ class AgentConfig:
     the kernel grants that uid; a control group counts more precisely where there is one. ``attachment_files``: how many
     files of a run are sent back at most. ``socket``: the path of a socket to talk over, if it can be connected to,
     instead of stdin and stdout. ``name_violations`` False: nobody learns which forbidden system call ended a program.
+    ``sockets``: whether a program may make Unix streams, which is for sandboxes with a network namespace of their own
+    alone. ``accounts``: the directory, if there is one, that /etc/passwd and /etc/group are links into.
     """
 
     uid: int | None = None
@@ -61,6 +66,8 @@ class AgentConfig:
     socket: str = ""
     require_landlock: bool = True
     name_violations: bool = True
+    sockets: bool = False
+    accounts: str = ""
     layers_off: tuple[str, ...] = ()
     """Layers that a test switches off to show that they matter; never set by the service."""
 

@@ -50,7 +50,7 @@ from sandbox_agent.contract.protocol import (
     Outcome,
     event,
 )
-from sandbox_agent.supervisor import collector, reset
+from sandbox_agent.supervisor import accounts, collector, counters, reset
 from sandbox_agent.supervisor.cells import CellRelay
 from sandbox_agent.supervisor.clock import Clock
 from sandbox_agent.supervisor.immortal import immortalize
@@ -111,7 +111,11 @@ class Supervisor:
     def _start(self) -> None:
         for mount in self._config.mounts:
             kernel.mount_tmpfs(mount.path, mount.options)
+        if self._config.accounts:
+            accounts.write(self._config.accounts, self._config.uid, self._config.box)
         if self._config.mounts:
+            if self._config.accounts:
+                kernel.make_read_only(self._config.accounts)
             kernel.keep_capabilities(_CAP_KILL | _CAP_SETGID | _CAP_SETUID)
         confine.default_signals()
         self._wake, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
