@@ -66,11 +66,14 @@ def prepare(config: AgentConfig, hint: int) -> Confinement:
     """
     landlock_fd = None
     if "landlock" not in config.layers_off:
-        landlock_fd = landlock.ruleset(list(config.readable), list(config.writable), list(DEVICES))
+        landlock_fd = landlock.ruleset(
+            list(config.readable), list(config.writable), list(DEVICES), sockets=config.sockets
+        )
         if landlock_fd is None and config.require_landlock:
             raise ConfinementError("this kernel has no Landlock (Linux 5.13 or newer, with it switched on)")
     try:
-        code = seccomp.program(forbidden=seccomp.TRAP if config.name_violations else seccomp.KILL_PROCESS)
+        forbidden = seccomp.TRAP if config.name_violations else seccomp.KILL_PROCESS
+        code = seccomp.program(forbidden=forbidden, sockets=config.sockets)
     except KeyError as error:
         raise ConfinementError(f"no system call table for {error}") from None
     program, buffer = seccomp.sock_fprog(code)

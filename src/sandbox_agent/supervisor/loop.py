@@ -31,7 +31,7 @@ import signal
 import socket
 import time
 
-from sandbox_agent.child import life, pipes
+from sandbox_agent.child import life, pipes, stand_ins
 from sandbox_agent.confinement import confine, kernel
 from sandbox_agent.confinement.confine import ConfinementError
 from sandbox_agent.confinement.kernel import available
@@ -121,6 +121,7 @@ class Supervisor:
         self._wake, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
+        stand_ins.install()
         missing = self._preload()
         self._confinement = confine.prepare(self._config, pipes.HINT)
         self._box = Box(self._config.writable, self._config.uid)
