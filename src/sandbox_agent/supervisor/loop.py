@@ -123,7 +123,9 @@ class Supervisor:
         signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
         stand_ins.install()
         missing = self._preload()
-        self._confinement = confine.prepare(self._config, pipes.HINT)
+        memory = counters.limits()["memory"]
+        memory_held = memory is not None and memory <= self._config.limits.memory
+        self._confinement = confine.prepare(self._config, pipes.HINT, memory_held=memory_held)
         self._box = Box(self._config.writable, self._config.uid)
         self._introduction = json.dumps(describe(missing)).encode()
         gc.collect()
