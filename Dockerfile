@@ -48,7 +48,9 @@ RUN set -eu; \
 # manuals, translations. The licences and the list of packages stay, for people and for scanners.
 RUN set -eu; \
     useradd --uid 10001 --no-create-home --home-dir /work --shell /usr/sbin/nologin coderunner; \
-    mkdir -p /work /opt/sandbox /opt/agent; chown coderunner:coderunner /work; chmod 0700 /work; \
+    mkdir -p /work /opt/sandbox /opt/agent /opt/accounts; \
+    mv /etc/passwd /etc/group /opt/accounts/; ln -s /opt/accounts/passwd /opt/accounts/group /etc/; \
+    chown coderunner:coderunner /work; chmod 0700 /work; \
     find / -xdev -perm /6000 -type f -exec chmod a-s {} +; \
     python3 -c 'import shutil, sysconfig; [shutil.rmtree(sysconfig.get_path("purelib") + "/" + n, True) for n in ("pip", "setuptools", "wheel")]'; \
     find /usr/share/doc -type f ! -name copyright -delete; find /usr/share/doc -type l -delete; \

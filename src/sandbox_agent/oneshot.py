@@ -29,7 +29,7 @@ from typing import Any, NoReturn
 
 from sandbox_agent.confinement import kernel
 from sandbox_agent.contract import protocol, report, verdict
-from sandbox_agent.contract.config import AgentConfig
+from sandbox_agent.contract.config import ACCOUNTS, AgentConfig
 from sandbox_agent.contract.limits import Limits
 from sandbox_agent.contract.policy import STRICT
 from sandbox_agent.contract.protocol import (
@@ -202,7 +202,8 @@ def _config() -> AgentConfig:
         uid=uid,
         box=box,
         writable=(box,),
-        uid_processes=LIMITS.processes,
+        uid_processes=LIMITS.tasks + 1,  # and the holder of the memory
+        accounts=ACCOUNTS,
         policy=dataclasses.asdict(STRICT),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.contract.program import Program
 from tests.contract.program import program as _
+from tests.contract.programs_of_calls import CALLS
 from tests.contract.programs_of_endings import ENDINGS
 from tests.contract.programs_of_failures import FAILURES
 
@@ -359,4 +360,4 @@ WORLD = {
     ),
 }
 
-PROGRAMS = WORLD | ENDINGS | FAILURES
+PROGRAMS = WORLD | ENDINGS | FAILURES | CALLS

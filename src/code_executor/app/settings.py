@@ -133,7 +133,11 @@ class Settings(BaseSettings):
     memory: Size = Field(_LIMITS.memory, ge=64 << 20, description="Memory limit of a sandbox.")
     cpus: float = Field(_LIMITS.cpus, gt=0, le=256, description="Processor cores that a sandbox may use.")
     max_processes: int = Field(
-        _LIMITS.processes, ge=1, le=1000, description="Maximum number of processes and threads of a program."
+        _LIMITS.processes,
+        ge=1,
+        le=1000,
+        description="Number of processes or threads that a program can use at once beside its first one. "
+        "With the helpers of libraries, the most is 3 times as many, and 7.",
     )
     disk: Size = Field(
         _LIMITS.disk, ge=1 << 20, description="Size limit of the files of a program. They are kept in memory."

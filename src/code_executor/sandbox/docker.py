@@ -189,6 +189,7 @@ class DockerEngine:
             config = hardening.for_gvisor(config)
         flags = "rw,nosuid,nodev,noexec,noatime"
         tmpfs = {fs.path: f"{flags},{hardening.tmpfs_options(fs, limits, uid)}" for fs in hardening.WRITABLE}
+        tmpfs[config.accounts] = f"{flags},{hardening.ACCOUNTS_OPTIONS}"
         host: dict[str, Any] = {
             "NetworkMode": "none",
             "ReadonlyRootfs": True,

@@ -88,7 +88,7 @@ def _of_container(seen: Mapping[str, Any], limits: Limits) -> list[Finding]:
         ),
         _cgroup_limit("memory", cgroup.get("memory"), limits.memory, "bytes"),
         _cgroup_limit("cpu", cgroup.get("cpus"), limits.cpus, "cores"),
-        _cgroup_limit("processes", cgroup.get("processes"), limits.processes + 2, "processes"),
+        _cgroup_limit("processes", cgroup.get("processes"), limits.tasks + 2, "processes"),
     ]
 
 

@@ -40,6 +40,7 @@ _PIECE = 1 << 16
 _MOST_DIAGNOSTICS = 4000
 
 _AGENT = os.path.dirname(os.path.dirname(os.path.abspath(contract.__file__)))
+_ACCOUNT_FILES = ("/etc/passwd", "/etc/group")
 _CAPABILITIES = (*hardening.SUPERVISOR_CAPABILITIES, "SYS_ADMIN", "SETPCAP")  # the last two until the mounts are made
 
 
@@ -166,9 +167,14 @@ class NativeEngine:
 
     def _config(self, uid: int | None, preload: tuple[str, ...]) -> AgentConfig:
         config = hardening.agent_config(self._limits, uid, preload, self._policy)
-        mounts = tuple(Mount(fs.path, hardening.tmpfs_options(fs, self._limits, uid)) for fs in hardening.WRITABLE)
+        mounts = [Mount(fs.path, hardening.tmpfs_options(fs, self._limits, uid)) for fs in hardening.WRITABLE]
+        mounts.append(Mount(config.accounts, hardening.ACCOUNTS_OPTIONS))
         readable = [inside for _, inside in self._interpreter.binds] if self._interpreter else []
-        return dataclasses.replace(config, mounts=mounts, readable=(*config.readable, *readable))
+        # where no control group counts processes, the uid's limit is theirs, with one for the holder of the memory
+        processes = self._limits.tasks + 1 if self._home is None else config.uid_processes
+        return dataclasses.replace(
+            config, mounts=tuple(mounts), readable=(*config.readable, *readable), uid_processes=processes
+        )
 
     def _arguments(self, python: Interpreter, config: AgentConfig, group: cgroups.Group | None) -> list[str]:
         """Return bubblewrap's arguments: the hardening in its words."""
@@ -187,19 +193,23 @@ class NativeEngine:
                 arguments += ["--symlink", str(Path(path).readlink()), path]
             elif os.path.isdir(path):
                 binds.append((path, path))
-        binds += [(path, path) for path in READABLE if path.startswith("/etc/") and os.path.exists(path)]
+        of_etc = [path for path in READABLE if path.startswith("/etc/") and path not in _ACCOUNT_FILES]
+        binds += [(path, path) for path in of_etc if os.path.exists(path)]
         binds += python.binds
         binds.append((_AGENT, hardening.AGENT))
         arguments += ["--proc", "/proc", "--dev", "/dev"]
         # bubblewrap makes what lies above a mount for root alone; a program under another uid has to pass through it
-        for directory in sorted({str(parent) for _, target in binds for parent in Path(target).parents} - {"/"}):
+        targets = (*(target for _, target in binds), *_ACCOUNT_FILES)
+        for directory in sorted({str(parent) for target in targets for parent in Path(target).parents} - {"/"}):
             arguments += ["--perms", "0755", "--dir", directory]
         if group is not None:
             binds += group.binds()
         for source, target in binds:
             arguments += ["--ro-bind", source, target]
-        for fs in hardening.WRITABLE:
-            arguments += ["--dir", fs.path]
+        for path in (*(fs.path for fs in hardening.WRITABLE), config.accounts):
+            arguments += ["--dir", path]
+        for path in _ACCOUNT_FILES:
+            arguments += ["--symlink", f"{config.accounts}/{os.path.basename(path)}", path]
         arguments += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"]
         return [*arguments, "--", python.executable, "-I", "-B", hardening.AGENT, "supervise", config.to_json()]
 

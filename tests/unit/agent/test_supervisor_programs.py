@@ -13,6 +13,7 @@ import pytest
 
 from sandbox_agent.child import pipes
 from sandbox_agent.contract import protocol, verdict
+from sandbox_agent.contract.config import Mount
 from sandbox_agent.contract.limits import Limits
 from sandbox_agent.contract.protocol import (
     COLLECT,
@@ -249,7 +250,7 @@ def test_a_program_is_nobody_in_particular(supervisor: Supervisor) -> None:
     seen = json.loads(supervisor.run(INSIDE).stdout)
     assert seen["ids"] == [[UID] * 3, [UID] * 3, []]
     assert seen["cwd"] == BOX
-    assert seen["umask"] == 0o077
+    assert seen["umask"] == 0o022
     assert seen["descriptors"] == [0, 1, 2, pipes.HINT]
     assert seen["core"] == [0, 0]
     assert seen["files"] == [CONFIG.open_files] * 2
@@ -282,8 +283,13 @@ def test_a_program_has_the_usual_signals_whatever_the_supervisor_was_started_wit
         "open('/etc/shadow')",
         "open('/mnt/../srv/new', 'w')",
         "socket.socket()",
+        "socket.socket(socket.AF_UNIX)",
         "os.listdir('/root')",
-        "resource.setrlimit(resource.RLIMIT_NOFILE, (512, 512))",
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))",
+        "resource.setrlimit(resource.RLIMIT_DATA, (1 << 40, 1 << 40))",
+        "os.setpriority(os.PRIO_PROCESS, 1, 19)",
+        "resource.prlimit(1, resource.RLIMIT_NOFILE)",
+        "os.sched_setaffinity(1, [0])",
         "os.mkfifo('fifo')",
     ],
 )
@@ -292,6 +298,34 @@ def test_a_program_may_not(supervisor: Supervisor, attempt: str) -> None:
         f"import os, resource, socket\ntry:\n    {attempt}\nexcept (OSError, ValueError):\n    print('no')"
     )
     assert run.stdout == b"no\n"
+
+
+def test_a_program_may_talk_to_itself_where_that_was_said(supervise: Supervise) -> None:
+    code = (
+        "import socket\nserver, client = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)\n"
+        "server.bind('socket'); server.listen(); client.connect('socket'); client.send(b'heard')\n"
+        "print(server.accept()[0].recv(9).decode())\n"
+        "for family, kind in ((socket.AF_INET, socket.SOCK_STREAM), (socket.AF_UNIX, socket.SOCK_DGRAM)):\n"
+        "    try: socket.socket(family, kind)\n    except PermissionError: print('no')"
+    )
+    with supervise(replace(CONFIG, sockets=True)) as supervisor:
+        supervisor.ready()
+        assert supervisor.run(code).stdout == b"heard\nno\nno\n"
+        supervisor.ready()  # and the socket is wiped
+
+
+def test_a_program_finds_its_own_account_and_cannot_change_it(supervise: Supervise) -> None:
+    there = "/media"
+    mounts = (*CONFIG.mounts, Mount(there, "size=64k,nr_inodes=8,mode=0755"))
+    code = (
+        "import os\nprint([line.split(':')[::2] for line in open('/media/passwd')][0][:2])\n"
+        "for change in (lambda: os.chmod('/media/passwd', 0), lambda: os.utime('/media'), "
+        "lambda: open('/media/x', 'w')):\n    try: change()\n    except OSError as error: print(error.strerror)"
+    )
+    with supervise(replace(CONFIG, mounts=mounts, readable=(*CONFIG.readable, there), accounts=there)) as supervisor:
+        supervisor.ready()
+        expected = f"['coderunner', '{UID}']\nRead-only file system\nRead-only file system\n"
+        assert supervisor.run(code).stdout.decode().startswith(expected)
 
 
 def test_a_forbidden_system_call_is_a_violation_and_ends_the_sandbox(supervise: Supervise) -> None:
