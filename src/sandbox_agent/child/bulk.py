@@ -1,9 +1,9 @@
 """How the lines of stdout are written: each at once, or many together where a program prints very many.
 
 A system call for each line costs five times what the line itself does. So a program that prints hundreds of lines in a
-moment goes on in bulk: its lines stay in the buffer of the stream, which is written when it is full. A thread writes
-every few milliseconds what the buffer holds, and ends when nothing new has come for a while; then each line is written
-at once again. A buffer is only ever written between two lines that the program's threads print.
+moment goes on in bulk: what it prints stays in the buffers of the stream, as in a program whose output is no terminal.
+A thread writes every few milliseconds what they hold, and ends when nothing new has come for a while; then each line is
+written at once again. What a buffer passes on is always whole lines of the program's threads.
 
 A process that forks, and one that was forked, writes each line at once for good: a buffer that is full is cut anywhere,
 and between the halves the other process could write.
@@ -28,13 +28,19 @@ _IDLE = 4  # ticks without a new line
 
 
 class Lines:
-    """The lines of one text stream, which is line-buffered, on a writer."""
+    """The lines of ``text``, a stream that is line-buffered, whose buffer is ``writer``.
 
-    def __init__(self, text: io.TextIOWrapper, writer: io.BufferedWriter[io.FileIO]) -> None:
+    ``on_change`` is told when bulk begins (True) and ends.
+    """
+
+    def __init__(
+        self, text: io.TextIOWrapper, writer: io.BufferedWriter[io.FileIO], on_change: Callable[[bool], None]
+    ) -> None:
         self.in_bulk = False
         self._allowed = True
+        self._on_change = on_change
         self._write_out: Callable[[], None] = type(writer).flush.__get__(writer)
-        self._flush_text: Callable[[], None] = type(text).flush.__get__(text)
+        self._flush_text: Callable[[], None] = io.TextIOWrapper.flush.__get__(text)
         self._close: Callable[[], None] = type(writer).close.__get__(writer)
         self._lines = 0
         self._since = time.monotonic()
@@ -44,18 +50,13 @@ class Lines:
         writer.flush = self._line_ended  # type: ignore[method-assign]
         writer.close = self._close_writer  # type: ignore[method-assign]
         text.flush = self.flush  # type: ignore[method-assign]
-        os.register_at_fork(before=self.stay_single)
+        os.register_at_fork(before=self._stay_single)
 
     def flush(self) -> None:
         """Write out everything, as the stream's own method does."""
         self._flush_text()
         if self.in_bulk:
             self._write_out()
-
-    def stay_single(self) -> None:
-        """Write each line at once from now on."""
-        self._allowed = False
-        self.end_bulk()
 
     def end_bulk(self) -> None:
         """Write each line at once until there are very many again; the thread is gone afterwards."""
@@ -64,6 +65,10 @@ class Lines:
                 self._stop.release()
             if self._running.acquire(timeout=1.0):
                 self._running.release()
+
+    def _stay_single(self) -> None:
+        self._allowed = False
+        self.end_bulk()
 
     def _line_ended(self) -> None:
         self._lines += 1
@@ -80,28 +85,31 @@ class Lines:
         if not self._running.acquire(blocking=False):
             return
         self._stop.acquire(blocking=False)
-        self.in_bulk = True
+        self._set_bulk(True)
         try:
             _thread.start_new_thread(self._tend, ())
         except RuntimeError:  # there are as many threads as there may be
-            self.in_bulk = False
+            self._set_bulk(False)
             self._running.release()
 
+    def _set_bulk(self, to: bool) -> None:
+        self.in_bulk = to
+        self._on_change(to)
+
     def _tend(self) -> None:
-        """Write what the buffer holds, again and again, until there is nothing new; the body of the thread."""
+        """Write what the buffers hold, again and again, until there is nothing new; the body of the thread."""
         try:
             seen, idle = -1, 0
             while idle < _IDLE and not self._stop.acquire(timeout=TICK):
                 idle = idle + 1 if self._lines == seen else 0
                 seen = self._lines
-                if not idle:
-                    self._write_out()
+                self.flush()
         except (OSError, ValueError):
             pass  # whoever flushes next is told
         finally:
-            self.in_bulk = False
+            self._set_bulk(False)
             with contextlib.suppress(OSError, ValueError):
-                self._write_out()
+                self._flush_text()
             self._running.release()
 
     def _close_writer(self) -> None:

@@ -1,31 +1,28 @@
 """The standard streams of a program: those that Python makes for a terminal, over three pipes.
 
 A line is written whole when it ends: in between, a thread or a process of the program cannot cut it, and a print() of
-many pieces costs no more than one. Where there are very many lines, some are written together (`bulk`). What has no
-line end yet is written before a program waits for input that somebody types, when it is stopped (`LastWords`), and
-before it kills itself (`_Flushing`). Other than that it waits for a line end, for its buffer to be full, or for
-flush(), as it does on a terminal.
+many pieces costs no more than one. Where there are very many lines, some are written together (`bulk`).
+
+What a call has printed without a line end is written as soon as the call is over. So it is seen in time, and nothing of
+it is lost, however the program dies. The text layer asks the interpreter for that whenever it is written to. It has to
+do so in C: while code in Python ran between the pieces of a line, another thread could run as well.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
 import io
+import operator
 import os
-import signal
 import sys
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, ClassVar
 
 from sandbox_agent.child.bulk import Lines
 from sandbox_agent.child.pipes import PROMPT, STDERR, STDIN, STDOUT
 from sandbox_agent.confinement.kernel import available
-
-STOP = 62
-"""The signal that asks a program for its last words: a realtime one, which nobody sends by mistake."""
-
-_set_handler = sys.modules["_signal"].signal
-"""As ``signal.signal``, which makes a plain number of a handler that is one."""
 
 _ours: list[io.TextIOWrapper] = []
 """The stdout and stderr that the program began with."""
@@ -34,21 +31,74 @@ _lines: list[Lines] = []
 """The lines of that stdout."""
 
 
+class _Rest:
+    """What the streams still hold; asking whether there is any writes it, and so there is none."""
+
+    def __bool__(self) -> bool:
+        _ask.cache_clear()
+        for stream in _ours:
+            try:
+                if not stream.closed:
+                    stream.flush()
+            except OSError as error:
+                if error.errno is None:  # it comes from a signal's handler, which the program has
+                    raise
+        return False  # whoever flushes next is told what failed
+
+
+_REST = _Rest()  # which the interpreter must always find
+
+
+def _pending_call() -> Any:
+    """Return the function that has the interpreter call another one, in the main thread, when a call is over."""
+    function = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.py_object)
+    return function(("Py_AddPendingCall", ctypes.pythonapi))
+
+
+_is_true = ctypes.cast(ctypes.pythonapi.PyObject_IsTrue, ctypes.c_void_p).value
+
+_ask = functools.lru_cache(maxsize=None)(operator.methodcaller("_call_later", _is_true, _REST))
+"""Has the rest of a stream written, when the call is over; asked again before that, it only remembers the answer."""
+
+
+class _Text(io.TextIOWrapper):
+    """A text stream that asks for its rest to be written when its ``write`` is looked up. Each step is C: see above."""
+
+    _call_later = _pending_call()  # such a function is no method: it is called without the stream
+    _write = io.TextIOWrapper.write
+    _asked = property(_ask)
+    _ask_and_write = property(operator.attrgetter("_asked", "_write"))
+    _choose = property(operator.attrgetter("_ask_and_write.__getitem__"))
+    write: Any = property(operator.methodcaller("_choose", 1))
+
+
+class _Output(_Text):
+    """The stdout, which does not ask in bulk."""
+
+    plain: ClassVar = io.TextIOWrapper.write
+
+
 def open_streams() -> None:
     """Make the standard streams as the interpreter does; they leave their descriptors open, as its own."""
     stdin = io.BufferedReader(_named(io.FileIO(STDIN, "rb", closefd=False), "<stdin>"))
-    sys.stdin = sys.__stdin__ = _text(stdin, "r", "surrogateescape")  # type: ignore[misc]
+    sys.stdin = sys.__stdin__ = _input(stdin)  # type: ignore[misc]
     out = io.BufferedWriter(_named(io.FileIO(STDOUT, "wb", closefd=False), "<stdout>"))
     err = io.BufferedWriter(_named(io.FileIO(STDERR, "wb", closefd=False), "<stderr>"))
-    sys.stdout = sys.__stdout__ = _text(out, "w", "surrogateescape")  # type: ignore[misc]
-    sys.stderr = sys.__stderr__ = _text(err, "w", "backslashreplace")  # type: ignore[misc]
+    sys.stdout = sys.__stdout__ = _Output(out, "utf-8", "surrogateescape", newline="\n", line_buffering=True)  # type: ignore[misc]
+    sys.stderr = sys.__stderr__ = _Text(err, "utf-8", "backslashreplace", newline="\n", line_buffering=True)  # type: ignore[misc]
     _ours[:] = sys.stdout, sys.stderr
-    _lines[:] = [Lines(sys.stdout, out)]
+    for stream in _ours:
+        stream.mode = "w"  # type: ignore[misc]
+    os.register_at_fork(after_in_child=_ask.cache_clear)
+    _lines[:] = [Lines(sys.stdout, out, _ask_or_not)]
     err.flush = _after_stdout(err.flush)  # type: ignore[method-assign]
-    for number, dies_of in ((STOP, signal.SIGKILL), (signal.SIGXCPU, signal.SIGXCPU)):
-        _set_handler(number, LastWords(dies_of))
-    for module, name in (os, "kill"), (os, "killpg"), (os, "abort"), (os, "_exit"), (signal, "raise_signal"):
-        setattr(module, name, _Flushing(getattr(module, name)))
+
+
+def _ask_or_not(in_bulk: bool) -> None:
+    if in_bulk:
+        _Output.write = _Output.plain
+    else:
+        del _Output.write
 
 
 def _after_stdout(write_out: Callable[[], None]) -> Callable[[], None]:
@@ -68,60 +118,16 @@ def _named(raw: io.FileIO, name: str) -> io.FileIO:
     return raw
 
 
-def _text(buffer: Any, mode: str, errors: str) -> io.TextIOWrapper:
-    stream = io.TextIOWrapper(buffer, "utf-8", errors, newline="\n", line_buffering=mode == "w")
-    stream.mode = mode  # type: ignore[misc]
+def _input(buffer: io.BufferedReader[io.FileIO]) -> io.TextIOWrapper:
+    stream = io.TextIOWrapper(buffer, "utf-8", "surrogateescape", newline="\n")
+    stream.mode = "r"  # type: ignore[misc]
     return stream
-
-
-class LastWords(int):
-    """A signal handler that writes what the streams still hold, and then has the process die of a signal.
-
-    A program that asks what happens on the signal is told the truth, which is the default: this is the number that
-    stands for it (``signal.SIG_DFL``).
-    """
-
-    def __new__(cls, dies_of: int) -> Self:
-        handler = super().__new__(cls, signal.SIG_DFL)
-        handler._dies_of = dies_of
-        return handler
-
-    _dies_of: int
-
-    def __call__(self, _number: int, _frame: object) -> None:
-        with contextlib.suppress(BaseException):  # the program may be in the middle of writing to one of them
-            flush()
-        if self._dies_of != signal.SIGKILL:
-            signal.signal(self._dies_of, signal.SIG_DFL)
-        os.kill(os.getpid(), self._dies_of)
-
-
-class _Flushing:
-    """A function of C before whose call the streams are flushed: the program may be about to kill itself.
-
-    That is done when the method is looked up. So no frame of ours is on the stack when the function itself is called.
-    """
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
-
-    @property
-    def __call__(self) -> Callable[..., Any]:
-        with contextlib.suppress(Exception):
-            flush()
-        return self._function
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._function, name)
-
-    def __repr__(self) -> str:
-        return repr(self._function)
 
 
 def prompt_for_input() -> None:
     """Have whatever reads stdin say so beforehand."""
     stdin = io.BufferedReader(_named(_PromptingFile(STDIN, "rb", closefd=False), "<stdin>"))
-    sys.stdin = sys.__stdin__ = _text(stdin, "r", "surrogateescape")  # type: ignore[misc]
+    sys.stdin = sys.__stdin__ = _input(stdin)  # type: ignore[misc]
 
 
 class _PromptingFile(io.FileIO):
@@ -144,7 +150,7 @@ class _PromptingFile(io.FileIO):
     def _prompt() -> None:
         with contextlib.suppress(OSError):
             if not available(STDIN):
-                flush()  # what it asks comes before the news that it waits
+                flush()  # what a thread asks comes before the news that it waits
                 os.write(PROMPT, b"\0")
 
 
@@ -167,3 +173,8 @@ def flush() -> bool:
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     return whole
+
+
+for _class in (_Text, _Output):
+    _class.__name__ = _class.__qualname__ = "TextIOWrapper"
+    _class.__module__ = "_io"

@@ -31,7 +31,7 @@ import signal
 import socket
 import time
 
-from sandbox_agent.child import life, pipes, stand_ins, streams
+from sandbox_agent.child import life, pipes, stand_ins
 from sandbox_agent.confinement import confine, kernel
 from sandbox_agent.confinement.confine import ConfinementError
 from sandbox_agent.confinement.kernel import available
@@ -73,9 +73,6 @@ CONFINED_WITHIN = 20.0
 
 COLLECTED_WITHIN = 2.0
 """Seconds that reading the files of a run may take."""
-
-LAST_WORDS_WITHIN = 0.2
-"""Seconds that a program may take to write what it has printed, when it is stopped."""
 
 _RECORD_OF_OMISSIONS = 32
 
@@ -202,8 +199,6 @@ class Supervisor:
         else:
             stopped, exit_ = self._relay(child, run, clock)
         wall_us = clock.ran_us()
-        if exit_ is None and not self._outbound.truncated:
-            exit_ = self._hear_last_words(child.pid)
         if exit_ is None:
             exit_ = reset.kill_all(child.pid, self._wake)
         else:
@@ -222,17 +217,6 @@ class Supervisor:
             raise ResetError(f"a run died of signal {outcome.signal}")
         if is_session:
             raise ResetError("a session is the last run of a sandbox")
-
-    def _hear_last_words(self, leader: int) -> Exit | None:
-        """Have a program that is stopped write what its streams hold, and die; None if it does not, in time."""
-        deadline = time.monotonic() + LAST_WORDS_WITHIN
-        os.kill(leader, streams.STOP)
-        while (left := deadline - time.monotonic()) > 0:
-            self._pump(left)
-            exit_, _, _ = reset.reap(leader)
-            if exit_ is not None or self._outbound.truncated:
-                return exit_
-        return None
 
     def _outcome(self, child: ReadyChild, run: CommandHeader, stopped: Cause | None, exit_: Exit | None) -> Outcome:
         if exit_ is None:
@@ -263,7 +247,11 @@ class Supervisor:
         self._outbound.begin(self._outbound.run, [Source(read, EventType.FILE, room)])
         deadline = time.monotonic() + COLLECTED_WITHIN
         while self._outbound.sources and not self._outbound.truncated and (left := deadline - time.monotonic()) > 0:
-            self._pump(left)
+            events = select.poll()
+            for fd, mask in self._outbound.wanted():
+                events.register(fd, mask)
+            events.poll(left * 1000)
+            self._outbound.pump()
         reset.kill_all(pid, self._wake)
         self._outbound.drain()
 
@@ -341,16 +329,6 @@ class Supervisor:
         if cell is not None:
             run, clock, self._interrupted = cell.header, cell.clock, cell.interrupted
         return run, clock, stopped, exit_
-
-    def _pump(self, within: float) -> None:
-        """Wait, so many seconds at most, for output or a death, and pass the output on."""
-        events = select.poll()
-        events.register(self._wake, select.POLLIN)
-        for fd, mask in self._outbound.wanted():
-            events.register(fd, mask)
-        if self._wake in dict(events.poll(within * 1000)):
-            reset.drain(self._wake)
-        self._outbound.pump()
 
     def _poll(self, timeout: float | None, watched: set[int]) -> bool:
         """Wait, ``timeout`` seconds at most, until something can be done; True if that includes the host's side.

@@ -126,18 +126,12 @@ def test_the_limit_of_processor_time_loses_nothing_that_was_printed(supervisor: 
         "os.abort()",
         "os._exit(3)",
         "signal.raise_signal(9)",
+        "import ctypes; ctypes.string_at(0)",
     ],
 )
 def test_a_program_that_kills_itself_loses_nothing_that_was_printed(supervisor: Supervisor, death: str) -> None:
     run = supervisor.run(f"import os, signal\nprint('all', 'of', 'it', end='')\n{death}")
     assert (run.outcome.cause, run.stdout) in [(Cause.SIGNAL, b"all of it"), (Cause.EXIT, b"all of it")]
-
-
-def test_a_program_that_will_not_be_asked_is_stopped_all_the_same(supervisor: Supervisor) -> None:
-    code = "import signal\nsignal.signal(62, lambda *_: None)" + BUSY
-    supervisor.start(code, wall_ms=500)
-    assert supervisor.finish().outcome.cause is Cause.WALL_TIME
-    assert supervisor.ready()
 
 
 def test_a_program_finds_the_handlers_that_python_begins_with(supervisor: Supervisor) -> None:
@@ -199,3 +193,20 @@ def test_stdout_can_be_opened_by_its_name_and_not_be_read(supervisor: Supervisor
         f"open({path!r}, 'w').write('written ')\ntry: open({path!r}).read(1)\nexcept PermissionError: print('not read')"
     )
     assert supervisor.run(code).stdout == b"written not read\n"
+
+
+def test_what_a_signal_raises_while_lines_are_printed_is_not_lost(supervisor: Supervisor) -> None:
+    code = (
+        "import signal, time\nclass Stop(OSError): pass\n"
+        "def stop(*_): raise Stop('now')\n"
+        "signal.signal(signal.SIGALRM, stop)\ncaught = 0\n"
+        "for _ in range(50):\n    signal.setitimer(signal.ITIMER_REAL, 0.002)\n"
+        "    try:\n        while True: print('.', end=''); time.sleep(0)\n"
+        "    except Stop: caught += 1\nprint('\\ncaught', caught)"
+    )
+    assert supervisor.run(code).stdout.endswith(b"\ncaught 50\n")
+
+
+def test_a_line_of_pieces_that_are_made_in_python_is_one(supervisor: Supervisor) -> None:
+    code = "class A:\n    def __str__(self): return ' '.join(str(i) for i in range(5))\nprint(A(), A(), sep='-')"
+    assert len(events_of(supervisor, code)) == 1
