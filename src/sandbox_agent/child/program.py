@@ -11,7 +11,7 @@ import sys
 import types
 from importlib.machinery import BuiltinImporter, SourceFileLoader
 
-from sandbox_agent.child import display, ending, pipes, script, stack
+from sandbox_agent.child import display, ending, pipes, script, stack, stacks
 
 _HAS_ANNOTATIONS = sys.version_info < (3, 14)
 """Whether ``__main__`` has ``__annotations__`` before anything is annotated."""
@@ -78,8 +78,8 @@ def kind_of(error: BaseException) -> int:
         return pipes.HINT_MEMORY
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return pipes.HINT_DISK
-    if (isinstance(error, BlockingIOError) and error.errno == errno.EAGAIN) or (
-        isinstance(error, RuntimeError) and "can't start new thread" in str(error)
-    ):
+    if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
+        return pipes.HINT_PROCESSES if stacks.fits() else pipes.HINT_MEMORY
+    if isinstance(error, BlockingIOError) and error.errno == errno.EAGAIN:
         return pipes.HINT_PROCESSES
     return pipes.HINT_EXCEPTION

@@ -1,4 +1,4 @@
-"""The policy refuses what the brief names and every other door to it, and leaves ordinary programs alone."""
+"""The policy refuses the core of its list and every other way to it, and leaves ordinary programs alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def places(source: str, policy: Policy = STRICT) -> list[tuple[int, int]]:
 
 
 REFUSED = {
-    "the brief's list": r"""
+    "the core of the list": r"""
         import os
         import subprocess
         eval("1")
