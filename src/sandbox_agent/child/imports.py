@@ -33,7 +33,14 @@ _originals: tuple[Any, Any] | None = None
 _needs: dict[str, set[str]] = {}
 """By the name of a module: the modules that its import has imported, or found imported."""
 
+_NEEDED = frozenset({"collections.abc"})
+"""Modules that others reach as an attribute of their package, and that the agent still needs so (`traceback`)."""
+
 _hidden: dict[str, Any] = {}
+_visible: frozenset[str] = frozenset()
+_agent: dict[str, Any] = {}
+_ours: frozenset[int] = frozenset()
+"""The modules that were there before the program, by their identities."""
 
 
 def watch(at_start: Collection[str]) -> None:
@@ -52,19 +59,37 @@ def hide(preloaded: Iterable[str] = ()) -> None:
 
     ``preloaded``: modules that are to stay, with what their imports need.
     """
-    global _originals  # noqa: PLW0603
+    global _originals, _ours, _visible  # noqa: PLW0603
     if _originals is None:
         return
+    _ours = frozenset(map(id, sys.modules.values()))
     builtins.__import__, _machinery._find_and_load = _originals
     _originals = None
     agent = __name__.partition(".")[0]
     kept = set().union(*map(_closure, preloaded)) if preloaded else set()
-    _take_out(sys.modules.keys() - _at_start - kept)
+    _visible = _at_start | kept
+    _take_out(sys.modules.keys() - _visible)
     for name in [name for name in _hidden if name.partition(".")[0] == agent]:
-        del _hidden[name]
+        _agent[name] = _hidden.pop(name)
     for path in sys.path_importer_cache.keys() - _caches_at_start - _system_paths:
         del sys.path_importer_cache[path]
     _machinery._find_spec = _find_spec
+
+
+def hide_again() -> None:
+    """Take out what has come back since: C functions import modules too (``os.wait4`` does)."""
+    if _visible:
+        _take_out(sys.modules.keys() - _visible)
+
+
+def lend_agent() -> None:
+    """Let the agent's own modules be imported: matplotlib imports a backend by its name."""
+    sys.modules.update(_agent)
+
+
+def is_ours(module: Any) -> bool:
+    """Whether a module was there before the program."""
+    return id(module) in _ours
 
 
 def make_way(paths: Iterable[str]) -> None:
@@ -82,7 +107,8 @@ def _take_out(names: Iterable[str]) -> None:
         parent, _, child = name.rpartition(".")
         above = _hidden.get(parent) or sys.modules.get(parent)
         # what a package imports itself stays an attribute of it: it may use it as one, and so may the agent
-        if above is not None and vars(above).get(child) is module and name not in _needs.get(parent, ()):
+        needed = name in _needs.get(parent, ()) or name in _NEEDED
+        if above is not None and vars(above).get(child) is module and not needed:
             delattr(above, child)
 
 

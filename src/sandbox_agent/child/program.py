@@ -11,7 +11,8 @@ import sys
 import types
 from importlib.machinery import BuiltinImporter, SourceFileLoader
 
-from sandbox_agent.child import display, ending, pipes, script, stack, stacks
+from sandbox_agent.child import callstack, display, ending, pipes, stacks
+from sandbox_agent.contract.protocol import MAIN
 
 _HAS_ANNOTATIONS = sys.version_info < (3, 14)
 """Whether ``__main__`` has ``__annotations__`` before anything is annotated."""
@@ -32,7 +33,7 @@ def main_module(arguments: list[str], path: str = "") -> types.ModuleType:
         names.update(__file__=path, __cached__=None)
         sys.path_importer_cache[path] = None
     sys.modules["__main__"] = module
-    sys.argv = [script.NAME if path else "", *arguments]
+    sys.argv = [MAIN if path else "", *arguments]
     sys.orig_argv = ["python", *sys.argv]
     return module
 
@@ -43,7 +44,7 @@ def run(code: list[types.CodeType], module: types.ModuleType, path: str) -> int:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         execute(code, module)
     except BaseException as error:
-        failure = stack.without_ours(error)
+        failure = callstack.without_ours(error)
     else:
         ending.after_main(module)
         return 0
@@ -55,9 +56,9 @@ def run(code: list[types.CodeType], module: types.ModuleType, path: str) -> int:
 
 def execute(code: list[types.CodeType], module: types.ModuleType) -> None:
     """Run what `compiled` returned, in a module."""
-    stack.call(exec, code[0], module.__dict__)
+    callstack.call(exec, code[0], module.__dict__)
     for last in code[1:]:
-        display.value(stack.call(eval, last, module.__dict__))
+        display.value(callstack.call(eval, last, module.__dict__))
     display.figures()
 
 

@@ -11,7 +11,7 @@ import codecs
 import os
 import re
 
-NAME = "main.py"
+from sandbox_agent.contract.protocol import MAIN
 
 _DECLARATION = re.compile(r"coding[:=][ \t]*([-\w.]+)")
 _SPELLINGS = {"utf-8": ("utf-8-",), "latin-1": ("latin-1-", "iso-8859-1-", "iso-latin-1-")}
@@ -22,7 +22,7 @@ class Script:
 
     def __init__(self) -> None:
         box = os.getcwd()
-        self.path = os.path.join(box, NAME)
+        self.path = os.path.join(box, MAIN)
         self._box = box
         before = os.stat(box)
         self._box_times = before.st_atime_ns, before.st_mtime_ns

@@ -12,7 +12,7 @@ import types
 import warnings
 from collections.abc import Iterator
 
-from sandbox_agent.child import stack
+from sandbox_agent.child import callstack
 from sandbox_agent.contract import wording
 from sandbox_agent.contract.policy import Policy, SourceProblem, check
 
@@ -47,7 +47,7 @@ def compiled(source: str, name: str, policy: Policy | None, *, last: bool) -> li
         if tree is not None and policy is not None and (problems := check(tree, policy)):
             raise RefusedError("policy", problems)
         # as deep as Python itself can, and with its warnings
-        code = [stack.call(compile, source, name, "exec", 0, True, 0)]
+        code = [callstack.call(compile, source, name, "exec", 0, True, 0)]
         return _with_last(source, name, tree or _tree(source, name), code) if last else code
     except SyntaxError as error:
         text = _syntax_text(error, source) if error.lineno else wording.uncompilable(error)
@@ -58,7 +58,7 @@ def compiled(source: str, name: str, policy: Policy | None, *, last: bool) -> li
 
 def _tree(source: str, name: str) -> ast.Module:
     with _deep_and_quiet():
-        return stack.call(compile, source, name, "exec", ast.PyCF_ONLY_AST, True, 0)  # type: ignore[no-any-return]
+        return callstack.call(compile, source, name, "exec", ast.PyCF_ONLY_AST, True, 0)  # type: ignore[no-any-return]
 
 
 def _with_last(source: str, name: str, tree: ast.Module, code: list[types.CodeType]) -> list[types.CodeType]:
@@ -69,8 +69,8 @@ def _with_last(source: str, name: str, tree: ast.Module, code: list[types.CodeTy
     del tree.body[-1]
     with _deep_and_quiet():
         return [
-            stack.call(compile, tree, name, "exec", 0, True, 0),
-            stack.call(compile, ast.Expression(value.value), name, "eval", 0, True, 0),
+            callstack.call(compile, tree, name, "exec", 0, True, 0),
+            callstack.call(compile, ast.Expression(value.value), name, "eval", 0, True, 0),
         ]
 
 

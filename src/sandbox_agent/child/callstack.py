@@ -19,7 +19,7 @@ import operator
 import os
 import sys
 from collections.abc import Callable
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any
 
 _AGENT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
@@ -112,16 +112,29 @@ def is_ours(frame: FrameType) -> bool:
 
 
 def without_ours(error: BaseException) -> BaseException:
-    """Take the agent's frames out of a traceback, wherever they stand."""
-    first = trace = error.__traceback__
-    while first is not None and is_ours(first.tb_frame):
-        first = trace = first.tb_next
+    """Take the agent's frames out of the tracebacks of an exception, and of those that led to it."""
+    todo: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while todo:
+        each = todo.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        each.__traceback__ = _without_ours(each.__traceback__)
+        todo += [each.__cause__, each.__context__]
+    return error
+
+
+def _without_ours(trace: TracebackType | None) -> TracebackType | None:
+    while trace is not None and is_ours(trace.tb_frame):
+        trace = trace.tb_next
+    first = trace
     while trace is not None and (following := trace.tb_next) is not None:
         if is_ours(following.tb_frame):
             trace.tb_next = following.tb_next
         else:
             trace = following
-    return error.with_traceback(first)
+    return first
 
 
 # ---- looking for the places
