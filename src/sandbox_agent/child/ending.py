@@ -79,7 +79,12 @@ def exit_status(stop: SystemExit) -> int:
         return 0
     if isinstance(code, int):
         return code & 0xFF if -_LONG <= code < _LONG else 0xFF
-    _write(code)
+    try:
+        stream = getattr(sys, "stderr", None)
+        text = str(code)
+        _write_raw(text) if stream is None else stream.write(text)
+    except BaseException:
+        pass
     _write("\n")
     return 1
 
@@ -92,17 +97,17 @@ def _display(error: BaseException) -> None:
         pass
 
 
-def _write(what: object) -> None:
-    """Write to the program's stderr, or where it has none that works to the descriptor."""
+def _write(text: str) -> None:
+    """Write to the program's stderr, or to the descriptor where it has none that works."""
     try:
-        stream = sys.stderr
-        if stream is not None:
-            stream.write(str(what))
-            return
+        sys.stderr.write(text)
     except BaseException:
-        pass
-    with contextlib.suppress(BaseException):
-        os.write(_STDERR, str(what).encode("utf-8", "backslashreplace"))
+        _write_raw(text)
+
+
+def _write_raw(text: str) -> None:
+    with contextlib.suppress(OSError):
+        os.write(_STDERR, text.encode("utf-8", "backslashreplace"))
 
 
 def finalize(status: int) -> int:

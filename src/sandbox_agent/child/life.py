@@ -122,19 +122,19 @@ def _limit_processor(seconds: int, config: AgentConfig) -> None:
 
 
 def _prepare(request: dict[str, Any], policy: Policy, script: Script) -> list[types.CodeType]:
-    """Check, compile and write down the source; on a problem, or when only a check was asked for, report and exit."""
+    """Write down, check and compile the source; on a problem, or when only a check was asked for, report and exit."""
+    try:
+        script.write(request["code"])  # first, for the compiler quotes it in its warnings
+    except OSError as error:
+        _report_unwritten(MAIN, error)
     try:
         code = compiled(request["code"], script.path, policy if request["policy"] else None, last=request["display"])
     except RefusedError as refused:
-        script.drop()
+        script.remove()
         _report(refused.reason, refused.problems)
     if request["check"]:
-        script.drop()
+        script.remove()
         _report("", [])
-    try:
-        script.write(request["code"])
-    except OSError as error:
-        _report_unwritten(MAIN, error)
     return code
 
 
