@@ -154,13 +154,18 @@ class _PromptingFile(io.FileIO):
                 os.write(PROMPT, b"\0")
 
 
+def settle() -> None:
+    """Write each line at once from now on, until there are very many again; nothing of ours runs beside that."""
+    for lines in _lines:
+        lines.end_bulk()
+
+
 def flush() -> bool:
     """Write out what the streams still hold, those too that the program has replaced.
 
     Returns False if that failed for ``sys.stdout`` or ``sys.stderr``.
     """
-    for lines in _lines:
-        lines.end_bulk()
+    settle()
     whole = True
     for stream in (sys.stdout, sys.stderr):
         try:
