@@ -225,19 +225,28 @@ def test_a_result_that_is_none_is_the_sandboxs_failure() -> None:
 # ---- where it went wrong
 
 
-def test_the_line_of_an_exception_is_the_last_of_the_program() -> None:
-    result = result_of(event(EventType.STDERR, TRACEBACK), outcome=Outcome(Cause.EXCEPTION, 1))
-    assert (result.line, result.column) == (3, None)
+@pytest.mark.parametrize("cause", [Cause.EXCEPTION, Cause.MEMORY_LIMIT, Cause.SIGNAL])
+def test_the_line_is_the_one_that_the_child_told(cause: Cause) -> None:
+    told = [event(EventType.STDERR, TRACEBACK), event(EventType.LINE, "1020")]
+    result = result_of(*told, outcome=Outcome(cause, 1))
+    assert (result.line, result.column) == (1020, None)
 
 
-def test_a_line_may_have_any_digits() -> None:
-    text = '  File "main.py", line 1020, in <module>\n'
-    assert result_of(event(EventType.STDERR, text), outcome=Outcome(Cause.EXCEPTION, 1)).line == 1020
+@pytest.mark.parametrize("body", ["", "x", "-1", "1" * 10, "١", "1 2"])
+def test_what_is_no_line_is_none(body: str) -> None:
+    assert result_of(event(EventType.LINE, body), outcome=Outcome(Cause.EXCEPTION, 1)).line is None
 
 
-def test_the_line_of_a_grouped_exception_is_found() -> None:
-    text = '  + Exception Group Traceback:\n  |   File "main.py", line 9, in <module>\n  | ExceptionGroup: x\n'
-    assert result_of(event(EventType.STDERR, text), outcome=Outcome(Cause.EXCEPTION, 1)).line == 9
+def test_a_run_that_completed_has_no_line() -> None:
+    assert result_of(event(EventType.LINE, "3"), outcome=Outcome(Cause.COMPLETED)).line is None
+
+
+def test_the_file_of_the_program_is_no_file_that_it_left() -> None:
+    left = event(EventType.FILE, record("main.py", b"print(1)") + record("main.pyc", b""))
+    found = Transcript(Execution("print(1)", id="an-id"), LIMITS)
+    assert [file.path for file in found.take(left)] == ["main.pyc"]
+    found = Transcript(Execution("print(2)", id="an-id"), LIMITS)
+    assert [file.path for file in found.take(left)] == ["main.py", "main.pyc"]
 
 
 @pytest.mark.parametrize("cause", [Cause.COMPLETED, Cause.EXIT, Cause.WALL_TIME, Cause.CANCELLED])

@@ -95,18 +95,14 @@ def call(function: Callable[..., Any], *arguments: Any, caller: FrameType | None
             tracing.value = 0
         current.value = ours
         if caller is None:
-            _stop_tracing()
+            # what the program traces with must see nothing of the agent, nor be called without a frame
+            if sys.gettrace() is not None:
+                sys.settrace(None)
+            if sys.getprofile() is not None:
+                sys.setprofile(None)
             left.value = max(sys.getrecursionlimit() - depth, _OURS)
             if _c_limit:
                 c_left.value = c_ours
-
-
-def _stop_tracing() -> None:
-    """Have what the program traces with see nothing of the agent, and not be called without a frame."""
-    if sys.gettrace() is not None:
-        sys.settrace(None)
-    if sys.getprofile() is not None:
-        sys.setprofile(None)
 
 
 def invoke(function: Any, *arguments: Any, caller: FrameType | None = None) -> Any:

@@ -1,4 +1,4 @@
-"""The end of a program, as the interpreter itself ends one: what PyErr_Print, Py_RunMain and Py_FinalizeEx do, in order.
+"""The end of a program, as the interpreter ends one: what PyErr_Print, Py_RunMain and Py_FinalizeEx do, in order.
 
 An exit status here is negative where the process dies of a signal, as `subprocess` has it.
 """
@@ -88,7 +88,8 @@ def print_uncaught(error: BaseException) -> int | None:
         hook = sys.excepthook
     except AttributeError:
         _write("sys.excepthook is missing\n")
-        return _display(error)
+        _display(error)
+        return None
     try:
         callstack.invoke(hook, type(error), error, error.__traceback__)
     except SystemExit as stop:
@@ -97,7 +98,8 @@ def print_uncaught(error: BaseException) -> int | None:
         _write("Error in sys.excepthook:\n")
         _display(callstack.without_ours(failure))
         _write("\nOriginal exception was:\n")
-        return _display(error)
+        _display(error)
+        return None
     else:
         return None
     return exit_status(ended)
@@ -145,14 +147,14 @@ def finalize(status: int) -> int:
     """Wait for threads, call what is registered for the exit, flush, let go of everything; return the exit status."""
     if (threading := sys.modules.get("threading")) is not None:
         try:
-            callstack.invoke(threading._shutdown)
+            callstack.invoke(threading._shutdown)  # noqa: SLF001  # the interpreter's own
         except BaseException as error:
-            _say_ignored(callstack.without_ours(error), threading)
-    callstack.call(atexit._run_exitfuncs)  # which says itself what goes wrong
+            _say_ignored(callstack.without_ours(error), "on threading shutdown", threading)
+    callstack.call(atexit._run_exitfuncs)  # noqa: SLF001  # which says itself what goes wrong
     whole = _flush()
     if gc.isenabled():
         callstack.call(gc.collect)
-    if not _thread._count():  # daemon threads are still running here, and would miss their names
+    if not _thread._count():  # noqa: SLF001  # daemon threads are still running here, and would miss their names
         _let_go()
         whole = _flush() and whole
     return status if whole or status < 0 else _FLUSH_FAILED
@@ -178,7 +180,7 @@ def _flush() -> bool:
         except BaseException as error:
             whole = False
             if name == "stdout":
-                _say_ignored(callstack.without_ours(error), stream)
+                _say_ignored(callstack.without_ours(error), "on flushing sys.stdout", stream)
     return whole
 
 
@@ -189,9 +191,11 @@ def _is_closed(stream: Any) -> bool:
         return False
 
 
-def _say_ignored(error: BaseException, what: object) -> None:
+def _say_ignored(error: BaseException, when: str, what: object) -> None:
+    """Tell of an error at the end: Python 3.13 says ``when`` it was, and before ``what`` had it."""
+    message, told_of = (f"Exception ignored {when}", None) if sys.version_info >= (3, 13) else (None, what)
     with contextlib.suppress(BaseException):
-        told = _Unraisable((type(error), error, error.__traceback__, None, what))
+        told = _Unraisable((type(error), error, error.__traceback__, message, told_of))
         callstack.invoke(sys.unraisablehook, told)
 
 
