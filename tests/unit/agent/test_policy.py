@@ -20,7 +20,7 @@ def judge(source: str, policy: Policy = STRICT) -> list[SourceProblem]:
 
 
 def places(source: str, policy: Policy = STRICT) -> list[tuple[int, int]]:
-    return [(line, column) for line, column, _ in judge(source, policy)]
+    return [(problem.line, problem.column) for problem in judge(source, policy)]
 
 
 REFUSED = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,7 +39,7 @@ NAMES = _rules(
     (_IMPORTS, "__import__ __loader__ __spec__"),
     (_INTERNALS, "__builtins__ breakpoint"),
 )
-"""Built-in names that may not be used, unless the program has given them a meaning of its own (``scopes``)."""
+"""Built-in names that may not be used, unless the program has given them a meaning of its own (``flow``)."""
 
 ATTRIBUTES = _rules(
     (_INTERNALS, "__subclasses__ __globals__ __builtins__ __bases__ __base__ __mro__ __code__ __closure__"),
@@ -77,12 +77,16 @@ DOORS = frozenset(
 
 @dataclass(frozen=True)
 class Policy:
-    """What is refused: a name to the reason. An empty policy refuses nothing."""
+    """What is refused: a name to the reason. An empty policy refuses nothing.
+
+    ``own``: those of ``names`` that are the program's own from its beginning (a session's, from an earlier cell).
+    """
 
     modules: Mapping[str, str] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
     attributes: Mapping[str, str] = field(default_factory=dict)
     module_attributes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    own: Sequence[str] = field(default_factory=list)
 
     @property
     def empty(self) -> bool:
