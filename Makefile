@@ -8,10 +8,10 @@ PYTHON ?= python3
 ENGINE ?= $(or $(CODE_EXECUTOR_ENGINE),auto)
 BIN := .venv/bin
 
-.PHONY: help serve test image sandbox web screenshots lint types layers check format docs fuzz bench soak clean
+.PHONY: help serve test test-fast image server sandbox lock base dist web screenshots lint types layers check format docs fuzz bench soak clean
 
 help:
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 .venv/.done: pyproject.toml uv.lock scripts/setup
 	PYTHON=$(PYTHON) scripts/setup venv
@@ -19,13 +19,25 @@ help:
 .venv/.dev: pyproject.toml uv.lock scripts/setup
 	PYTHON=$(PYTHON) scripts/setup dev
 
-.sandbox/.done: requirements.txt scripts/setup
+.sandbox/.done: requirements.txt requirements.lock scripts/setup
 	PYTHON=$(PYTHON) scripts/setup sandbox
 
-image: ## build the sandbox image (code-executor:latest)
+image: ## build the sandbox image, code-executor:latest (REFRESH=1: once more, with Debian's updates of today)
 	scripts/build-image
 
+server: ## build the image of the service, code-executor-server:latest (REFRESH=1: as above)
+	scripts/build-image --server
+
 sandbox: .sandbox/.done ## make the interpreter of the native engine
+
+lock: ## lock the libraries of requirements.txt with their hashes (UPGRADE=1: the newest of each)
+	scripts/lock $(if $(UPGRADE),--upgrade)
+
+base: ## pin the base image as the registry has it today
+	scripts/renew-base
+
+dist: ## build wheel and source package into dist/ (needs npm)
+	scripts/dist
 
 web: ## build the page at / and the <run-code> component (needs npm)
 	scripts/build-web
@@ -38,7 +50,10 @@ serve: .venv/.done ## serve on port 8000 (PORT=…): Docker if an engine answers
 test: .venv/.dev .sandbox/.done ## run every test (ARGS: more for pytest)
 	@scripts/build-web --optional
 	@scripts/engine auto || [ "$${CI:-}" != true ] || { echo "CI=true, and Docker cannot be used" >&2; exit 1; }
-	$(BIN)/pytest $(ARGS)
+	scripts/test $(ARGS)
+
+test-fast: .venv/.dev ## run the tests that need no engine (under a minute)
+	scripts/test --fast $(ARGS)
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
@@ -58,6 +73,7 @@ format: .venv/.dev
 
 docs: .venv/.dev ## write the tables in docs/ that come from the code
 	$(BIN)/python scripts/write_docs.py
+	$(BIN)/python scripts/write_wire.py
 
 fuzz: .venv/.dev ## the property tests, for longer
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -m fuzz --timeout=3600 $(ARGS)

@@ -3,6 +3,8 @@
 #
 # Needs the IBM Cloud CLI (`ibmcloud login` done, plugins container-registry and code-engine) and Docker.
 #   REGION, RESOURCE_GROUP, PROJECT, NAMESPACE, REGISTRY, JOB, TAG, MEMORY, CPU, MAX_EXECUTION_TIME: see the defaults below.
+#   REGISTRY_SECRET: the project's secret that Code Engine pulls the image with. If the project has none of that name, it is
+#   made, with the key of a new service ID that may read the namespace and do nothing else.
 # --dry-run prints the commands and changes nothing. Every step can be repeated.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -13,6 +15,7 @@ PROJECT=${PROJECT:-code-executor}
 NAMESPACE=${NAMESPACE:-ranga}
 REGISTRY=${REGISTRY:-us.icr.io}
 JOB=${JOB:-code-executor}
+REGISTRY_SECRET=${REGISTRY_SECRET:-code-executor-${REGISTRY//[^a-z0-9]/-}}
 TAG=${TAG:-$(git rev-parse --short HEAD 2>/dev/null || echo latest)}
 CPU=${CPU:-0.5}
 MEMORY=${MEMORY:-1G} # the least Code Engine pairs with half a core (1G, 2G, 4G); the program itself is held to 512 MB
@@ -23,7 +26,7 @@ dry=
 case ${1:-} in
 --dry-run) dry=1 ;;
 '') ;;
-*) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 2 ;;
+*) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
 
 run() {
@@ -52,10 +55,26 @@ run docker push "$image"
 exists ibmcloud ce project get --name "$PROJECT" || run ibmcloud ce project create --name "$PROJECT"
 run ibmcloud ce project select --name "$PROJECT"
 
+if ! exists ibmcloud ce secret get --name "$REGISTRY_SECRET"; then
+    reader=code-executor-$NAMESPACE-reader
+    exists ibmcloud iam service-id "$reader" ||
+        run ibmcloud iam service-id-create "$reader" --description "Lets Code Engine pull images of $NAMESPACE"
+    exists sh -c "ibmcloud iam service-policies '$reader' | grep -q container-registry" ||
+        run ibmcloud iam service-policy-create "$reader" --roles Reader --service-name container-registry \
+            --resource-type namespace --resource "$NAMESPACE"
+    # the key goes through a file that only we may read: arguments are seen by all users of a machine
+    keys=$(umask 077 && mktemp -d)
+    trap 'rm -rf "$keys"' EXIT
+    run ibmcloud iam service-api-key-create "$REGISTRY_SECRET" "$reader" --file "$keys/key.json"
+    run ibmcloud ce secret create --name "$REGISTRY_SECRET" --format registry --server "$REGISTRY" \
+        --username iamapikey --password-from-json-file "$keys/key.json"
+    rm -rf "$keys"
+fi
+
 verb=create
 ! exists ibmcloud ce job get --name "$JOB" || verb=update
-run ibmcloud ce job "$verb" --name "$JOB" --image "$image" --cpu "$CPU" --memory "$MEMORY" \
-    --maxexecutiontime "$MAX_EXECUTION_TIME" --retrylimit 0
+run ibmcloud ce job "$verb" --name "$JOB" --image "$image" --registry-secret "$REGISTRY_SECRET" \
+    --cpu "$CPU" --memory "$MEMORY" --maxexecutiontime "$MAX_EXECUTION_TIME" --retrylimit 0
 
 cat <<EOF
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The brief's tests: the image by itself, and the HTTP tests against a running server (`make serve` in another terminal).
+# Send the README's requests to the image and to a running server (`make serve` in another terminal).
 # BASE_URL: where the server is (default http://localhost:8000). Ends with "N passed, N failed".
 set -uo pipefail
 base=${BASE_URL:-http://localhost:8000}

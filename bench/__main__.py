@@ -4,7 +4,7 @@
     make bench ARGS=--quick         everything, about 2 minutes; writes below .cache/bench/report only
     make bench ARGS="--only layers,memory"   some parts; writes likewise
 
-What fails is named in the report, and the rest is kept: results.json is written again after every part.
+The report names what failed and keeps the rest: results.json is written after every part.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ PARTS: dict[str, ModuleType] = {
 }
 
 _PART_WITHIN = 900.0
-"""Seconds after which a part is given up."""
+"""A part that takes more seconds than this is stopped."""
 
 
 def keep(results: Mapping[str, Any]) -> None:
@@ -51,7 +51,7 @@ def keep(results: Mapping[str, Any]) -> None:
 
 
 async def measure(quick: bool, names: list[str]) -> dict[str, Any]:
-    """Run the parts; return the results, which are kept as far as they got after each of them."""
+    """Run the parts and return the results; they are saved after each part."""
     absent = {}
     engines = ["docker", "native"]
     if why := contenders.docker_lacks():
@@ -78,10 +78,10 @@ async def measure(quick: bool, names: list[str]) -> dict[str, Any]:
 
 
 def write(results: Mapping[str, Any], into: Path) -> None:
-    """Write the report and its plots; the text around the report in an existing README stays."""
+    """Write the report and its plots; keep the text around the report in an existing README."""
     into.mkdir(parents=True, exist_ok=True)
     try:
-        from bench import plots  # noqa: PLC0415  # a plot less is no reason to lose the rest
+        from bench import plots  # noqa: PLC0415  # without plots, the rest must still be written
 
         drawn = plots.draw(results, into)
     except Exception as error:  # noqa: BLE001
@@ -99,14 +99,14 @@ def publish_headline(results: Mapping[str, Any]) -> None:
     try:
         readme.write_text(markdown.replace(readme.read_text(), "bench:headline", report.headline(results)))
     except ValueError as error:
-        print(f"the headline of README.md is as it was: {error}", file=sys.stderr)
+        print(f"README.md keeps its headline: {error}", file=sys.stderr)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="make bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="few samples: to see that it works")
+    parser.add_argument("--quick", action="store_true", help="take few samples, to see that it works")
     parser.add_argument("--only", metavar="PARTS", help=f"some of: {','.join(PARTS)}")
     options = parser.parse_args()
     names = options.only.split(",") if options.only else list(PARTS)

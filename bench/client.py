@@ -1,6 +1,6 @@
-"""A lean HTTP/1.1 client: raw bytes on keep-alive connections, so that what is measured is the server.
+"""A small HTTP/1.1 client: raw bytes on keep-alive connections, so that the server is measured and not the client.
 
-What it costs itself is measured too, against a server that does nothing (`trivial`).
+The client's own cost is measured against a server that does nothing (`trivial`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Response(NamedTuple):
 
 
 def request_bytes(host: str, code: str, *, stream: bool = False, **fields: Any) -> bytes:
-    """Return ``POST /api/execute`` as it goes over the wire; ``fields`` are more of the request's."""
+    """Return the bytes of ``POST /api/execute``; ``fields`` are more fields of the request."""
     body = json.dumps({"code": code, "language": "python", **fields}).encode()
     accept = "text/event-stream" if stream else "application/json"
     head = f"POST /api/execute HTTP/1.1\r\nHost: {host}\r\nAccept: {accept}\r\n"
@@ -43,9 +43,9 @@ class Connection(asyncio.Protocol):
         return connection
 
     async def ask(self, request: bytes, on_data: Callable[[bytes], None] | None = None) -> Response:
-        """Send ``request`` and wait for its whole answer; ``on_data`` sees the raw bytes as they come.
+        """Send ``request`` and wait for its whole answer; ``on_data`` sees the raw bytes as they arrive.
 
-        Raises ``ConnectionError`` where the server closes first.
+        Raises ``ConnectionError`` if the server closes first.
         """
         if self._transport is None or not self.alive:
             raise ConnectionError("the connection is closed")
@@ -82,7 +82,7 @@ class Connection(asyncio.Protocol):
 
 
 def parse(buffer: bytes | bytearray) -> Response | None:
-    """Return the response that ``buffer`` holds, None while it is not whole. A chunked body is left as it came."""
+    """Return the response in ``buffer``, or None if it is not complete. A chunked body keeps its chunks."""
     end = buffer.find(_HEAD_END)
     if end < 0:
         return None

@@ -1,7 +1,7 @@
 """What is timed side by side: our engines and modes, the bare interpreter, and others' sandboxes.
 
-A contender runs a program for a turn and returns how long each run took. One that cannot be had here says why, and the
-others go on.
+A contender runs a program for a turn and returns how long each run took. If a contender is not available here, it says
+why, and the others continue.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bench.server import CACHE, ROOT, Server
 
 IMAGE = "code-executor:latest"
 PEERS_IMAGE = "code-executor-bench:latest"
-"""The same without our entry point, for those who start programs in it themselves."""
+"""The same image without our entry point, for contenders that start programs in it themselves."""
 
 HERE = Path(__file__).parent
 SPAWNER = HERE / "spawner.py"
@@ -56,7 +56,7 @@ def http_name(engine: str, mode: str) -> str:
 
 @dataclass(frozen=True)
 class Turn:
-    """How long a contender may go on: until ``seconds`` or ``most`` runs are over, but one run at least."""
+    """How long a contender may run: for ``seconds`` or ``most`` runs, but for at least one run."""
 
     seconds: float
     most: int
@@ -73,7 +73,7 @@ class Contender(Protocol):
 
 @dataclass
 class Spawned:
-    """A program that is started for every run: ``command`` makes its argument list of the code."""
+    """A program that is started for every run; ``command`` turns the code into its argument list."""
 
     name: str
     spawner: Helper
@@ -87,9 +87,9 @@ class Spawned:
 
 @dataclass
 class OverHttp:
-    """Our server, asked by one client. ``pause``: seconds between requests.
+    """Our server with one client. ``pause``: seconds between requests.
 
-    ``rested``: before each request wait, outside of what is timed, until the pool is full again.
+    ``rested``: wait before each request until the pool is full again; this wait is not timed.
     """
 
     name: str
@@ -113,13 +113,13 @@ class OverHttp:
             latencies.append((time.perf_counter() - started) * 1000)
             if complaint := complaint_of(response):
                 raise RuntimeError(complaint)
-        await self.server.quiet()  # its housekeeping is its own, not the next contender's
+        await self.server.quiet()  # its clean-up must not slow the next contender
         return latencies
 
 
 @dataclass
 class Peer:
-    """Somebody else's sandbox, as their library offers it."""
+    """The sandbox of another project, used through its library."""
 
     name: str
     helper: Helper
@@ -133,7 +133,7 @@ class Peer:
 
 
 def docker_lacks() -> str:
-    """Why there is no Docker engine with our image here; empty where there is."""
+    """Return why there is no Docker engine with our image here; empty if there is one."""
     if shutil.which("docker") is None:
         return "no docker command"
     found = subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, timeout=60, check=False)
@@ -151,9 +151,9 @@ async def fastest_interpreter() -> str:
 
 
 def _interpreters() -> list[str]:
-    """The machine's own, the one that the environments were made with, and the native engine's.
+    """Return the machine's interpreter, the one that made the environments, and the native engine's.
 
-    Real executables all of them: a version manager's shim would flatter us.
+    They are real executables: the shim of a version manager is slower and would flatter us.
     """
     base = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
     return [path for path in ("/usr/bin/python3", base, str(SANDBOX_PYTHON)) if os.access(path, os.X_OK)]
@@ -164,12 +164,12 @@ def spawner() -> Helper:
 
 
 def spawner_in_image() -> Helper:
-    """The same in a container that lives as long as it does: no limits, and no `docker run` within what is timed."""
+    """The same in one container for its whole life: without limits, and `docker run` is not timed."""
     command = ["docker", "run", "--rm", "--interactive", "--network", "none", "--entrypoint", INSIDE, IMAGE]
     return Helper([*command, "-c", SPAWNER.read_text()])
 
 
-# ---- who there is: each of these opens one or more contenders, for as long as the stack is open
+# ---- the contenders: each function opens one or more of them, for as long as the stack is open
 
 Opener = Callable[[AsyncExitStack], Awaitable[list[Contender]]]
 
@@ -211,7 +211,7 @@ def over_http_fresh(engine: str) -> Opener:
 
 
 async def bubblewrap(stack: AsyncExitStack) -> list[Contender]:
-    """Bubblewrap as its manual's first example has it: namespaces and a read-only root, nothing else."""
+    """Bubblewrap as in the first example of its manual: namespaces and a read-only root, nothing else."""
     command = [_find_bwrap(), "--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "--dev", "/dev"]
     command += ["--proc", "/proc", str(SANDBOX_PYTHON), "-c"]
     here = await stack.enter_async_context(spawner())
@@ -219,7 +219,7 @@ async def bubblewrap(stack: AsyncExitStack) -> list[Contender]:
 
 
 def _find_bwrap() -> str:
-    """The same bubblewrap that the native engine takes."""
+    """Return the bubblewrap that the native engine uses."""
     question = "from code_executor.sandbox.native import find_bwrap; print(find_bwrap())"
     answer = subprocess.run([ROOT / ".venv/bin/python", "-c", question], capture_output=True, text=True, check=False)
     if answer.returncode != 0:
@@ -228,7 +228,7 @@ def _find_bwrap() -> str:
 
 
 async def docker_run(stack: AsyncExitStack) -> list[Contender]:
-    """As plain as it can be; without a network, which would cost it 100 ms more."""
+    """`docker run` with few options. It has no network, because a network would cost it 100 ms more."""
     command = ["docker", "run", "--rm", "--network", "none", "--entrypoint", INSIDE, IMAGE, "-c"]
     here = await stack.enter_async_context(spawner())
     return [Spawned(DOCKER_RUN, here, lambda code: [*command, code])]
@@ -242,7 +242,7 @@ async def peers(stack: AsyncExitStack) -> list[Contender]:
 
 
 def openers(engines: tuple[str, ...], python: str) -> dict[str, Opener]:
-    """Return all that can take part with ``engines`` there, by a name for where it cannot."""
+    """Return all contenders for ``engines``, each by the name under which a failure is reported."""
     found: dict[str, Opener] = {BARE: bare(python)}
     if "docker" in engines:
         found[BARE_IMAGE] = bare_in_image

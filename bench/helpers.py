@@ -1,4 +1,4 @@
-"""Processes that measure for us, each in the place where it has to be: a line of JSON in, a line of JSON out."""
+"""Processes that measure for us where they must run: one line of JSON in, one line of JSON out."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _LONGEST_REPLY = 1 << 24
 
 
 class HelperError(Exception):
-    """It could not do what it was asked; the message is its own."""
+    """The helper could not do what it was asked; the message comes from it."""
 
 
 class Helper:
-    """One such process. It ends when its stdin does."""
+    """One such process. It ends when its stdin ends."""
 
     def __init__(self, argv: Sequence[str]) -> None:
         self._argv = argv

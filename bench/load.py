@@ -1,8 +1,12 @@
-"""Load on a server, in the three ways that tell something.
+"""Load on a server, of three kinds.
 
-Closed: each client sends when it has its answer; shows throughput. Open: requests are sent when a schedule says so,
-whether or not others have been answered, and latency counts from the time that was scheduled; shows what users of a
-shared service feel (a closed load waits politely while the server stalls, and so hides the stall). Burst: all at once.
+Closed: each client sends its next request when it has an answer. This shows throughput.
+
+Open: requests are sent at scheduled times, even if earlier ones have no answer yet, and latency counts from the
+scheduled time. This shows what users of a shared service notice. A closed load would send nothing while the server
+stalls, and so hide the stall.
+
+Burst: all requests at once.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from bench.client import Connection, Response
 
 @dataclass
 class Outcome:
-    """Latencies in milliseconds of what succeeded, how many did not, and how many seconds it all took."""
+    """The latencies of successful requests in milliseconds, the number of failures, and the seconds in all."""
 
     latencies: list[float] = field(default_factory=list)
     failures: int = 0
@@ -26,7 +30,7 @@ class Outcome:
     """What the first failure said."""
     elapsed: float = 0.0
     lateness: list[float] = field(default_factory=list)
-    """Open loads: how many milliseconds after its time each request was sent; the harness's own, within the latency."""
+    """For open loads: by how many milliseconds the harness sent each request late; the latency includes it."""
 
     @property
     def rate(self) -> float:
@@ -46,7 +50,7 @@ class Outcome:
 
 
 def complaint_of(response: Response) -> str:
-    """Return what is wrong with it; empty where the program ran and succeeded."""
+    """Return what is wrong with the response; empty if the program ran and succeeded."""
     if response.status == 200 and b'"success"' in response.body:
         return ""
     return f"HTTP {response.status}: {response.body[:300].decode(errors='replace')}"

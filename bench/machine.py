@@ -1,4 +1,4 @@
-"""What the figures were measured on, and with."""
+"""The machine and the programs with which the figures were measured."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.server import ROOT
 
 
 def facts(python: str) -> dict[str, str]:
-    """Return what a reader must know to compare; ``python``: the bare interpreter. Nothing that names the machine."""
+    """Return what a reader needs to compare figures, but no name of the machine; ``python``: the bare interpreter."""
     return {
         "date": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": commit(),
@@ -30,25 +30,25 @@ def facts(python: str) -> dict[str, str]:
 
 
 def commit() -> str:
-    """Return the commit, and whether what is measured differs from it."""
-    changed = _run("git", "status", "--porcelain", "--", "src", "Dockerfile", "requirements.txt", "uv.lock")
+    """Return the commit, and whether the measured files differ from it."""
+    changed = _run("git", "status", "--porcelain", "--", "src", "Dockerfile", "requirements.lock", "uv.lock")
     return _run("git", "rev-parse", "--short", "HEAD") + (" with changes" if changed else "")
 
 
 def ticks() -> tuple[int, int]:
-    """Return the processors' time so far, and what of it a hypervisor gave to others."""
+    """Return the processors' time so far, and how much of it a hypervisor gave to others."""
     times = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
     return sum(times), times[7]
 
 
 def disturbance(before: tuple[int, int], after: tuple[int, int]) -> str:
-    """Say how much of the time others took meanwhile: a machine that is shared shows here."""
+    """Say how much processor time other virtual machines took meanwhile."""
     total = after[0] - before[0]
     return f"{(after[1] - before[1]) / total:.1%} of the processors' time stolen by the hypervisor" if total else ""
 
 
 def _shown(path: str) -> str:
-    """A path without whose home or checkout it is in."""
+    """Return a path without the name of a home or checkout."""
     inside = Path(path)
     if inside.is_relative_to(ROOT):
         return str(inside.relative_to(ROOT))

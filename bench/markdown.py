@@ -1,4 +1,4 @@
-"""The pieces that reports are made of: tables, blocks, bars of characters, and places in a file that are ours."""
+"""The pieces of a report: tables, code blocks, bars of characters, and the marked places in a file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def code(text: str, language: str = "text") -> str:
 
 
 def ratio(found: Ratio | None) -> str:
-    """Return the median, and the least and the most of all rounds."""
+    """Return the median, the minimum and the maximum of all rounds."""
     return f"{found.median:.3g} ({found.least:.3g} to {found.most:.3g})" if found else ""
 
 
@@ -41,7 +41,7 @@ def bars(values: Mapping[str, float], unit: str) -> str:
 
 
 def replace(text: str, marker: str, content: str) -> str:
-    """Put ``content`` between ``<!-- marker -->`` and ``<!-- /marker -->``; raise ``ValueError`` where they are not."""
+    """Put ``content`` between ``<!-- marker -->`` and ``<!-- /marker -->``; raise ``ValueError`` if not found once."""
     pattern = re.compile(rf"(<!-- {re.escape(marker)} -->).*?(<!-- /{re.escape(marker)} -->)", re.DOTALL)
     replaced, count = pattern.subn(lambda found: f"{found[1]}\n{content}\n{found[2]}", text)
     if count != 1:

@@ -1,6 +1,6 @@
-"""Runs programs through other people's sandboxes; runs in their environment (`peers.txt`), which is not ours.
+"""Runs programs in the sandboxes of other projects, in a separate environment (`peers.txt`).
 
-One JSON object a line on stdin: ``{"peer", "code", "image", "seconds", "most"}``, as `spawner` has it.
+Reads one JSON object per line from stdin: ``{"peer", "code", "image", "seconds", "most"}``. Replies as `spawner` does.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _session(image: str) -> Any:
 
 
 def llm_sandbox_kept(image: str) -> Callable[[str], str]:
-    """One session for all runs: the container is reused as the last run left it, as in its pool."""
+    """One session for all runs: the container is reused as the last run left it, as llm-sandbox's own pool does."""
     session = OPEN.enter_context(_session(image))
 
     def run(code: str) -> str:
@@ -36,7 +36,7 @@ def llm_sandbox_kept(image: str) -> Callable[[str], str]:
 
 
 def llm_sandbox_fresh(image: str) -> Callable[[str], str]:
-    """A session, and so a container, per run."""
+    """A new session, and so a new container, for each run."""
 
     def run(code: str) -> str:
         with _session(image) as session:
@@ -47,7 +47,7 @@ def llm_sandbox_fresh(image: str) -> Callable[[str], str]:
 
 
 def epicbox_run(image: str) -> Callable[[str], str]:
-    """A container per run: all that it offers."""
+    """A new container for each run; epicbox offers nothing else."""
     epicbox.configure(profiles=[epicbox.Profile("python", image)])
     limits = {"cputime": 10, "realtime": 30, "memory": 512}
 
@@ -79,7 +79,7 @@ def main() -> None:
                 if key not in ready:
                     ready[key] = PEERS[key[0]](key[1])
                 reply = measure(ready[key], question["code"], question["seconds"], question["most"])
-            except Exception as error:  # noqa: BLE001  # it is told to whoever asked
+            except Exception as error:  # noqa: BLE001  # the reply reports it
                 reply = {"error": f"{type(error).__name__}: {error}"[:300]}
             print(json.dumps(reply), file=replies, flush=True)
 

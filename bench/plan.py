@@ -1,4 +1,4 @@
-"""How thorough a run of the harness is, and what it has to work with."""
+"""How thorough a run of the harness is, and what is available to it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ T = TypeVar("T")
 
 @dataclass
 class Plan:
-    """``engines``: those that are here. ``python``: the bare interpreter that all is compared with.
+    """``engines``: the available ones. ``python``: the bare interpreter with which everything is compared.
 
-    ``absent``: what could not be measured, and why; parts add to it.
+    ``absent``: what could not be measured, and why. Parts add to it.
     """
 
     quick: bool
@@ -27,8 +27,8 @@ class Plan:
 
     @contextlib.contextmanager
     def attempt(self, what: str) -> Iterator[None]:
-        """Do what may not work here: a failure is noted under ``what``, and the rest goes on."""
+        """Do something that may fail here: note a failure under ``what``, and continue."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001  # whatever it was, the other results must not be lost
+        except Exception as error:  # noqa: BLE001  # any error: the other results must not be lost
             self.absent[what] = f"{type(error).__name__}: {error}"[:300]

@@ -19,7 +19,7 @@ _DPI = 110
 
 
 def draw(results: Mapping[str, Any], into: Path) -> dict[str, str]:
-    """Draw what there are results for; return the files' names by part."""
+    """Draw a plot for each part that has results; return the file names by part."""
     files = {}
     for name, drawer in (("latency", _latency), ("openloop", _openloop), ("layers", _layers)):
         data = results["parts"].get(name)

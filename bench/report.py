@@ -1,4 +1,4 @@
-"""Makes the report of what the parts found. Nothing is measured here, and nothing read but the results."""
+"""Makes the report of what the parts found. It measures nothing and reads only the results."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from bench.parts import burst, footprint, latency, throughput
 from bench.stats import Summary
 
 _BUSY = 0.5
-"""Runnable processes (the load of a minute) from which on others disturb what is measured."""
+"""Above this load (runnable processes, averaged over a minute), other programs disturb the measurements."""
 
 Results = Mapping[str, Any]
-"""``{"facts": {…}, "quick": bool, "parts": {name: data}, "absent": {what: why}}``, as it is kept in results.json."""
+"""``{"facts": {…}, "quick": bool, "parts": {name: data}, "absent": {what: why}}``, as in results.json."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """``most``: it must not be more; else not less. ``value`` takes a part's data and an engine's name."""
+    """``bound`` is a maximum if ``most`` is true, else a minimum. ``value`` takes a part's data and an engine."""
 
     what: str
     bound: float
@@ -78,14 +78,26 @@ def _lost(data: Any, engine: str) -> float | None:
 
 
 TARGETS = (
-    Target("one client, `print`, idle between requests: HTTP ÷ bare", 0.15, "latency", _over_bare("print", c.IDLE)),
+    Target(
+        "one client, `print`, idle between requests: HTTP ÷ bare interpreter",
+        0.15,
+        "latency",
+        _over_bare("print", c.IDLE),
+    ),
     Target("the same, back to back", 0.15, "latency", _over_bare("print", c.BACK_TO_BACK)),
-    Target("one client, numpy and pandas, idle between requests ÷ bare", 0.02, "latency", _over_bare("pandas", c.IDLE)),
+    Target(
+        "one client, numpy and pandas, idle between requests: HTTP ÷ bare interpreter",
+        0.02,
+        "latency",
+        _over_bare("pandas", c.IDLE),
+    ),
     Target("the same, back to back", 0.02, "latency", _over_bare("pandas", c.BACK_TO_BACK)),
-    Target("8 clients: requests ÷ bare processes, a second", 6, "throughput", _rate_over_bare, most=False),
+    Target(
+        "8 clients: requests per second ÷ bare interpreters per second", 6, "throughput", _rate_over_bare, most=False
+    ),
     Target("half the saturation rate, random arrivals: p99 ÷ p50", 4, "openloop", _tail("random")),
     Target("half the saturation rate, even arrivals: p99 ÷ p50", 4, "openloop", _tail("even")),
-    Target("`reuse=0`, below the refill rate ÷ `docker run`", 0.02, "latency", _fresh_over_docker_run),
+    Target("`reuse=0`, slower than the refill rate: HTTP ÷ `docker run`", 0.02, "latency", _fresh_over_docker_run),
     Target(
         "idle sandbox with numpy and pandas: PSS, MB",
         45,
@@ -104,8 +116,8 @@ TARGETS = (
         "startup",
         lambda data, engine: Summary.of(data[engine]).p50 if engine in data else None,
     ),
-    Target("a burst of sleeping programs: lost", 0, "burst", _lost),
-    Target("the same: server's memory, KB per waiting one", 30, "burst", _growth),
+    Target("a burst of sleeping programs: lost runs", 0, "burst", _lost),
+    Target("the same: server's memory, KB per waiting run", 30, "burst", _growth),
 )
 
 
@@ -122,7 +134,10 @@ def targets(results: Results) -> str:
 
 
 def headline(results: Results) -> str:
-    """Return the few lines for the project's README; raise ``ValueError`` where what they tell was not measured."""
+    """Return the lines for the project's README, with the caveats of the report they are from.
+
+    Raises ``ValueError`` if no latency was measured.
+    """
     data = results["parts"].get("latency")
     to = latency.baseline(data, "print") if data else None
     if not data or to is None:
@@ -136,19 +151,27 @@ def headline(results: Results) -> str:
         if any(cells):
             rows.append([name, *cells])
     facts = results["facts"]
-    origin = f"Medians of one client, {facts['date'][:10]}, {facts['processor']}, commit {facts['commit']}"
     table = markdown.table(["", "`print(1)`", "numpy and pandas"], rows)
-    return f"{table}\n\n{origin}; [all figures, and how to repeat them](bench/README.md)."
+    origin = (
+        f"The table shows medians for one client, measured on {facts['date'][:10]} on {facts['processor']}, "
+        f"commit {facts['commit']}. [bench/README.md](bench/README.md) has all figures and says how to repeat them."
+    )
+    return "\n\n".join([*caveats(results), table, origin])
+
+
+def caveats(results: Results) -> list[str]:
+    """Return why these figures must not be quoted, a sentence each; nothing if they may be."""
+    found = []
+    if results["quick"]:
+        found.append("**This was a quick run with few samples: do not quote these figures.**")
+    if float(results["facts"]["load before"]) > _BUSY:
+        found.append(f"**The machine was busy (load {results['facts']['load before']}): do not quote these figures.**")
+    return found
 
 
 def document(results: Results, parts: Mapping[str, ModuleType], plots: Mapping[str, str]) -> str:
     """Return the report in Markdown. ``plots``: file names by the part whose section they belong to."""
-    pieces = []
-    if results["quick"]:
-        pieces.append("**A quick run: too few samples to quote.**")
-    if float(results["facts"]["load before"]) > _BUSY:
-        pieces.append(f"**The machine was busy (load {results['facts']['load before']}): not to be quoted.**")
-    pieces += ["## Targets", targets(results)]
+    pieces = [*caveats(results), "## Targets", targets(results)]
     for name, part in parts.items():
         pieces.append(f"## {part.TITLE}")
         pieces.append(_story(part))
@@ -162,7 +185,7 @@ def document(results: Results, parts: Mapping[str, ModuleType], plots: Mapping[s
 
 
 def absences(absent: Mapping[str, str]) -> str:
-    """Return a list of what could not run, by reason."""
+    """Return a list of what could not run, grouped by reason."""
     by_reason: dict[str, list[str]] = {}
     for what, why in absent.items():
         by_reason.setdefault(why, []).append(what)
@@ -172,10 +195,10 @@ def absences(absent: Mapping[str, str]) -> str:
 def _findings(part: ModuleType, data: Any) -> str:
     try:
         return str(part.render(data)) if data else "Not measured."
-    except (ValueError, KeyError, IndexError) as error:  # a part that got half-way must not cost the others theirs
+    except (ValueError, KeyError, IndexError) as error:  # an unfinished part must not hide the others
         return f"Not measured: {type(error).__name__}: {error}"
 
 
 def _story(part: ModuleType) -> str:
-    """What a part says of itself: the text at its top, as paragraphs."""
+    """Return the docstring of a part, as paragraphs."""
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in (part.__doc__ or "").split("\n\n"))

@@ -1,10 +1,10 @@
-"""What one run costs the sandbox, rung by rung: run as the first process of a container of the image.
+"""What one run costs the sandbox, step by step. It runs as the first process of a container of the image.
 
     docker run … --entrypoint INTERPRETER IMAGE -I -B rungs.py CONFIG ROUNDS
 
-Each rung is a child of a supervisor's memory that does what a real one does, up to a point, and ends; the last two are
-what one would do without a sandbox. Prints ``{rung: {"wall", "cpu", "faults"}}``, a list per figure: milliseconds,
-milliseconds of both processes, and page faults of both.
+Each rung is a fork of a supervisor. It does what a real child does, up to a point, and ends. The last two rungs are
+what you would do without a sandbox. Prints ``{rung: {"wall", "cpu", "faults"}}`` with a list per figure: milliseconds,
+processor milliseconds of both processes, and page faults of both.
 """
 
 from __future__ import annotations
@@ -84,10 +84,10 @@ def main() -> None:
     state = prepare(config, pipes.HINT)
     pid = os.getpid()
     rungs: dict[str, Callable[[], None]] = {
-        "a fork that ends at once": lambda: fork(lambda: None),
-        "and is confined": lambda: fork(lambda: confined(state, pid)),
-        "and warmed up": lambda: fork(lambda: warm(state, pid)),
-        f"and runs {PROGRAM}": lambda: fork(lambda: run(state, pid)),
+        "fork, then end": lambda: fork(lambda: None),
+        "fork, confine": lambda: fork(lambda: confined(state, pid)),
+        "fork, confine, warm up": lambda: fork(lambda: warm(state, pid)),
+        f"fork, confine, warm up, run {PROGRAM}": lambda: fork(lambda: run(state, pid)),
         "/bin/true": lambda: spawn("/bin/true"),
         f"python3 -c '{PROGRAM}'": lambda: spawn(sys.executable, "-c", PROGRAM),
     }

@@ -1,4 +1,4 @@
-"""A ``code-executor serve`` of our own, started as a user would, and what the host knows of its processes."""
+"""Starts a ``code-executor serve`` as a user would, and reads what the host knows of its processes."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ _SANDBOXES = re.compile(rb'^code_executor_sandboxes\{[^}]*state="(\w+)"[^}]*\} (
 
 
 class ServerError(Exception):
-    """It did not come up, or not to rest."""
+    """The server did not start, or did not become idle."""
 
 
 class Server:
-    """One server on an engine, without a rate limit; ``settings``: the service's, by name, where not the default."""
+    """One server on an engine, without a rate limit; ``settings``: more settings of the service, by name."""
 
     def __init__(self, engine: str, **settings: object) -> None:
         self.engine = engine
@@ -53,14 +53,14 @@ class Server:
         await self.stop()
 
     async def start(self) -> None:
-        """Start it and return as soon as it listens; raise ``ServerError`` with the end of its log."""
+        """Start it and return as soon as it listens; else raise ``ServerError`` with the end of its log."""
         self.process = self._spawn()
         deadline = time.monotonic() + _UP_WITHIN
         while (url := self._url()) is None:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 why = self._last_words()
                 await self.stop()
-                raise ServerError(f"the server on {self.engine} did not come up: {why}")
+                raise ServerError(f"the server on {self.engine} did not start: {why}")
             await asyncio.sleep(0.005)
         self.host, self.port = url
 
@@ -69,7 +69,7 @@ class Server:
         environment |= {f"CODE_EXECUTOR_{name.upper()}": str(value) for name, value in self._settings.items()}
         CACHE.mkdir(parents=True, exist_ok=True)
         handle, log = tempfile.mkstemp(prefix=f"server-{self.engine}-", suffix=".log", dir=CACHE)
-        self._log = Path(log)  # a file: whoever reads a pipe takes time from what is measured
+        self._log = Path(log)  # a file: reading a pipe would take time from what is measured
         try:
             return subprocess.Popen(
                 [COMMAND, "serve"],
@@ -104,7 +104,7 @@ class Server:
         return await Connection.open(self.host, self.port)
 
     async def quiet(self, idle: int = 1) -> None:
-        """Wait until it has nothing to do and at least ``idle`` sandboxes rest; raise ``ServerError``."""
+        """Wait until it is idle and has at least ``idle`` idle sandboxes; else raise ``ServerError``."""
         deadline = time.monotonic() + _QUIET_WITHIN
         connection = await self.connect()
         try:
@@ -117,7 +117,7 @@ class Server:
                 if resting >= idle and not any(states.values()):
                     return
                 if time.monotonic() > deadline:
-                    raise ServerError(f"the server on {self.engine} did not come to rest: {states}")
+                    raise ServerError(f"the server on {self.engine} did not become idle: {states}")
                 await asyncio.sleep(0.02)
         finally:
             connection.close()
@@ -134,7 +134,7 @@ class Server:
     def _last_words(self) -> str:
         return " ".join(self._log.read_text().split())[-200:]
 
-    # ---- its processes, as the host sees them
+    # ---- its processes on the host
 
     def sandboxes(self) -> list[list[int]]:
         """Return the processes of each sandbox, the supervisor first."""
@@ -194,7 +194,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def memory(pid: int, field: str = "Pss") -> int:
-    """Return a figure of /proc/PID/smaps_rollup in bytes; raise ``OSError`` (root alone may read others')."""
+    """Return a figure of /proc/PID/smaps_rollup in bytes; raise ``OSError`` (only root may read those of others)."""
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     found = re.search(rf"^{field}:\s+(\d+) kB$", text, re.MULTILINE)
     if found is None:
@@ -203,9 +203,9 @@ def memory(pid: int, field: str = "Pss") -> int:
 
 
 def memories(pids: list[int]) -> list[int]:
-    """Leave out those that share the whole of their memory with one before them (``clone`` with ``CLONE_VM``).
+    """Leave out each process that shares all its memory with an earlier one (``clone`` with ``CLONE_VM``).
 
-    Raises ``OSError`` where the kernel does not tell (kcmp(2); root alone may ask about others').
+    Raises ``OSError`` if kcmp(2) is refused; only root may ask about processes of others.
     """
     found: list[int] = []
     for pid in pids:

@@ -1,8 +1,8 @@
-"""Starts programs and times them, from a process of its own: small, so that starting costs what it costs a shell.
+"""Starts programs and times them. This is a small process of its own, so that a start costs as much as in a shell.
 
-Stdlib only, for it also runs inside a container (``python -c``). One JSON object a line on stdin:
-``{"argv", "seconds", "most", "at_once"}``; one a line on stdout: ``{"ms": [latencies], "elapsed": seconds}``.
-A latency is from before ``posix_spawn`` until the program's output has ended and it has been collected.
+It uses only the standard library, because it also runs inside a container (``python -c``). Each line on stdin is a JSON
+object ``{"argv", "seconds", "most", "at_once"}``; each line on stdout is ``{"ms": [latencies], "elapsed": seconds}``. A
+latency is the time from before ``posix_spawn`` until the program's output has ended and the program has been collected.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import time
 from typing import Any
 
 _KEPT = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "XDG_RUNTIME_DIR")
-# one thread, as in a sandbox: on few cores the baseline is the faster for it
+# one thread, as in a sandbox: on few cores this makes the baseline faster
 _SET = {"LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 def measure(argv: list[str], seconds: float, most: int, at_once: int) -> dict[str, Any]:
-    """Keep ``at_once`` of them running until ``seconds`` or ``most`` are over; raise ``RuntimeError`` if one fails."""
+    """Keep ``at_once`` programs running for ``seconds`` or ``most`` runs; raise ``RuntimeError`` if one fails."""
     environment = {name: os.environ[name] for name in _KEPT if name in os.environ} | _SET
     latencies: list[float] = []
     running: dict[int, tuple[int, int]] = {}

@@ -1,4 +1,4 @@
-"""The arithmetic of the harness: percentiles, ratios, arrival times. Nothing here measures anything."""
+"""The arithmetic of the harness: percentiles, ratios, arrival times. This module measures nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Return the nearest-rank percentile: one of the values, never a number between two (``share`` in 0..1)."""
+    """Return the nearest-rank percentile, which is always one of the values; ``share`` is in 0..1."""
     if not values:
         raise ValueError("no values")
     ordered = sorted(values)
@@ -20,7 +20,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 @dataclass(frozen=True)
 class Summary:
-    """Latencies in a few numbers; of whatever unit the values were."""
+    """Latencies in a few numbers, in the unit of the values."""
 
     count: int
     least: float
@@ -31,7 +31,7 @@ class Summary:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Summary:
-        """Raise ``ValueError`` where there are no values."""
+        """Raise ``ValueError`` if there are no values."""
         return cls(
             len(values),
             percentile(values, 0),
@@ -44,7 +44,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Ratio:
-    """A ratio round by round, so that a machine whose speed drifts cancels out: median, least and most."""
+    """A ratio of rounds: median, minimum and maximum. A drift of the machine's speed cancels out."""
 
     median: float
     least: float
@@ -52,7 +52,7 @@ class Ratio:
 
 
 def ratio(rounds: Sequence[Sequence[float]], baseline: Sequence[Sequence[float]]) -> Ratio | None:
-    """Compare medians within each round; None where no round has both."""
+    """Compare medians within each round; None if no round has both."""
     found = [
         statistics.median(ours) / statistics.median(theirs)
         for ours, theirs in zip(rounds, baseline, strict=False)
@@ -62,9 +62,9 @@ def ratio(rounds: Sequence[Sequence[float]], baseline: Sequence[Sequence[float]]
 
 
 def arrivals(rate: float, seconds: float, *, seed: int | None = None) -> list[float]:
-    """Return when to send: ``rate`` a second, evenly spaced, or (with a seed) as a Poisson process.
+    """Return when to send ``rate`` requests per second, in seconds from the start.
 
-    Seconds from the start. The times do not depend on any answer: that is what makes a load open.
+    They are evenly spaced, or with a seed a Poisson process. They do not depend on any answer, so the load is open.
     """
     if seed is None:
         return [number / rate for number in range(int(rate * seconds))]
@@ -78,10 +78,10 @@ def arrivals(rate: float, seconds: float, *, seed: int | None = None) -> list[fl
 
 
 def queued(times: Sequence[float], service: float, servers: int) -> list[float]:
-    """Return how long each who comes at ``times`` takes in an ideal queue, in the unit of ``times``.
+    """Return how long each request that arrives at ``times`` takes in an ideal queue, in the unit of ``times``.
 
-    First come, first served, by ``servers`` that each take ``service`` for everyone: what no real service can be better
-    than at its tail, whatever it does.
+    Requests are served in order by ``servers`` servers, and each takes ``service``. No real service can have a better
+    tail.
     """
     free = [0.0] * servers
     took = []
@@ -93,5 +93,5 @@ def queued(times: Sequence[float], service: float, servers: int) -> list[float]:
 
 
 def displacements(finished: Sequence[int]) -> list[int]:
-    """How far each, in the order they finished, ended from its place in the order they came (numbers 0, 1, 2, …)."""
+    """Return by how many places each number in ``finished`` is away from its order of arrival (0, 1, 2, …)."""
     return [abs(place - arrival) for place, arrival in enumerate(finished)]

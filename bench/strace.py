@@ -1,4 +1,4 @@
-"""Starts strace and reads what it writes: `follow` attaches to processes, and to all that they fork; `parse` reads."""
+"""Starts strace and reads its log: `follow` attaches to processes and to what they fork; `parse` reads."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _UNFINISHED = " <unfinished ...>"
 
 @dataclass(frozen=True)
 class Call:
-    """One system call. ``start`` and ``end`` in seconds of the wall clock; ``result`` None where it never returned.
+    """One system call. ``start`` and ``end`` are seconds of the wall clock; ``result`` is None if it never returned.
 
-    ``pid`` is 0 in the log of one process alone, where strace leaves it out.
+    ``pid`` is 0 in the log of a single process, because strace leaves it out there.
     """
 
     pid: int
@@ -37,7 +37,7 @@ class Call:
 
     @property
     def descriptor(self) -> int | None:
-        """Its first argument, where that is a number."""
+        """Its first argument, if that is a number."""
         first = self.arguments.partition(",")[0]
         return int(first) if first.isdigit() else None
 
@@ -92,9 +92,9 @@ def present() -> bool:
 
 @contextlib.contextmanager
 def follow(pids: Sequence[int], log: Path, *, forks: bool = True, strings: int = 96) -> Iterator[None]:
-    """Trace ``pids``, and with ``forks`` what they fork from here on, into ``log`` while the block runs.
+    """Trace ``pids`` into ``log`` while the block runs; with ``forks`` also what they fork from now on.
 
-    Raises ``RuntimeError`` with strace's words where it cannot attach (it takes root, or the same user and no Yama).
+    Raises ``RuntimeError`` with strace's message if it cannot attach (you must be root, or the same user without Yama).
     """
     command = ["strace", *OPTIONS, "-o", str(log), "-s", str(strings), *(["-f"] if forks else [])]
     for pid in pids:

@@ -1,4 +1,4 @@
-"""An HTTP server that does nothing: what the client and the loopback cost by themselves. Prints its port."""
+"""An HTTP server that does nothing, to measure what the client and the loopback cost. It prints its port."""
 
 from __future__ import annotations
 

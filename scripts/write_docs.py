@@ -25,7 +25,7 @@ _COMPUTED = {"pool_size": "2 per processor", "pool_min": "1 per processor"}
 _SECTIONS = {
     "engine": "Sandboxes",
     "host": "HTTP",
-    "rate_limit": "What is let in",
+    "rate_limit": "Access",
     "pool_size": "The pool",
     "memory": "Limits of a program",
     "max_code": "Limits of a request",
@@ -71,7 +71,7 @@ def _table(headings: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
 
 
-_SETTING_HEADINGS = ("variable", "default", "what it is")
+_SETTING_HEADINGS = ("variable", "default", "meaning")
 
 
 def settings() -> str:
@@ -121,7 +121,7 @@ def layers() -> str:
     return _table(
         ("layer", *REQUIRED),
         [
-            (f"`{name}`", *("required" if name in needed else "if it can" for needed in REQUIRED.values()))
+            (f"`{name}`", *("required" if name in needed else "optional" for needed in REQUIRED.values()))
             for name in names
         ],
     )

@@ -62,6 +62,25 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.line(f"No Docker engine answers, or it has no image {IMAGE}: its tests were left out.")
 
 
+ALONE = (
+    "tests/bench/",
+    "tests/hostile/test_docker_gone.py",
+    "tests/hostile/test_failures.py",
+    "tests/hostile/test_load.py",
+    "tests/hostile/test_ten_thousand.py",
+    "tests/api/test_files_and_pictures.py",
+    "tests/contract/test_reasons.py",
+    "tests/unit/test_middleware.py",
+)
+"""Tests that need the machine for themselves: they count what others do as well, or come near a time limit."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.nodeid.startswith(ALONE):
+            item.add_marker("alone")
+
+
 @pytest.fixture(scope="session")
 def docker() -> None:
     """Ask for a Docker engine."""
@@ -125,6 +144,11 @@ class Server:
 Serve = Callable[..., contextlib.AbstractContextManager[Server]]
 
 
+def measuring() -> dict[str, str]:
+    """Return the environment in which a process writes its coverage apart from that of the tests."""
+    return {"COVERAGE_FILE": os.environ["TEST_COVERAGE"]} if os.environ.get("TEST_COVERAGE") else {}
+
+
 @contextlib.contextmanager
 def serve_for(engine: str, *arguments: str, **settings: object) -> Iterator[Server]:
     kept = ("CODE_EXECUTOR_RUNTIME", "CODE_EXECUTOR_ALLOW_MISSING") if RUNTIME else ()
@@ -132,8 +156,10 @@ def serve_for(engine: str, *arguments: str, **settings: object) -> Iterator[Serv
         name: value for name, value in os.environ.items() if name in kept or not name.startswith("CODE_EXECUTOR_")
     }
     environment["CODE_EXECUTOR_IMAGE"] = IMAGE
+    environment |= measuring()
     environment |= {f"CODE_EXECUTOR_{name.upper()}": str(value) for name, value in settings.items()}
-    command = [sys.executable, "-m", "code_executor", "serve", "--engine", engine, "--port", "0", *arguments]
+    measured = ["coverage", "run", "-m"] if os.environ.get("TEST_COVERAGE") else []
+    command = [sys.executable, "-m", *measured, "code_executor", "serve", "--engine", engine, "--port", "0", *arguments]
     process = subprocess.Popen(
         command, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
     )

@@ -66,7 +66,7 @@ async function main() {
   await put(join(here, "dist/licenses.txt"), notices);
   execFileSync("node_modules/.bin/tsc", ["-p", "tsconfig.types.json"], { cwd: here, stdio: "inherit" });
   for (const name of await readdir(join(here, "dist"))) {
-    if (name.endsWith(".d.ts") && !["run-code.d.ts", "wire.d.ts"].includes(name)) await rm(join(here, "dist", name));
+    if (name.endsWith(".d.ts") && !["run-code.d.ts", "failure.d.ts", "wire.d.ts"].includes(name)) await rm(join(here, "dist", name));
   }
 
   const assets = { "run-code.js": component.text };

@@ -1,4 +1,4 @@
-"""A thousand executions of `time.sleep(1)` at once: is any lost, is the queue fair, what does waiting cost."""
+"""A thousand runs of `time.sleep(1)` at once. Is any lost? Is the queue fair? How much memory does waiting take?"""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PAGE = 4096
 
 
 async def measure(plan: Plan) -> dict[str, Any]:
-    """Return per engine what became of the burst, and the server's memory in bytes before it and at its peak."""
+    """Return the result of the burst per engine, with the server's memory in bytes before it and at its peak."""
     count, seconds, sandboxes = plan.pick((1000, 1.0, 32), (200, 0.2, 8))
     results: dict[str, Any] = {}
     for engine in plan.engines:
@@ -54,7 +54,7 @@ def _resident(pid: int) -> int:
 
 
 async def _peak(pid: int) -> int:
-    """Return the most memory that it had, once cancelled."""
+    """Watch until cancelled; return the peak memory in bytes."""
     most = 0
     with contextlib.suppress(asyncio.CancelledError):
         while True:
@@ -85,5 +85,5 @@ def render(data: dict[str, Any]) -> str:
                 f"{growth(turn):.1f}",
             ]
         )
-    head = ["", "answered", "lost", "seconds (ideal)", "places out of order: p50, p99, most", "KB per waiting"]
+    head = ["", "answered", "lost", "seconds (ideal)", "places out of order: p50, p99, max", "KB per waiting run"]
     return markdown.table(head, rows)

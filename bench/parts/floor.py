@@ -1,7 +1,7 @@
-"""Where the floor is: what one run costs the sandbox, rung by rung, beside processes that do without one.
+"""The smallest cost of one run for the sandbox, step by step, beside processes without a sandbox.
 
-Each rung is a copy of a supervisor's process that does what a run's process does, up to a point, and ends. Nothing is
-asked over HTTP, nothing relayed, nothing proved empty: what is here, no server can save. Rungs take turns.
+Each row is a copy of a supervisor's process. It does what a run's process does, up to a point, and then ends. There is
+no HTTP, no relay and no proof that nothing is left. So no server can save what you see here. The rows take turns.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ async def measure(plan: Plan) -> dict[str, Any]:
 
 
 async def _config(preload: str) -> str:
-    """Return what the service would tell an agent."""
+    """Return the configuration that the service would send to an agent."""
     words = (
         "import sys; from code_executor.core.limits import Limits; from code_executor.sandbox import hardening as h; "
         "p = tuple(filter(None, sys.argv[1].split(','))); print(h.agent_config(Limits(), 52000, p, {}).to_json())"
@@ -61,7 +61,7 @@ async def _output(*command: str) -> str:
 def render(data: dict[str, Any]) -> str:
     head = [""]
     for kind in data:
-        head += [f"{kind}: ms", "ms of processor", "page faults"]
+        head += [f"{kind}: ms", "processor ms", "page faults"]
     rows = []
     for rung in next(iter(data.values()), {}):
         row = [rung]

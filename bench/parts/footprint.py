@@ -1,8 +1,9 @@
-"""Memory of an idle, warm sandbox with numpy and pandas preloaded.
+"""Memory of an idle, warm sandbox, plain or with numpy and pandas preloaded.
 
-PSS: what is shared (libraries' pages between sandboxes, the supervisor's between it and its waiting child) counts in
-parts. So it is told for a pool of the default size and for a larger one. The process that only holds a child's memory
-(docs/decisions.md) has the child's, not one of its own, and is not counted again.
+PSS divides shared memory between those that share it. Sandboxes share the pages of libraries. A supervisor shares pages
+with its waiting child. So PSS depends on the number of sandboxes, and the table shows a pool of the default size and a
+larger one. The process that only holds a child's memory (docs/decisions.md) has the child's memory and none of its own.
+It is not counted again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""One client: what one execution takes, ours and others', interleaved in rounds (A B C, A B C, …).
+"""How long one run takes for one client, with Code Executor and with other programs.
 
-Each contender has a short turn per round, so that a machine whose speed drifts is as slow for one as for the next;
-ratios are taken within a round.
+Contenders take turns in rounds (A B C, A B C, …). Each contender has a short turn per round. If the machine's speed
+drifts, it drifts for all of them. Ratios are taken within a round.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TITLE = "One client"
 
 PROGRAMS = {"print": c.PRINT, "pandas": c.PANDAS}
 BASELINES = {"print": (c.BARE,), "pandas": (c.BARE_IMAGE, c.BARE_SANDBOX)}
-"""What each program's times are divided by: the first of these that is there."""
+"""What each program's times are divided by: the first of these that was measured."""
 
 
 async def measure(plan: Plan) -> dict[str, Any]:
@@ -38,7 +38,7 @@ async def measure(plan: Plan) -> dict[str, Any]:
 async def _play(
     plan: Plan, program: str, field: list[Contender], turn: Turn, rounds: int
 ) -> dict[str, list[list[float]]]:
-    """Let each of ``field`` have its turn in every round; who fails once is out."""
+    """Give each of ``field`` a turn in every round; a contender that fails once is left out."""
     code = PROGRAMS[program]
     results: dict[str, list[list[float]]] = {one.name: [] for one in field if code in one.programs}
     for number in range(rounds):
@@ -51,7 +51,7 @@ async def _play(
     return {name: found for name, found in results.items() if found}
 
 
-# ---- what it says
+# ---- the report
 
 
 def baseline(data: dict[str, Any], program: str) -> str | None:
@@ -59,7 +59,7 @@ def baseline(data: dict[str, Any], program: str) -> str | None:
 
 
 def compared(data: dict[str, Any], program: str, name: str, to: str | None = None) -> Ratio | None:
-    """Return how ``name`` compares with ``to`` (the program's baseline if not told); None where either is missing."""
+    """Return how ``name`` compares with ``to`` (by default the program's baseline); None if one is missing."""
     to = to or baseline(data, program)
     rounds = data[program]
     return ratio(rounds[name], rounds[to]) if name in rounds and to in rounds else None

@@ -1,10 +1,12 @@
-"""Where the time of one execution goes, layer by layer, from the outside: the system calls of the server, of the
-supervisor and of the child, by strace's clock. Nothing in the service knows of it.
+"""Where the time of one run goes, step by step.
 
-Tracing slows every call of whoever is traced, so there is a pass for each of the three, in which the other two run as
-ever; how much longer an execution takes in a pass, for each call in it, is taken off by their number. How two of them
-wake each other is what the one sees of the other, less what the other sees of itself. The sum should be what an
-execution takes untraced; how far it is off tells how far to believe it.
+We measure from outside: strace records the system calls of the server, the supervisor and the child, with their times.
+The service does not know that it is measured.
+
+Tracing slows every call of the traced process. So there are three passes, one for each process, and the other two
+processes run untraced. For each pass, we compute by how much tracing slowed one call, and subtract it for each call.
+Wake-up time is how long one process waits for the other, minus the time that the other accounts for. The sum should be
+the time of an untraced run. The difference shows how far you can trust the table.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ FORK = ("fork", "vfork", "clone", "clone3")
 COLLECT = ("wait4", "waitid")
 
 IN_SANDBOX, IN_CHILD = "(in the sandbox)", "(in the child)"
-"""What one sees of the other: filled in with the other's own layers."""
+"""What one process sees of the other; the other's own layers take its place."""
 
 _GAP = 0.15
 """Seconds between executions: a child must be waiting again, and the CPU quota be whole."""
@@ -61,8 +63,8 @@ def moved(call: Call) -> bool:
 class Trail:
     """Walks along one process's calls, from the end of one layer to the end of the next.
 
-    An end that is not found is left out, and its layer merges with the next: the profile survives changes of what it
-    watches.
+    If the end of a layer is not found, the layer merges with the next. So the profile still works when the watched
+    program changes.
     """
 
     def __init__(self, calls: Iterable[Call], start: float) -> None:
@@ -74,7 +76,7 @@ class Trail:
     def find(
         self, names: Iterable[str], where: Callable[[Call], bool] = moved, *, until: float | None = None
     ) -> list[Call]:
-        """Return the calls from here on that are one of ``names``, began before ``until``, and hold ``where``."""
+        """Return the calls from here on that have one of ``names``, began before ``until`` and satisfy ``where``."""
         return [
             call
             for call in self._calls
@@ -123,7 +125,7 @@ def _to_sandbox(call: Call) -> bool:
 
 
 def of_supervisor(calls: Iterable[Call], sent: float, received: float) -> tuple[list[Layer], list[Layer]]:
-    """Return what the supervisor does of an execution, and what it does from its result on until a child waits."""
+    """Return what the supervisor does until the result, and what it does after it until the next child waits."""
     trail = Trail(calls, sent)
     asked = _first(trail.find(RECEIVE))
     if asked is None:
@@ -164,9 +166,9 @@ def of_child(calls: Iterable[Call], sent: float) -> list[Layer]:
 
 
 def combine(server: dict[str, float], supervisor: dict[str, float], child: dict[str, float]) -> dict[str, float]:
-    """Put the three views into one: each ``(in …)`` becomes the other's layers, and the way there and back.
+    """Put the three views into one: each ``(in …)`` becomes the other's layers, and the time to wake each other.
 
-    Raises ``KeyError`` where a view lacks the place for the next.
+    Raises ``KeyError`` if a view lacks the place for the next.
     """
 
     def fill(outer: dict[str, float], place: str, way: str, inner: dict[str, float]) -> dict[str, float]:
@@ -181,7 +183,7 @@ def combine(server: dict[str, float], supervisor: dict[str, float], child: dict[
 
 
 def tracing_cost(untraced: Sequence[float], traced: Sequence[float], calls: Sequence[int]) -> float:
-    """Return the seconds by which tracing slowed a call down: executions took so long, with so many calls in them."""
+    """Return the seconds by which tracing slowed one call; ``calls``: the number of calls in each traced execution."""
     longer = percentile(traced, 0.5) - percentile(untraced, 0.5)
     return max(0.0, longer) / max(1, percentile(calls, 0.5))
 
@@ -242,7 +244,7 @@ class _Profiler:
         return sent, received
 
     async def _busy_supervisor(self) -> int:
-        """Return the supervisor that serves these executions: there may be others, for other programs."""
+        """Return the supervisor that serves these executions. Other supervisors may serve other programs."""
         children = {pids[0]: set(pids[1:]) for pids in self.server.sandboxes()}
         await self._ask()
         await asyncio.sleep(_GAP)
@@ -263,7 +265,7 @@ class _Profiler:
         return [self._medians([layers[view] for layers in found], cost) for view in range(len(found[0]))]
 
     async def _child_pass(self, log: Path, supervisor: int) -> dict[str, float]:
-        """Each child is another process: attach to the one that waits, every time."""
+        """Each child is a new process: attach to the waiting one every time."""
         found = []
         spans: list[tuple[float, float]] = []
         every: list[Call] = []
@@ -298,19 +300,21 @@ class _Profiler:
         return {name: percentile(took, 0.5) for name, took in often.items()}
 
 
-# ---- what it says
+# ---- the report
 
 
 def render(data: dict[str, Any]) -> str:
     pieces = []
     for engine, found in data.items():
         rows = []
-        for path, what in (("on", "in all, for the caller"), ("off", "in all, afterwards")):
+        for path, what in (("on", "total until the answer"), ("off", "total after the answer")):
             total = sum(found[path].values())
             rows += [[name, f"{took:.2f}", f"{took / total:.0%}"] for name, took in found[path].items()]
             rows.append([f"**{what}**", f"**{total:.2f}**", ""])
         pieces.append(markdown.table([engine, "ms", "share"], rows))
         untraced = percentile(found["untraced"], 0.5)
         costs = ", ".join(f"{cost:.0f}" for cost in found["costs"])
-        pieces.append(f"Untraced: {untraced:.2f} ms. Taken off for tracing, in the three passes: {costs} us a call.")
+        pieces.append(
+            f"An untraced run takes {untraced:.2f} ms. Subtracted for tracing in the three passes: {costs} µs per call."
+        )
     return "\n\n".join(pieces)

@@ -1,11 +1,13 @@
-"""Latency under load: requests come when they come, at half the rate that saturates the server.
+"""Latency under load: requests arrive at half the rate that saturates the server.
 
-Latency counts from the time a request was due. A closed loop would wait while the server stalls, and hide it.
+Each request is sent at a fixed time, even if the server has not answered the ones before. Latency counts from the time
+at which the request was due. If each client waited for its answer instead, it would send nothing while the server
+stalls, and this would hide the stall.
 
-The ideal queue beside it gets the same arrivals, and has as many servers as there are cores, which are never idle while
-anybody waits and take for everyone what the saturation rate comes to. An answer leaves before the work for it is over
-(what follows is forking, confining and warming the next child), so at p50 we are faster than that queue; at p99 one
-waits for the work of others, all of it.
+The ideal queue beside it is a simulation. It gets the same arrivals and has one server per core. Every request takes
+the same time, which follows from the saturation rate. At p50 Code Executor is faster than the ideal queue, because it
+sends the answer before the clean-up. The clean-up includes forking, confining and warming the next child. At p99 a
+request also waits for the clean-up of other requests.
 """
 
 from __future__ import annotations
@@ -67,14 +69,14 @@ def render(data: dict[str, Any]) -> str:
         rows.append([name, f"{turn['rate']:.0f}", *times, f"{found.p99 / found.p50:.1f}", ideal, late, *counts])
     head = [
         "",
-        "a second",
+        "requests per second",
         "p50 ms",
         "p90 ms",
         "p99 ms",
-        "most ms",
+        "max ms",
         "p99 ÷ p50",
         "ideal queue, p99 ms",
-        "sent late, p99 ms",
+        "sent late by, p99 ms",
         "runs",
         "failures",
     ]

@@ -1,4 +1,4 @@
-"""What the client costs by itself: the same requests to a server that does nothing."""
+"""What the client itself costs: it sends the same requests to a server that does nothing."""
 
 from __future__ import annotations
 
@@ -40,4 +40,4 @@ def render(data: dict[str, Any]) -> str:
     for name, turn in data.items():
         found = Summary.of(turn["ms"])
         rows.append([name, f"{turn['rate']:.0f}", f"{found.p50:.3f}", f"{found.p99:.3f}"])
-    return markdown.table(["asking a server that does nothing", "a second", "p50 ms", "p99 ms"], rows)
+    return markdown.table(["requests to a server that does nothing", "per second", "p50 ms", "p99 ms"], rows)

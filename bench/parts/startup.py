@@ -1,4 +1,7 @@
-"""From `code-executor serve` to the first answer: imports, the engine, the first sandbox, the examination of layers."""
+"""The time from `code-executor serve` to the first answer.
+
+It includes the imports, the engine, the first sandbox and the test of the layers.
+"""
 
 from __future__ import annotations
 
@@ -38,4 +41,4 @@ def render(data: dict[str, Any]) -> str:
     for engine, seconds in data.items():
         found = Summary.of(seconds)
         rows.append([engine, f"{found.p50:.2f}", f"{found.least:.2f}", f"{found.most:.2f}", str(found.count)])
-    return markdown.table(["start to first answer", "p50 s", "least s", "most s", "starts"], rows)
+    return markdown.table(["start to first answer", "p50 s", "min s", "max s", "starts"], rows)

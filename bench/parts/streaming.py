@@ -1,6 +1,6 @@
-"""Streaming: from the moment a program writes until its bytes are at the client.
+"""The time from the moment a program writes until its bytes reach the client.
 
-The program prints the time at which it does; the clock (CLOCK_MONOTONIC) is one for the whole machine.
+The program prints the time at which it writes. The whole machine has the same clock (CLOCK_MONOTONIC).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _STDOUT = re.compile(rb"event: stdout\ndata: (\{.*\})\n\n")
 
 
 class Arrivals:
-    """Notes how long each printed time was under way."""
+    """Notes how long each printed time took to arrive."""
 
     def __init__(self) -> None:
         self.milliseconds: list[float] = []
@@ -69,5 +69,5 @@ def render(data: dict[str, Any]) -> str:
         for piece in ("first", "later"):
             times = Summary.of(found[piece])
             rows.append([f"{engine}, {piece}", f"{times.p50:.2f}", f"{times.p99:.2f}", str(times.count)])
-    head = ["written to received", "p50 ms", "p99 ms", "pieces"]
+    head = ["from write to receipt", "p50 ms", "p99 ms", "pieces"]
     return markdown.table(head, rows)

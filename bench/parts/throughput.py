@@ -1,4 +1,7 @@
-"""How many a second: one client and eight, each asking as soon as it has its answer; interpreters started likewise."""
+"""How many runs per second are possible, with one client and with eight.
+
+Each client sends its next request as soon as it has an answer. Bare interpreters are started in the same way.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,7 @@ async def measure(plan: Plan) -> dict[str, Any]:
                     servers += [
                         (server, workers, clients) for clients in ((1, CLIENTS) if workers == 1 else (CLIENTS,))
                     ]
-        for server, _, _ in servers:  # as many sandboxes as it will have under load
+        for server, _, _ in servers:  # so that it has as many sandboxes as under load
             await load.closed(server.host, server.port, request_bytes(server.host, c.PRINT), clients=CLIENTS, seconds=1)
         for _ in range(plan.pick(4, 1)):
             for at_once in (1, CLIENTS):
@@ -80,5 +83,5 @@ def render(data: dict[str, Any]) -> str:
         failures = sum(turn["failures"] for turn in turns)
         times = [f"{value:.2f}" for value in (found.p50, found.p99)]
         rows.append([name, f"{rates.p50:.0f}", *times, str(failures), markdown.ratio(compared(data, name, to))])
-    head = ["", "a second", "p50 ms", "p99 ms", "failures", f"÷ {to}"]
+    head = ["", "per second", "p50 ms", "p99 ms", "failures", f"÷ {to}"]
     return markdown.table(head, rows)

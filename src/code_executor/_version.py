@@ -1,3 +1,3 @@
-"""The version of this package, and of the agent that it puts into sandboxes."""
+"""The version of this package; the agent that it puts into sandboxes has the same."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

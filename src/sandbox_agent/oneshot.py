@@ -29,7 +29,7 @@ from typing import Any, NoReturn
 
 from sandbox_agent.confinement import kernel
 from sandbox_agent.contract import protocol, report, verdict
-from sandbox_agent.contract.config import AgentConfig
+from sandbox_agent.contract.config import ACCOUNTS, AgentConfig
 from sandbox_agent.contract.limits import Limits
 from sandbox_agent.contract.policy import STRICT
 from sandbox_agent.contract.protocol import (
@@ -62,7 +62,7 @@ class RequestError(Exception):
 def read_request(text: bytes) -> dict[str, Any]:
     """Check a request and fill in what it leaves out; raise ``RequestError`` with a sentence."""
     if os.getuid() != 0:
-        raise RequestError("The container must start as root, which it gives up for the run (no --user).")
+        raise RequestError("The container must start as root (no --user). It gives root up before it runs the program.")
     if len(text) > MAX_REQUEST:
         raise RequestError(f"The request is larger than {MAX_REQUEST} bytes.")
     try:
@@ -74,9 +74,9 @@ def read_request(text: bytes) -> dict[str, Any]:
     code, stdin, args = request.get("code"), request.get("stdin", ""), request.get("args", [])
     timeout = request.get("timeout", LIMITS.wall_time)
     if not isinstance(code, str):
-        raise RequestError("The request needs `code`, a text.")
+        raise RequestError("The request must have `code`, a text.")
     if request.get("language", "python") != "python":
-        raise RequestError("The only `language` is python.")
+        raise RequestError("`language` must be python.")
     if not isinstance(stdin, str):
         raise RequestError("`stdin` must be a text.")
     if not isinstance(args, list) or not all(isinstance(arg, str) for arg in args):
@@ -202,7 +202,8 @@ def _config() -> AgentConfig:
         uid=uid,
         box=box,
         writable=(box,),
-        uid_processes=LIMITS.processes,
+        uid_processes=LIMITS.tasks + 1,  # and the holder of the memory
+        accounts=ACCOUNTS,
         policy=dataclasses.asdict(STRICT),
     )
 

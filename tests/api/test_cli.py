@@ -188,7 +188,13 @@ def test_doctor_shows_every_layer_with_its_evidence(engine: str) -> None:
     held = {layer["layer"] for layer in answer["layers"] if layer["held"]}
     assert held >= REQUIRED[engine]
     assert all(layer["evidence"] for layer in answer["layers"])
-    assert done.stdout.decode().splitlines()[0] == f"engine: {engine}"
+    first, second = done.stdout.decode().splitlines()[:2]
+    assert first == f"engine: {engine}"
+    assert second.startswith({"docker": f"image: {IMAGE}, built ", "native": "python: /"}[engine])
+    assert answer["origin"].keys() >= {"docker": {"image", "packagesDays"}, "native": {"python", "matchesLock"}}[engine]
+    assert [line for line in done.stdout.decode().splitlines() if line.startswith("warning: ")] == [
+        f"warning: {warning}" for warning in answer["warnings"]
+    ]
     assert all(layer in done.stdout.decode() for layer in held)
 
 

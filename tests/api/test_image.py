@@ -1,8 +1,9 @@
-"""The image by itself: one request in, one answer out, as the brief has it; and what the image has not."""
+"""The image without a server: one request in, one answer out; and what the image must not contain."""
 
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 from typing import Any
@@ -27,7 +28,7 @@ def docker_run(*options: str, stdin: str = "", arguments: tuple[str, ...] = ()) 
 
 
 def one_shot(request: object, *options: str) -> dict[str, Any]:
-    """Send a request as the brief does; return the answer."""
+    """Send a request on stdin, as the README does; return the answer."""
     done = docker_run(*options, stdin=request if isinstance(request, str) else json.dumps(request))
     answer: dict[str, Any] = json.loads(done.stdout)
     assert done.stdout.count("\n") == 1
@@ -39,7 +40,7 @@ def one_shot(request: object, *options: str) -> dict[str, Any]:
     return answer
 
 
-def test_the_briefs_request_has_the_briefs_answer() -> None:
+def test_the_request_in_the_readme_has_its_answer() -> None:
     answer = one_shot('{"code": "print(\\"Hello World!\\")", "timeout": 5}')
     assert (answer["status"], answer["output"], answer["error"]) == ("success", "Hello World!\n", "")
     assert answer["execution_time"] < 5000
@@ -81,9 +82,9 @@ def test_every_end_of_a_program_is_an_answer(request_: dict[str, Any], status: s
         ("", "The request is not valid JSON"),
         ("{", "The request is not valid JSON"),
         ("[]", "The request must be a JSON object."),
-        ("{}", "The request needs `code`, a text."),
-        ('{"code": 1}', "The request needs `code`, a text."),
-        ('{"code": "1", "language": "c"}', "The only `language` is python."),
+        ("{}", "The request must have `code`, a text."),
+        ('{"code": 1}', "The request must have `code`, a text."),
+        ('{"code": "1", "language": "c"}', "`language` must be python."),
         ('{"code": "1", "timeout": 0}', "`timeout` must be more than 0 and at most 30 seconds."),
         ('{"code": "1", "timeout": 31}', "`timeout` must be more than 0 and at most 30 seconds."),
         ('{"code": "1", "timeout": true}', "`timeout` must be more than 0 and at most 30 seconds."),
@@ -133,7 +134,9 @@ def test_without_root_it_says_what_it_needs() -> None:
 
 
 def test_the_libraries_of_the_requirements_are_there() -> None:
-    code = "import matplotlib, numpy, pandas, scipy, sympy\nprint(numpy.arange(3).sum(), sympy.Integer(2) ** 10)"
+    code = (
+        "import matplotlib, numpy, pandas, pytest, scipy, sympy\nprint(numpy.arange(3).sum(), sympy.Integer(2) ** 10)"
+    )
     answer = one_shot({"code": code})
     assert (answer["status"], answer["output"]) == ("success", "3 1024\n"), answer["error"]
 
@@ -165,6 +168,46 @@ def processes_of(container: str) -> list[str]:
 
 
 # ---- what is in it
+
+
+def inspected(template: str) -> str:
+    command = ["docker", "image", "inspect", "--format", template, IMAGE]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+
+
+def test_the_image_is_smaller_than_500_megabytes() -> None:
+    assert int(inspected("{{.Size}}")) < 500_000_000
+
+
+def test_the_image_says_of_which_day_it_is_and_what_it_was_made_of() -> None:
+    labels = json.loads(inspected("{{json .Config.Labels}}"))
+    for name in ("org.opencontainers.image.created", "code-executor.packages"):
+        assert re.match(r"20\d\d-\d\d-\d\d", labels[name]), name
+    assert labels["org.opencontainers.image.base.name"]
+
+
+COMPILED = """
+import asyncio, json, os, sys
+import numpy, pandas, pytest, scipy
+from importlib.util import cache_from_source
+
+def is_compiled(file):
+    try:
+        with open(cache_from_source(file), "rb") as compiled:
+            return int.from_bytes(compiled.read(12)[8:], "little") == int(os.stat(file).st_mtime)
+    except OSError:
+        return False
+
+files = [f for m in list(sys.modules.values()) if (f := getattr(m, "__file__", None)) and f.endswith(".py")]
+print(len(files) > 500, [file for file in files if not is_compiled(file)])
+"""
+
+
+def test_no_program_has_to_compile_what_it_imports() -> None:
+    """It could not keep what it compiled: every run would wait for it again."""
+    done = docker_run("--entrypoint", "/opt/sandbox/bin/python", stdin=COMPILED, arguments=("-",))
+    assert (done.stdout, done.stderr) == ("True []\n", "")
+
 
 LOOK = """
 import os, stat

@@ -99,7 +99,7 @@ with BlockingExecutor() as executor:
     ("settings", "says"),
     [
         ("memory='lots'", "ConfigurationError: CODE_EXECUTOR_MEMORY: not a size"),
-        ("engine='docker', image='code-executor:nowhere'", "`make image` builds code-executor:nowhere"),
+        ("engine='docker', image='code-executor:nowhere'", "run `make image` to build code-executor:nowhere"),
         ("python='/nowhere/python', engine='native'", "cannot use /nowhere/python as the sandbox's Python"),
         ("colour='red'", "CODE_EXECUTOR_COLOUR"),
     ],

@@ -1,8 +1,9 @@
-"""The brief's two scripts: one that shows that it works, one that deploys it, as far as can be without an account."""
+"""test-local.sh against a server, and deploy.sh as far as it can be tried without an account."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -18,13 +19,20 @@ RECORDER = """#!/bin/bash
 case "${0##*/} $*" in
 "ibmcloud target") exit "$LOGGED_OUT" ;;
 "ibmcloud cr namespace-list") [ "$NEW" = 1 ] || echo "ranga" ;;
+"ibmcloud ce secret get"*) [ "$HALFWAY" = 0 ] && exit "$NEW" || exit 1 ;;
 "ibmcloud ce project get"* | "ibmcloud ce job get"*) exit "$NEW" ;;
+"ibmcloud iam service-id "*) exit "$NEW" ;;
+"ibmcloud iam service-policies "*) [ "$HALFWAY" = 1 ] || [ "$NEW" = 1 ] || echo "container-registry" ;;
 "$FAILS"*) exit 1 ;;
+"ibmcloud iam service-api-key-create"*) echo '{"apikey": "the key"}' > "${@: -1}" ;;
+"ibmcloud ce secret create"*)
+    stat -c '%A' "$(dirname "${@: -1}")" >> "$RECORD.key"
+    cat "${@: -1}" >> "$RECORD.key" ;;
 esac
 """
 
 
-def test_the_briefs_tests_pass_against_a_server(server: Server) -> None:
+def test_local_tests_pass_against_a_server(server: Server) -> None:
     done = subprocess.run(
         [ROOT / "test-local.sh"],
         env=os.environ | {"BASE_URL": server.url},
@@ -39,7 +47,7 @@ def test_the_briefs_tests_pass_against_a_server(server: Server) -> None:
     assert [line for line in lines if line.startswith("skip")] == [] or not docker_answers()
 
 
-def test_without_a_server_the_briefs_tests_say_so() -> None:
+def test_without_a_server_the_local_tests_say_so() -> None:
     done = subprocess.run(
         [ROOT / "test-local.sh"],
         env=os.environ | {"BASE_URL": "http://127.0.0.1:9"},
@@ -60,7 +68,14 @@ def checkout(tmp_path: Path) -> Path:
     """A copy of what deploy.sh needs, with a docker and an ibmcloud that write down what they are asked."""
     copy = tmp_path / "checkout"
     (copy / "scripts").mkdir(parents=True)
-    for name in ("deploy.sh", "Dockerfile", "requirements.txt", "scripts/build-image"):
+    for name in (
+        "deploy.sh",
+        "Dockerfile",
+        "requirements.txt",
+        "requirements.lock",
+        "scripts/build-image",
+        "scripts/lock",
+    ):
         shutil.copy(ROOT / name, copy / name)
     shutil.copytree(ROOT / "src/sandbox_agent", copy / "src/sandbox_agent")
     tools = tmp_path / "tools"
@@ -77,6 +92,7 @@ def deploy(checkout: Path, *arguments: str, path: str = "", **environment: str) 
         "RECORD": str(checkout.parent / "record"),
         "LOGGED_OUT": "0",
         "NEW": "1",
+        "HALFWAY": "0",
         "FAILS": "nothing",
         "TAG": "v1",
     }
@@ -92,12 +108,16 @@ def deploy(checkout: Path, *arguments: str, path: str = "", **environment: str) 
 
 def recorded(checkout: Path) -> list[str]:
     """What was asked of the tools, but for building the image and for looking what is there."""
-    lines = (checkout.parent / "record").read_text().splitlines()
+    lines = re.sub(r"/\S+/key\.json", "KEY", (checkout.parent / "record").read_text()).splitlines()
     looks = ("ibmcloud [target]", "ibmcloud [cr] [namespace-list]", "docker [image]", "docker [build]", "docker [info]")
     return [
         line
         for line in lines
-        if line not in looks and not line.startswith((*looks[2:], "docker [pull]")) and "[get]" not in line
+        if line not in looks
+        and not line.startswith(
+            (*looks[2:], "docker [pull]", "ibmcloud [iam] [service-id] ", "ibmcloud [iam] [service-policies] ")
+        )
+        and "[get]" not in line
     ]
 
 
@@ -109,9 +129,22 @@ BEGIN = [
 ]
 PUSH = [f"docker [tag] [code-executor:latest] {IMAGE}", f"docker [push] {IMAGE}"]
 JOB = (
-    f"[--name] [code-executor] [--image] {IMAGE} [--cpu] [0.5] [--memory] [1G] [--maxexecutiontime] [60]"
-    " [--retrylimit] [0]"
+    f"[--name] [code-executor] [--image] {IMAGE} [--registry-secret] [code-executor-us-icr-io]"
+    " [--cpu] [0.5] [--memory] [1G] [--maxexecutiontime] [60] [--retrylimit] [0]"
 )
+READER = "code-executor-ranga-reader"
+SECRET = [
+    f"ibmcloud [iam] [service-id-create] [{READER}] [--description] [Lets Code Engine pull images of ranga]",
+    (
+        f"ibmcloud [iam] [service-policy-create] [{READER}] [--roles] [Reader] [--service-name] [container-registry]"
+        " [--resource-type] [namespace] [--resource] [ranga]"
+    ),
+    f"ibmcloud [iam] [service-api-key-create] [code-executor-us-icr-io] [{READER}] [--file] [KEY]",
+    (
+        "ibmcloud [ce] [secret] [create] [--name] [code-executor-us-icr-io] [--format] [registry]"
+        " [--server] [us.icr.io] [--username] [iamapikey] [--password-from-json-file] [KEY]"
+    ),
+]
 
 
 def test_a_first_deployment_makes_everything(checkout: Path) -> None:
@@ -123,6 +156,7 @@ def test_a_first_deployment_makes_everything(checkout: Path) -> None:
         *PUSH,
         "ibmcloud [ce] [project] [create] [--name] [code-executor]",
         "ibmcloud [ce] [project] [select] [--name] [code-executor]",
+        *SECRET,
         f"ibmcloud [ce] [job] [create] {JOB}",
     ]
     assert "docker [build] " in (checkout.parent / "record").read_text()
@@ -139,6 +173,31 @@ def test_a_second_deployment_updates_what_is_there(checkout: Path) -> None:
     ]
 
 
+def test_the_key_of_the_registry_is_seen_by_nobody_and_left_nowhere(checkout: Path) -> None:
+    done = deploy(checkout, TMPDIR=str(checkout))
+    assert (checkout.parent / "record.key").read_text() == 'drwx------\n{"apikey": "the key"}\n'
+    assert "the key" not in done.stdout + done.stderr + (checkout.parent / "record").read_text()
+    assert list(checkout.rglob("key.json")) == []
+
+
+@pytest.mark.parametrize("step", ["ibmcloud ce secret create", "ibmcloud ce job create"])
+def test_the_key_is_left_nowhere_when_a_step_fails(checkout: Path, step: str) -> None:
+    assert deploy(checkout, TMPDIR=str(checkout), FAILS=step).returncode != 0
+    assert list(checkout.rglob("key.json")) == []
+
+
+def test_a_deployment_that_failed_halfway_makes_what_is_missing_of_the_secret(checkout: Path) -> None:
+    assert deploy(checkout, NEW="0", HALFWAY="1").returncode == 0
+    assert [line for line in recorded(checkout) if "[iam]" in line or "[secret]" in line] == SECRET[1:]
+
+
+def test_a_secret_of_ones_own_is_used_and_none_is_made(checkout: Path) -> None:
+    assert deploy(checkout, NEW="0", REGISTRY_SECRET="mine").returncode == 0
+    assert "ibmcloud [ce] [secret] [get] [--name] [mine]" in (checkout.parent / "record").read_text()
+    assert not [line for line in recorded(checkout) if "[secret] [create]" in line or "[iam]" in line]
+    assert "[--registry-secret] [mine]" in recorded(checkout)[-1]
+
+
 def test_a_dry_run_prints_the_commands_of_a_first_deployment_and_runs_none(checkout: Path) -> None:
     done = deploy(
         checkout, "--dry-run", REGION="eu-de", RESOURCE_GROUP="My Group", NAMESPACE="mine", REGISTRY="de.icr.io"
@@ -148,8 +207,14 @@ def test_a_dry_run_prints_the_commands_of_a_first_deployment_and_runs_none(check
     commands = [line.removeprefix("+ ") for line in done.stdout.splitlines() if line.startswith("+ ")]
     assert commands[0] == "scripts/build-image code-executor:latest"
     assert "docker push de.icr.io/mine/code-executor:v1" in commands
+    (made,) = (command for command in commands if command.startswith("ibmcloud ce secret create"))
+    assert made.startswith(
+        "ibmcloud ce secret create --name code-executor-de-icr-io --format registry --server de.icr.io "
+        "--username iamapikey --password-from-json-file /"
+    )
     assert commands[-1].startswith(
         "ibmcloud ce job create --name code-executor --image de.icr.io/mine/code-executor:v1 "
+        "--registry-secret code-executor-de-icr-io "
     )
 
 

@@ -186,7 +186,7 @@ def test_a_wrong_setting_is_an_error_that_names_the_variable(name: str, value: s
         ("MEMORY", "1m", "greater than or equal to"),
         ("CPUS", "0", "greater than 0"),
         ("POOL_SIZE", "0", "greater than or equal to 1"),
-        ("POOL_MIN", "99999", "is more than CODE_EXECUTOR_POOL_SIZE"),
+        ("POOL_MIN", "99999", "must not be more than CODE_EXECUTOR_POOL_SIZE"),
         ("REUSE", "-1", "greater than or equal to 0"),
         ("MAX_TIMEOUT", "-1", "greater than 0"),
         ("MAX_OUTPUT", "1 TB", "not a size"),
@@ -206,7 +206,7 @@ def test_every_wrong_value_is_told_with_its_variable(
 def test_a_missing_image_is_an_error_that_says_how_to_make_it() -> None:
     done = start("--engine", "docker", "--port", "0", CODE_EXECUTOR_IMAGE="code-executor:nowhere")
     assert done.returncode == 2
-    assert "`make image` builds code-executor:nowhere" in done.stderr
+    assert "run `make image` to build code-executor:nowhere" in done.stderr
 
 
 def test_where_no_docker_answers_the_native_engine_serves_and_it_is_said(
@@ -224,6 +224,14 @@ def test_the_port_of_the_environment_is_honoured() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert f"cannot listen on 127.0.0.1:{port}:" in start("--engine", "native", PORT=str(port)).stderr
+
+
+def test_what_the_command_line_says_holds_for_the_workers_too(serve: Serve) -> None:
+    least = 2 * len(os.sched_getaffinity(0)) + 1  # more than there may be of the size that a worker would assume
+    settings = {**SETTINGS, "pool_size": 1, "pool_min": least}
+    with serve("native", "--workers", "2", "--pool-size", str(least), **settings) as server:
+        assert run(server.url)["status"] == "success"
+        assert not [entry for entry in server.log if entry["event"] == "worker_ended"]
 
 
 # ---- the log

@@ -149,7 +149,7 @@ def test_a_cell_that_ends_its_session_is_answered_and_the_session_is_gone(http: 
 
 def test_a_client_has_its_share_and_no_more(http: httpx.Client, session: str) -> None:
     second = http.post("/api/sessions").headers["location"]
-    assert "you have 2 open already" in problem(http.post("/api/sessions"), 429).lower()
+    assert "you already have 2 open sessions" in problem(http.post("/api/sessions"), 429).lower()
     assert http.delete(second).status_code == 204
 
 
@@ -206,7 +206,7 @@ def test_the_last_sandbox_is_for_plain_runs(serve: Serve) -> None:
     with serve("native", **settings) as server, httpx.Client(base_url=server.url, timeout=60) as http:
         assert http.post("/api/sessions").status_code == 201
         refused = http.post("/api/sessions")
-        assert "all the sessions" in problem(refused, 503).lower()
+        assert "all sessions are in use" in problem(refused, 503).lower()
         assert refused.headers["retry-after"] == "30"
         assert http.post("/api/execute", json={"code": "print(1)"}).json()["output"] == "1\n"
 

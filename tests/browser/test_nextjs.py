@@ -1,4 +1,4 @@
-"""examples/nextjs, built and started: the brief's requests against it, and its button."""
+"""examples/nextjs, built and started: the README's requests against it, and its button."""
 
 from __future__ import annotations
 
@@ -88,14 +88,14 @@ def app(site: Server) -> Iterator[str]:
 
 
 def curl(app: str, request: str) -> dict[str, Any]:
-    """The brief's way of asking."""
+    """Ask with curl, as the README does."""
     url = f"{app}/api/execute"
     command = ["curl", "-s", "-X", "POST", url, "-H", "Content-Type: application/json", "-d", request]
     answer: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     return answer
 
 
-def test_the_briefs_requests_get_the_briefs_answers(app: str) -> None:
+def test_the_readmes_requests_get_the_readmes_answers(app: str) -> None:
     answer = curl(app, r'{"code": "print(\"Hello from API!\")", "language": "python"}')
     assert (answer["status"], answer["output"]) == ("success", "Hello from API!\n")
     answer = curl(app, r'{"code": "raise ValueError(\"Test error\")", "language": "python"}')

@@ -10,7 +10,8 @@ import pytest
 
 from code_executor import Execution, Executor
 from tests.conftest import IMAGE
-from tests.contract.programs import PROGRAMS, Program
+from tests.contract.program import Program
+from tests.contract.programs import PROGRAMS
 
 DRIVER = """
 import json, os, signal, subprocess, sys, tempfile

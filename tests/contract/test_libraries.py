@@ -188,6 +188,33 @@ print(round(stats.norm.cdf(0), 3), sparse.csr_matrix(np.eye(3)).nnz)
 """,
         "9.0 1.414214\n0.5 3\n",
     ),
+    "pytest": (
+        """
+import pytest
+with open("test_square.py", "w") as file:
+    file.write('''
+import pytest
+def square(n): return n * n if n != 3 else 8
+@pytest.mark.parametrize("n", [2, 3])
+def test_square(n):
+    assert square(n) == n ** 2
+def test_text():
+    with pytest.raises(TypeError, match="can't multiply"):
+        square("a")
+''')
+class Told:
+    def pytest_runtest_logreport(self, report):
+        if report.when == "call":
+            print(report.nodeid, report.outcome, report.longreprtext.splitlines()[-1:])
+status = pytest.main(["-p", "no:terminal", "-p", "no:cacheprovider", "test_square.py"], plugins=[Told()])
+print(status == pytest.ExitCode.TESTS_FAILED)
+""",
+        """test_square.py::test_square[2] passed []
+test_square.py::test_square[3] failed ['test_square.py:6: AssertionError']
+test_square.py::test_text passed []
+True
+""",
+    ),
     "sympy": (
         """
 import sympy as sp

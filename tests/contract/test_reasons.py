@@ -24,7 +24,7 @@ class Case:
 
 
 OOM = "Your program used more than the 96 MB of memory it may use."
-PROCESSES = "Your program started more than the 4 processes and threads it may have."
+PROCESSES = "Your program started more than the 19 processes and threads it may have at once."
 DISK = "Your program filled the 4 MB of disk that it may use."
 _WHAT = "did something that" if RUNTIME.startswith("runsc") else "called ptrace, which"
 VIOLATION = f"Your program was stopped because it {_WHAT} no program may do here."
@@ -54,6 +54,12 @@ CASES = {
         OOM,
         signal="SIGKILL",
     ),
+    "memory of a stack": Case(
+        Reason.MEMORY_LIMIT,
+        "import threading as t\nt.stack_size(64 << 30)\nt.Thread(target=int).start()",
+        f"\nRuntimeError: can't start new thread\n{OOM}",
+        exit_code=1,
+    ),
     "memory of many processes": Case(
         Reason.MEMORY_LIMIT,
         f"{HELPERS}if os.wait()[1]: raise SystemExit('a helper died')",
@@ -70,13 +76,13 @@ CASES = {
     ),
     "threads": Case(
         Reason.PROCESS_LIMIT,
-        "import threading as t, time\nfor _ in range(9): t.Thread(target=time.sleep, args=(20,), daemon=True).start()",
+        "import threading as t, time\nfor _ in range(19): t.Thread(target=time.sleep, args=(20,), daemon=True).start()",
         f"\nRuntimeError: can't start new thread\n{PROCESSES}",
         exit_code=1,
     ),
     "processes": Case(
         Reason.PROCESS_LIMIT,
-        "import os, time\nfor _ in range(9):\n    if os.fork() == 0: time.sleep(20)",
+        "import os, time\nfor _ in range(19):\n    if os.fork() == 0: time.sleep(20)",
         f"\nBlockingIOError: [Errno 11] Resource temporarily unavailable\n{PROCESSES}",
         exit_code=1,
     ),

@@ -9,7 +9,8 @@ import pytest
 
 from code_executor import Executor, Reason
 from sandbox_agent.child.pipes import HINT
-from sandbox_agent.contract.syscalls import COLUMNS, KILLED, NUMBERS
+from sandbox_agent.contract.syscall_numbers import COLUMNS, NUMBERS
+from sandbox_agent.contract.syscalls import KILLED
 from tests.conftest import RUNTIME
 
 pytestmark = pytest.mark.anyio

@@ -20,7 +20,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from fastapi import FastAPI
 
+from code_executor.api import pages
 from code_executor.api.schemas import PROBLEMS, ExecuteRequest, ExecuteResponse
 from code_executor.app.settings import PREFIX, Settings
 from code_executor.core.limits import Limits, SessionLimits
@@ -28,13 +30,16 @@ from code_executor.core.models import Reason
 from code_executor.sandbox.doctor import REQUIRED
 from code_executor.sandbox.pool import Pool, PoolSize
 from code_executor.service.metrics import Metrics
-from code_executor.service.sessions import Sessions
+from code_executor.service.sessions import SessionBook
 from sandbox_agent.contract.policy.rules import Policy
 from sandbox_agent.oneshot import REQUEST_VARIABLE
 from tests.conftest import Serve
 
 ROOT = Path(__file__).resolve().parents[2]
+WEB = ROOT / "web/README.md"
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+PAGES = [*DOCUMENTS, ROOT / "bench/README.md", ROOT / "examples/nextjs/README.md", WEB]
+"""What is read but not run: these have programs that need more than the checkout."""
 README, HTTP_API, OPERATIONS = ROOT / "README.md", ROOT / "docs/http-api.md", ROOT / "docs/operations.md"
 PORT = "http://localhost:8000"
 
@@ -196,12 +201,17 @@ def test_the_example_policy_is_the_one_in_the_docs() -> None:
 # ---- what is named
 
 
+def page(document: Path) -> str:
+    """What a document is called among tests."""
+    return str(document.relative_to(ROOT))
+
+
 def slug(heading: str) -> str:
     """What a heading is called in a link, by GitHub's rules."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", PAGES, ids=page)
 def test_links_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(\s*([^)\s]+)\s*\)", document.read_text()):
         if re.match(r"[a-z]+:", target):
@@ -214,16 +224,38 @@ def test_links_lead_somewhere(document: Path) -> None:
             assert anchor in map(slug, headings), target
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", PAGES, ids=page)
 def test_files_that_the_docs_name_exist(document: Path) -> None:
-    homes = [ROOT, *(path for path in (ROOT / "src").rglob("*") if path.is_dir())]
+    homes = [ROOT, document.parent, *(path for path in (ROOT / "src").rglob("*") if path.is_dir())]
     for name in re.findall(r"`(?:\./)?([\w./-]+)`", document.read_text()):
         is_path = name.startswith(("src/", "scripts/", "docs/", "tests/", "examples/", "bench/", ".venv/"))
         if is_path or (name.endswith((".py", ".sh", ".toml", ".lock", ".md", ".txt")) and name != "main.py"):
             assert any((home / name).exists() for home in homes), name
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_the_readme_of_the_page_names_its_files() -> None:
+    sources = {f"{path.parent.name}/{path.name}" for name in ("src", "pages") for path in (WEB.parent / name).iterdir()}
+    scripts = {path.name for path in WEB.parent.glob("*.mjs")}
+    assert set(names(WEB, "### Files")) == sources | scripts | {"tests/", "custom-elements.json"}
+
+
+def test_the_example_of_a_proxy_passes_on_every_page_and_nothing_for_operators(tmp_path: Path) -> None:
+    for name in (*pages._PAGES, "assets/x.js"):
+        for file in (tmp_path / name, tmp_path / f"{name}.gz"):
+            file.parent.mkdir(exist_ok=True)
+            file.touch()
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    pages.install(app, directory=str(tmp_path))
+    served = [getattr(route, "path", "") for route in app.routes]
+    assert {"/", "/notebook", "/assets/{name}"} <= set(served)
+    (location,) = re.findall(r"location ~ (\S+) \{", OPERATIONS.read_text())
+    for path in (*served, "/api/execute", "/api/execute/ws", "/api/sessions/{id}/cells"):
+        assert re.match(location, path), path
+    for path in ("/metrics", "/docs", "/docs-assets/x.js", "/openapi.json", "/notebook/x", "/embedded"):
+        assert not re.match(location, path), path
+
+
+@pytest.mark.parametrize("document", PAGES, ids=page)
 def test_make_targets_that_the_docs_name_exist(document: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     used = re.findall(r"(?:^|`)make ((?:[a-z]+\b(?!=) ?)+)", document.read_text(), re.MULTILINE)
@@ -234,6 +266,7 @@ def test_settings_that_the_docs_name_exist() -> None:
     known = {PREFIX + name.upper() for name in Settings.model_fields} | {REQUEST_VARIABLE}
     files = [
         *DOCUMENTS,
+        ROOT / "bench/README.md",
         *(path for path in (ROOT / "examples").iterdir() if path.is_file()),
         ROOT / "deploy.sh",
         ROOT / "test-local.sh",
@@ -288,7 +321,7 @@ def test_problems_in_the_docs_are_those_of_the_code() -> None:
 def test_metrics_in_the_docs_are_those_of_the_code() -> None:
     metrics = Metrics()
     metrics.watch(Pool(None, PoolSize()))  # type: ignore[arg-type]  # it is only asked how many sandboxes it has
-    metrics.watch_sessions(Sessions(None, SessionLimits()))  # type: ignore[arg-type]  # likewise
+    metrics.watch_sessions(SessionBook(SessionLimits()))
     real = {
         family.name + "_total" * (family.type == "counter")
         for family in metrics.registry.collect()
@@ -317,3 +350,19 @@ def test_hooks_before_a_commit_are_installed_by_make() -> None:
 def test_the_readme_says_the_default_limits_of_a_program() -> None:
     limits = Limits()
     assert (limits.cpus, limits.memory, limits.wall_time) == (0.5, 512 << 20, 30), "its first paragraph names these"
+
+
+def test_the_versions_of_python_are_the_same_wherever_they_are_named() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    classified = [found[1] for each in project["classifiers"] if (found := re.search(r":: (3\.\d+)$", each))]
+    matrix = re.search(r"python: \[(.*)\]", (ROOT / ".github/workflows/ci.yml").read_text())
+    assert matrix is not None
+    assert re.findall(r"3\.\d+", matrix[1]) == classified
+    assert project["requires-python"] == f">={classified[0]}"
+    for document in (ROOT / "README.md", ROOT / "scripts/setup"):
+        assert f"Python {classified[0]} or newer" in document.read_text(), document
+    assert f"Python {classified[0]} to {classified[-1]}" in (ROOT / "CONTRIBUTING.md").read_text()
+
+
+def test_the_hosted_workflow_runs_what_ci_runs() -> None:
+    assert "bash .ci/run" in (ROOT / ".github/workflows/ci.yml").read_text()

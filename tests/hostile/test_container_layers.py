@@ -32,6 +32,7 @@ pytestmark = [
 
 NEIGHBOUR = f"code-executor-neighbour-{secrets.token_hex(4)}"
 KEY = 0x636F6465
+NAME = f"{NEIGHBOUR}-socket"  # without a path: it is the network namespace's
 SEGMENT = f"import ctypes, time; ctypes.CDLL(None).shmget({KEY}, 4096, 0o1666); print(flush=True); time.sleep(600)"
 SETUID = "/opt/setuid/id"
 
@@ -85,6 +86,12 @@ WALLS = {
         "Network is unreachable",
         {"NetworkMode": become("bridge")},
     ),
+    "network: names of sockets": Wall(  # the way to a containerd-shim, if the namespace is the host's
+        f"socket.socket(socket.AF_UNIX).connect('\\0{NAME}'); print('{BREACH}')",
+        "Connection refused",
+        {"NetworkMode": become("host")},
+        agent=("landlock",),  # which would refuse it too, from Linux 6.12 on
+    ),
     "read_only_root": Wall(  # without its uid a program is root, if one without rights: what is root's is its own
         f"open('/usr/lib/left', 'w').close(); print('{BREACH}')",
         "Read-only file system",
@@ -96,13 +103,13 @@ WALLS = {
         "Operation not permitted",
         {"CapDrop": become([]), "CapAdd": become([])},
         agent=("uid", "seccomp", "landlock"),
-        patches=(Patch("confinement.py", "kernel.drop_capabilities()", "pass"),),
+        patches=(Patch("confinement/confine.py", "kernel.drop_capabilities()", "pass"),),
     ),
     "no_new_privs": Wall(  # a child asks for it too, since it gets neither seccomp nor Landlock without
         f"is_run('{SETUID}', 0)",
         "refused",
         {"SecurityOpt": become([])},
-        patches=(Patch("confinement.py", "kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)", "pass"),),
+        patches=(Patch("confinement/confine.py", "kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)", "pass"),),
     ),
     "pid_namespace": Wall(
         f"lines = [open(f'/proc/{{p}}/cmdline').read() for p in os.listdir('/proc') if p.isdigit()]\n"
@@ -125,7 +132,7 @@ WALLS = {
     ),
     "processes": Wall(
         f"for _ in range(40):\n    if os.fork() == 0: time.sleep(60)\nprint('{BREACH}')",
-        "more than the 10 processes",
+        "more than the 37 processes",
         {"PidsLimit": become(0)},
         agent=("rlimits",),
     ),
@@ -197,8 +204,17 @@ def setuid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     file.unlink()
 
 
+@pytest.fixture(scope="module")
+def named() -> Iterator[None]:
+    """A socket of the host that has a name and no path, as every containerd-shim once had."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"\0{NAME}")
+        server.listen()
+        yield
+
+
 @pytest.mark.anyio
-@pytest.mark.usefixtures("neighbour")
+@pytest.mark.usefixtures("neighbour", "named")
 @pytest.mark.parametrize("there", [False, True], ids=["gets through without", "is held with"])
 @pytest.mark.parametrize("name", WALLS)
 async def test_a_program_at_a_wall(

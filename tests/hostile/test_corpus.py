@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from code_executor import Executor, doctor
+from code_executor import Executor
 from code_executor.core.models import Reason, Result
-from code_executor.sandbox import hardening
+from code_executor.sandbox import doctor, hardening
 from tests.conftest import RUNTIME, control_groups_hold
 from tests.hostile import cases
 from tests.hostile.cases import Case

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from code_executor import Executor, errors
+from code_executor import Executor
+from code_executor.core import errors
 from code_executor.core.limits import Limits
 from code_executor.core.models import Execution, Input, Output, Reason, Result, Stdin
 from code_executor.execution.executor import PoolExecutor
@@ -21,7 +23,7 @@ from code_executor.sandbox.docker import DockerLink
 from code_executor.sandbox.native import NativeLink
 from code_executor.sandbox.pool import Pool, PoolSize
 from code_executor.sandbox.sandbox import Sandbox
-from sandbox_agent.contract.protocol import EVENT, MAX_BODY, Cause, EventType, Outcome, event, record
+from sandbox_agent.contract.protocol import EVENT, MAX_BODY, VERSION, Cause, EventType, Outcome, event, record
 from tests.census import until
 from tests.conftest import IMAGE, RUNTIME
 from tests.hostile.impostor import READY, Impostor
@@ -170,7 +172,7 @@ async def test_a_supervisor_that_is_mute_before_a_run_cannot_say_that_it_succeed
         assert await works(executor)
 
 
-COMPLAINS = Patch("supervisor.py", "    os.dup2(2, 1)\n", "    os.dup2(2, 1)\n    os.write(2, bytes(4 << 20))\n")
+COMPLAINS = Patch("supervisor/loop.py", "    os.dup2(2, 1)\n", "    os.dup2(2, 1)\n    os.write(2, bytes(4 << 20))\n")
 
 
 @pytest.mark.anyio
@@ -359,7 +361,7 @@ async def test_a_sandbox_that_talks_when_nobody_listens_is_replaced_before_it_fi
         event(EventType.READY, 0, b"[]"),
         event(EventType.READY, 0, b"{"),
         event(EventType.READY, 0, b'{"protocol": 0}'),
-        event(EventType.READY, 1, b'{"protocol": 2}'),
+        event(EventType.READY, 1, json.dumps({"protocol": VERSION}).encode()),
         result_frame(),
         b"Traceback (most recent call last):",
     ],

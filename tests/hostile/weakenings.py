@@ -58,42 +58,48 @@ WEAKENINGS = {
     "output limit": Weakening(limits={"output": 64 << 20}),
     "disk limit": Weakening(limits={"disk": 1 << 30, "files": 50_000}),
     "clock": Weakening(
-        patches=(Patch("clock.py", "self._limit = wall_ms * 1_000_000", "self._limit = wall_ms * 60_000_000"),)
+        patches=(
+            Patch("supervisor/clock.py", "self._limit = wall_ms * 1_000_000", "self._limit = wall_ms * 60_000_000"),
+        )
     ),
     "closed descriptors": Weakening(
         patches=(
-            Patch("supervisor.py", "os.dup(0), os.dup(1)", "os.dup(0), __import__('fcntl').fcntl(1, 0, 200)"),
-            Patch("supervisor.py", "os.dup(commands)", "__import__('fcntl').fcntl(commands, 0, 200)"),
-            Patch("confinement.py", "kernel.close_from(len(aside))", "os.closerange(len(aside), 200)"),
+            Patch("supervisor/loop.py", "os.dup(0), os.dup(1)", "os.dup(0), __import__('fcntl').fcntl(1, 0, 200)"),
+            Patch("supervisor/loop.py", "os.dup(commands)", "__import__('fcntl').fcntl(commands, 0, 200)"),
+            Patch("confinement/confine.py", "kernel.close_from(len(aside))", "os.closerange(len(aside), 200)"),
         )
     ),
     "kill": Weakening(
         patches=(
-            Patch("reset.py", "os.kill(-1, signal.SIGKILL)", "pass"),
-            Patch("reset.py", "if not left:", "if True:"),
+            Patch("supervisor/reset.py", "os.kill(-1, signal.SIGKILL)", "pass"),
+            Patch("supervisor/reset.py", "if not left:", "if True:"),
         )
     ),
-    "wipe": Weakening(patches=(Patch("reset.py", "dirty = self.dirty()", "dirty = []"),)),
-    "doubt destroys": Weakening(patches=(Patch("supervisor.py", "if outcome.signal:", "if False:"),)),
+    "wipe": Weakening(patches=(Patch("supervisor/reset.py", "dirty = self.dirty()", "dirty = []"),)),
+    "doubt destroys": Weakening(patches=(Patch("supervisor/loop.py", "if outcome.signal:", "if False:"),)),
     "unread payload": Weakening(
         patches=(
             Patch(
-                "relay.py",
+                "supervisor/relay.py",
                 "return os.splice(self._source, sink, self._remaining, flags=_NONBLOCK)",
                 "seen.append(os.read(self._source, min(self._remaining, 1 << 15))); return os.write(sink, seen[-1])",
             ),
-            Patch("relay.py", "_NONBLOCK = os.SPLICE_F_NONBLOCK", "_NONBLOCK = os.SPLICE_F_NONBLOCK; seen = []"),
+            Patch(
+                "supervisor/relay.py", "_NONBLOCK = os.SPLICE_F_NONBLOCK", "_NONBLOCK = os.SPLICE_F_NONBLOCK; seen = []"
+            ),
         )
     ),
     "unread output": Weakening(
         patches=(
             Patch(
-                "relay.py",
+                "supervisor/relay.py",
                 "self._remaining -= os.splice(self._current.fd, self._sink, self._remaining, flags=_NONBLOCK)",
                 "seen.append(os.read(self._current.fd, self._remaining)); "
                 "self._remaining -= os.write(self._sink, seen[-1])",
             ),
-            Patch("relay.py", "_NONBLOCK = os.SPLICE_F_NONBLOCK", "_NONBLOCK = os.SPLICE_F_NONBLOCK; seen = []"),
+            Patch(
+                "supervisor/relay.py", "_NONBLOCK = os.SPLICE_F_NONBLOCK", "_NONBLOCK = os.SPLICE_F_NONBLOCK; seen = []"
+            ),
         )
     ),
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from typing import Any
 
 import pytest
 
@@ -12,43 +14,107 @@ from code_executor.core.models import Event, Execution, Input, Reason, Result
 from code_executor.core.runner import Runner
 from code_executor.sandbox.doctor import REQUIRED, Finding, examine, missing
 
-PROBE = """{
+HELD: dict[str, Any] = {
     "uid": 1, "ppid": 1, "core": 0, "descriptors": 4, "ptrace": "killed by SIGSYS", "socket": "EACCES",
-    "exec": "EPERM", "listdir_root": "done", "open_proc": "done", "foreign_environment": [], "left_behind": [],
-    "disk": {"bytes": 1, "files": 1, "flags_held": true}
-}"""
+    "exec": "EPERM", "listdir_root": "EACCES", "open_proc": "EACCES", "foreign_environment": [], "left_behind": [],
+    "disk": {"bytes": 1, "files": 1, "flags_held": True},
+}  # fmt: skip
+"""What the probe says where every layer holds."""
+
+AROUND: dict[str, Any] = {
+    "kernel": "6.1.0",
+    "no_new_privs": "1",
+    "read_only_root": True,
+    "capabilities": "e0",
+    "interfaces": ["lo"],
+    "cgroup": {"memory": 1, "cpus": 0.1, "processes": 1},
+}
+"""What a supervisor introduces itself with there."""
 
 
 class Probed(Runner):
-    """Answers as a sandbox without Landlock does, in which all else holds."""
+    """Answers as a sandbox whose probe says this."""
 
     limits = Limits()
+
+    def __init__(self, **changes: object) -> None:
+        self._probe = HELD | changes
 
     async def stream(
         self,
         execution: Execution,
         inputs: AsyncIterator[Input] | None = None,  # noqa: ARG002  # the protocol's
     ) -> AsyncGenerator[Event, None]:
-        yield Result(execution.id, Reason.COMPLETED, output=PROBE)
+        yield Result(execution.id, Reason.COMPLETED, output=json.dumps(self._probe))
 
 
-async def lacking(kernel: str) -> list[str]:
-    introduction = {
-        "kernel": kernel,
-        "no_new_privs": "1",
-        "read_only_root": True,
-        "cgroup": {"memory": 1, "cpus": 0.1, "processes": 1},
-    }
-    findings = await examine(Probed(), introduction)
+async def lacking(probe: Mapping[str, object], around: Mapping[str, object]) -> list[str]:
+    findings = await examine(Probed(**probe), {**AROUND, **around})
     assert {finding.layer for finding in findings} == REQUIRED["docker"]
     return [finding.layer for finding in missing(findings, "docker", ())]
 
 
 @pytest.mark.anyio
+async def test_where_every_layer_holds_none_is_missing() -> None:
+    assert await lacking({}, {}) == []
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("layer", "probe", "around"),
+    [
+        ("uid", {"uid": 0}, {}),
+        ("capabilities", {}, {"capabilities": "200000"}),
+        ("no_new_privs", {}, {"no_new_privs": "0"}),
+        ("no_new_privs", {}, {"no_new_privs": None}),
+        ("seccomp", {"ptrace": "done"}, {}),
+        ("seccomp", {"ptrace": "EPERM"}, {}),
+        ("seccomp", {"socket": "done"}, {}),
+        ("landlock", {"listdir_root": "done"}, {}),
+        ("landlock", {"open_proc": "done"}, {}),
+        ("no_exec", {"exec": "done"}, {}),
+        ("network", {}, {"interfaces": ["lo", "eth0"]}),
+        ("pid_namespace", {"ppid": 4711}, {}),
+        ("read_only_root", {}, {"read_only_root": False}),
+        ("read_only_root", {}, {"read_only_root": None}),
+        ("memory", {}, {"cgroup": {"memory": None, "cpus": 0.1, "processes": 1}}),
+        ("memory", {}, {"cgroup": {"memory": 1 << 40, "cpus": 0.1, "processes": 1}}),
+        ("cpu", {}, {"cgroup": {"memory": 1, "processes": 1}}),
+        ("cpu", {}, {"cgroup": {"memory": 1, "cpus": 64, "processes": 1}}),
+        ("processes", {}, {"cgroup": {"memory": 1, "cpus": 0.1}}),
+        ("processes", {}, {"cgroup": {"memory": 1, "cpus": 0.1, "processes": 1000}}),
+        ("disk", {"disk": {"bytes": 1 << 40, "files": 1, "flags_held": True}}, {}),
+        ("disk", {"disk": {"bytes": 1, "files": 1 << 20, "flags_held": True}}, {}),
+        ("disk", {"disk": {"bytes": 1, "files": 1, "flags_held": False}}, {}),
+        ("disk", {"disk": {"bytes": 0, "files": 0, "flags_held": True}}, {}),
+        ("no_core", {"core": -1}, {}),
+        ("descriptors", {"descriptors": 5}, {}),
+        ("environment", {"foreign_environment": ["AWS_SECRET"]}, {}),
+        ("reset", {"left_behind": ["/tmp"]}, {}),
+    ],
+)
+async def test_a_layer_that_does_not_hold_is_missing_and_no_other(
+    layer: str, probe: dict[str, object], around: dict[str, object]
+) -> None:
+    assert await lacking(probe, around) == [layer]
+
+
+@pytest.mark.anyio
+async def test_a_proc_that_is_not_there_is_no_missing_landlock() -> None:
+    assert await lacking({"open_proc": "ENOENT"}, {}) == []
+    assert await lacking({"open_proc": "ENOENT", "listdir_root": "done"}, {}) == ["landlock"]
+
+
+@pytest.mark.anyio
 async def test_landlock_may_be_missing_under_gvisor_and_nowhere_else() -> None:
-    assert await lacking("4.4.0") == []
-    assert await lacking("4.4.0-generic") == ["landlock"]
-    assert await lacking("6.1.0") == ["landlock"]
+    open_to_all = {"listdir_root": "done", "open_proc": "done"}
+    assert await lacking(open_to_all, {"kernel": "4.4.0"}) == []
+    assert await lacking(open_to_all, {"kernel": "4.4.0-generic"}) == ["landlock"]
+    assert await lacking(open_to_all, {"kernel": "6.1.0"}) == ["landlock"]
+
+
+def test_every_required_layer_of_native_is_one_of_dockers() -> None:
+    assert REQUIRED["native"] < REQUIRED["docker"]
 
 
 def test_a_required_layer_may_be_missing_only_where_that_was_accepted() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
 from dataclasses import replace
 from typing import cast
@@ -41,9 +41,13 @@ RESULT = Result(
 
 
 @pytest.fixture(autouse=True)
-def fresh_logger(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A logger that has been used keeps the configuration that it was first used with."""
+def fresh_logger(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A logger that logs everything, whatever another test has configured, and that nobody has used before."""
+    before = structlog.get_config()
+    structlog.reset_defaults()
     monkeypatch.setattr("code_executor.service.metrics.log", structlog.get_logger())
+    yield
+    structlog.configure(**before)
 
 
 class Scripted:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 from collections.abc import Iterator
-from typing import cast
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from code_executor.core.errors import PoolBusyError
 from code_executor.core.limits import Limits
-from code_executor.sandbox.engine import Engine
-from code_executor.sandbox.pool import IDLE_SECONDS, Book, Pool, PoolSize, Term
+from code_executor.sandbox.pool import IDLE_SECONDS, Book, PoolSize, Term
 from code_executor.sandbox.sandbox import Sandbox
 
 Waiter = asyncio.Future[Sandbox]
@@ -422,33 +418,3 @@ class BookMachine(RuleBasedStateMachine):
 
 BookMachine.TestCase.settings = settings(max_examples=max(100, settings().max_examples // 10))  # of 50 steps each
 TestBook = pytest.mark.fuzz(BookMachine.TestCase)
-
-
-# ---- the moment in which patience ends
-
-
-@pytest.mark.anyio
-async def test_a_sandbox_that_is_lent_as_patience_ends_is_not_lost() -> None:
-    """The event loop may give a waiter its sandbox and its timeout in the same turn."""
-    pool = Pool(cast("Engine", None), PoolSize(least=0, most=1, patience=0.01))
-    pool.book.making = 1  # so that no more are wanted
-    loop = asyncio.get_running_loop()
-    one = sandbox()
-    borrowed = []
-
-    async def borrow() -> None:
-        with contextlib.suppress(PoolBusyError):
-            async with pool.lease() as lent:
-                borrowed.append(lent)
-
-    borrower = asyncio.create_task(borrow())
-    await asyncio.sleep(0)
-    assert pool.book.queued
-    pool.book.making = 0
-    loop.call_soon(pool.book.arrived, one, 0.0)
-    late = loop.time() + 0.02
-    while loop.time() < late:
-        pass  # now the timeout is due in the very turn in which the sandbox arrives
-    await borrower
-    assert borrowed == [one] or list(pool.book.idle) == [one]
-    assert one not in pool.book.busy

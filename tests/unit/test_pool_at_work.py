@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import cast
 
 import pytest
 
 from code_executor.core.errors import CodeExecutorError, EngineError, PoolBusyError, PoolClosedError
 from code_executor.core.limits import Limits
 from code_executor.sandbox import pool as module
+from code_executor.sandbox.engine import Engine
 from code_executor.sandbox.pool import Pool, PoolSize, Reserved
 from code_executor.sandbox.sandbox import Sandbox
 from sandbox_agent.contract import protocol
@@ -378,3 +381,32 @@ async def test_who_uses_a_sandbox_up_is_answered_before_it_is_replaced(
         async with pool.lease() as last:
             last.runs = 1
     assert workshop.destroyed == [sandbox, last]  # also where the pool closes meanwhile
+
+
+# ---- the moment in which patience ends
+
+
+async def test_a_sandbox_that_is_lent_as_patience_ends_is_not_lost() -> None:
+    """The event loop may give a waiter its sandbox and its timeout in the same turn."""
+    pool = Pool(cast("Engine", None), PoolSize(least=0, most=1, patience=0.01))
+    pool.book.making = 1  # so that no more are wanted
+    loop = asyncio.get_running_loop()
+    one = Sandbox("one", Limits())
+    borrowed = []
+
+    async def borrow() -> None:
+        with contextlib.suppress(PoolBusyError):
+            async with pool.lease() as lent:
+                borrowed.append(lent)
+
+    borrower = asyncio.create_task(borrow())
+    await asyncio.sleep(0)
+    assert pool.book.queued
+    pool.book.making = 0
+    loop.call_soon(pool.book.arrived, one, 0.0)
+    late = loop.time() + 0.02
+    while loop.time() < late:
+        pass  # now the timeout is due in the very turn in which the sandbox arrives
+    await borrower
+    assert borrowed == [one] or list(pool.book.idle) == [one]
+    assert one not in pool.book.busy

@@ -174,13 +174,13 @@ async def test_input_that_nobody_takes_does_not_pile_up() -> None:
     async with Session(runner(Interpreter())) as session:
         task = asyncio.create_task(session.run("code"))
         await asyncio.sleep(0)
-        with pytest.raises(SessionBusyError, match="more than it takes"):
+        with pytest.raises(SessionBusyError, match="more input than it may have"):
             list(map(session.send, [Stdin("x")] * 5000))
         await task
     async with Session(runner(Interpreter())) as session:
         task = asyncio.create_task(session.run("code"))
         await asyncio.sleep(0)
-        with pytest.raises(SessionBusyError, match="more than it takes"):
+        with pytest.raises(SessionBusyError, match="more input than it may have"):
             session.send(Stdin("é" * 600_000))
         session.send(Interrupt())
         await task

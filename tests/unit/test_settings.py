@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -274,3 +275,11 @@ def test_a_list_is_read(text: str, names: tuple[str, ...]) -> None:
 def test_sessions_never_have_the_last_sandbox(environment: Set, sessions: str, pool_size: str, most: int) -> None:
     environment(sessions=sessions, pool_size=pool_size)
     assert Settings.load().session_limits().open == most
+
+
+def test_settings_go_to_another_process_whole_and_the_environment_has_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = Settings.load(pool_size=64, pool_min=20, preload=("numpy",), trusted_proxies="10.0.0.0/8, ::1", memory="1g")
+    sent = json.loads(json.dumps(given.model_dump(mode="json")))
+    monkeypatch.setenv(f"{PREFIX}POOL_SIZE", "3")
+    monkeypatch.setenv(f"{PREFIX}PRELOAD", "scipy")
+    assert Settings.resolved(sent) == given

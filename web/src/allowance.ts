@@ -2,9 +2,25 @@
 
 import type { Rate } from "./wire.js";
 
+/** What is left of the rate limit; an answer over HTTP may not say how long the window is. */
+export type RateLeft = Omit<Rate, "window"> & Partial<Pick<Rate, "window">>;
+
+/** What the headers of an answer say of the rate limit; null where there is none. */
+export function rateOf(headers: Headers): RateLeft | null {
+  const limit = headers.get("RateLimit-Limit");
+  if (limit === null) return null;
+  const window = /;\s*w=(\d+)/.exec(headers.get("RateLimit-Policy") ?? "")?.[1];
+  return {
+    limit: Number(limit),
+    remaining: Number(headers.get("RateLimit-Remaining")),
+    reset: Number(headers.get("RateLimit-Reset")),
+    ...(window === undefined ? {} : { window: Number(window) }),
+  };
+}
+
 export class Allowance {
   readonly #show: () => void;
-  #rate: Rate | null = null;
+  #rate: RateLeft | null = null;
   #refused = false;
   #freeAt = 0;
   #timer = 0;
@@ -14,7 +30,7 @@ export class Allowance {
     this.#show = show;
   }
 
-  update(rate: Rate): void {
+  update(rate: RateLeft): void {
     this.#rate = rate;
     this.#wait(rate.reset);
   }

@@ -1,11 +1,7 @@
 /** Asks the service what is wrong with a program, sparingly. */
 
-import type { Addresses, Problem } from "./wire.js";
-
-interface Answer {
-  ok: boolean;
-  problems: Problem[];
-}
+import type { Addresses } from "./addresses.js";
+import type { CheckRequest, CheckResponse, Problem } from "./wire.js";
 
 export class Checker {
   #abort = new AbortController();
@@ -20,10 +16,10 @@ export class Checker {
       const response = await fetch(addresses.check, {
         method: "POST",
         headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ code }),
+        body: JSON.stringify({ code } satisfies CheckRequest),
         signal: this.#abort.signal,
       });
-      if (response.ok) return ((await response.json()) as Answer).problems;
+      if (response.ok) return ((await response.json()) as CheckResponse).problems;
       const wait = response.status === 404 || response.status === 405 ? Infinity : Number(response.headers.get("Retry-After"));
       this.#notBefore = performance.now() + 1000 * (wait || 5);
     } catch {

@@ -3,6 +3,7 @@
 import { blobUrl, el } from "./dom.js";
 import { sanitize } from "./sanitize.js";
 import type { Display, OutputFile } from "./wire.js";
+import { bytes } from "./words.js";
 
 /** `note` and `refusal` are said by the page or the service, the latter where something is wrong. */
 type Style = "stdout" | "stderr" | "stdin" | "note" | "refusal";
@@ -223,11 +224,4 @@ export class Console {
     change();
     if (atEnd) this.#scrollToEnd();
   }
-}
-
-/** Units as the service's own messages have them: an MB is 2²⁰ bytes. */
-export function bytes(count: number): string {
-  if (count < 1024) return `${count} bytes`;
-  const [value, unit] = count < 2 ** 20 ? [count / 1024, "KB"] : [count / 2 ** 20, "MB"];
-  return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${unit}`;
 }

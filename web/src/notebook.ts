@@ -5,29 +5,30 @@
  * that are started meanwhile wait for their turn. The code of the cells is kept in local storage, their output is not.
  */
 
+import { Addresses } from "./addresses.js";
 import { Allowance } from "./allowance.js";
-import { Cell } from "./cell.js";
-import { el } from "./dom.js";
-import { Session } from "./session.js";
+import type { Cell } from "./cell.js";
+import { CellList } from "./cell-list.js";
+import { el, styleSheet } from "./dom.js";
+import type { Failure } from "./failure.js";
 import notebookStyles from "./notebook.css";
+import type { RunEvent } from "./run.js";
+import { Saver } from "./saver.js";
+import { SessionClient } from "./session-client.js";
+import { Status } from "./status.js";
 import styles from "./styles.css";
-import { Addresses, type Failure, type RunEvent } from "./wire.js";
 
-const SAVE_AFTER = 300; // ms without a key
-const KEY = "run-notebook:cells";
 const GONE = "The session has ended, and the values of its variables with it. The code is still here.";
 
 export class RunNotebookElement extends HTMLElement {
-  #cells: Cell[] = [];
   #queue: Cell[] = [];
   #running: Cell | null = null;
-  #session: Session | null = null;
-  #opening: Promise<Session | Failure> | null = null;
+  #session: SessionClient | null = null;
+  #opening: Promise<SessionClient | Failure> | null = null;
   #count = 0; // cells that this session has run
-  #saving = 0;
   #looking = 0;
   readonly #leaving = (): void => {
-    this.#save();
+    this.#saver.now();
     void this.#session?.end();
     if (this.#session) this.#lose(); // for a page that comes back out of the browser's cache
   };
@@ -35,21 +36,28 @@ export class RunNotebookElement extends HTMLElement {
   readonly #allowance = new Allowance(() => this.#showAllowance());
   readonly #interruptButton = this.#button("Interrupt", "Stop the running cell, as Ctrl-C does", () => this.interrupt());
   readonly #restartButton = this.#button("Restart", "Begin a new session, without any variables", () => void this.restart());
-  readonly #state = el("span", { className: "state", role: "status" }, "No session yet");
+  readonly #status = new Status({ text: "No session yet", live: true });
   readonly #left = el("span", { className: "allowance" });
   readonly #overText = el("p", {});
   readonly #overButton = el("button", { type: "button", className: "stop", onclick: () => void this.restart() }, "Start a new session");
   readonly #over = el("div", { className: "over", role: "alert", hidden: true }, this.#overText, this.#overButton);
-  readonly #list = el("div", { className: "cells" });
+  readonly #list = new CellList({
+    root: this.#root,
+    addresses: () => this.#addresses(),
+    changed: () => this.#saver.later(),
+    run: (cell) => this.#run(cell),
+    runAndGoOn: (cell) => this.#runAndGoOn(cell),
+    move: (cell, by) => this.#move(cell, by),
+    remove: (cell) => this.#remove(cell),
+    input: (text) => this.#session?.input(text),
+    interrupt: () => this.interrupt(),
+  });
+  readonly #saver = new Saver(() => this.#list.save());
 
   connectedCallback(): void {
     addEventListener("pagehide", this.#leaving);
-    if (this.#cells.length > 0) return;
-    this.#root.adoptedStyleSheets = [styles, notebookStyles].map((text) => {
-      const sheet = new CSSStyleSheet();
-      sheet.replaceSync(text);
-      return sheet;
-    });
+    if (this.#list.all.length > 0) return;
+    this.#root.adoptedStyleSheets = [styles, notebookStyles].map(styleSheet);
     this.#root.append(
       el(
         "div",
@@ -57,14 +65,14 @@ export class RunNotebookElement extends HTMLElement {
         el("button", { type: "button", className: "run", onclick: () => this.runAll() }, "Run all"),
         this.#interruptButton,
         this.#restartButton,
-        this.#button("Add cell", "Add a cell at the end", () => this.#add("", this.#cells.length).focus()),
-        this.#state,
+        this.#button("Add cell", "Add a cell at the end", () => this.#list.add().focus()),
+        this.#status.element,
         this.#left,
       ),
       this.#over,
-      this.#list,
+      this.#list.element,
     );
-    for (const code of load() ?? [""]) this.#add(code, this.#cells.length);
+    this.#list.load();
     this.#showRunning();
   }
 
@@ -76,13 +84,13 @@ export class RunNotebookElement extends HTMLElement {
 
   /** The code of the cells. */
   get cells(): string[] {
-    return this.#cells.map((cell) => cell.code);
+    return this.#list.codes;
   }
 
   set cells(codes: string[]) {
-    for (const cell of [...this.#cells]) this.#drop(cell);
-    for (const code of codes.length > 0 ? codes : [""]) this.#add(code, this.#cells.length);
-    this.#changed();
+    this.#queue = [];
+    this.#list.replace(codes);
+    this.#saver.later();
   }
 
   get running(): boolean {
@@ -90,7 +98,7 @@ export class RunNotebookElement extends HTMLElement {
   }
 
   runAll(): void {
-    for (const cell of this.#cells) this.#run(cell);
+    for (const cell of this.#list.all) this.#run(cell);
   }
 
   /** Interrupt the running cell; those that wait for their turn do not get it. */
@@ -104,7 +112,7 @@ export class RunNotebookElement extends HTMLElement {
     this.#giveUpQueue();
     const old = this.#session;
     this.#lose();
-    this.#say("busy", "Starting a session");
+    this.#status.say("busy", "Starting a session");
     await old?.end();
     await this.#open();
   }
@@ -115,90 +123,34 @@ export class RunNotebookElement extends HTMLElement {
 
   // ---- cells
 
-  #add(code: string, at: number): Cell {
-    const cell = new Cell(
-      {
-        root: this.#root,
-        addresses: () => this.#addresses(),
-        changed: () => this.#changed(),
-        run: (which) => this.#run(which),
-        runAndGoOn: (which) => this.#runAndGoOn(which),
-        move: (which, by) => this.#move(which, by),
-        remove: (which) => this.#remove(which),
-        input: (text) => this.#session?.input(text),
-        interrupt: () => this.interrupt(),
-      },
-      code,
-    );
-    this.#cells.splice(at, 0, cell);
-    this.#list.insertBefore(cell.element, this.#list.children[at] ?? null);
-    this.#place();
-    return cell;
-  }
-
-  #place(): void {
-    this.#cells.forEach((cell, index) => (cell.place = index + 1));
-  }
-
   #move(cell: Cell, by: number): void {
-    const from = this.#cells.indexOf(cell);
-    const to = from + by;
-    if (to < 0 || to >= this.#cells.length) return;
-    const focused = this.#root.activeElement;
-    this.#cells.splice(to, 0, ...this.#cells.splice(from, 1));
-    this.#list.insertBefore(cell.element, this.#list.children[by > 0 ? to + 1 : to] ?? null);
-    if (focused instanceof HTMLElement) focused.focus(); // which a moved element loses
-    this.#place();
-    this.#changed();
-    this.#say("", `Moved to place ${to + 1}`);
+    const place = this.#list.move(cell, by);
+    if (place === null) return;
+    this.#saver.later();
+    this.#status.say("", `Moved to place ${place}`);
   }
 
   #remove(cell: Cell): void {
     if (cell === this.#running) return;
-    const at = this.#cells.indexOf(cell);
-    this.#drop(cell);
-    const next = this.#cells[at] ?? this.#cells[at - 1] ?? this.#add("", 0);
-    next.focus();
-    this.#changed();
-  }
-
-  #drop(cell: Cell): void {
-    this.#cells = this.#cells.filter((each) => each !== cell);
     this.#queue = this.#queue.filter((each) => each !== cell);
-    cell.element.remove();
-    cell.editor.view.destroy();
-    this.#place();
-  }
-
-  #changed(): void {
-    clearTimeout(this.#saving);
-    this.#saving = window.setTimeout(() => this.#save(), SAVE_AFTER);
-  }
-
-  #save(): void {
-    clearTimeout(this.#saving);
-    try {
-      localStorage.setItem(KEY, JSON.stringify(this.cells));
-    } catch {
-      // full, or not allowed: the code is still in the editors
-    }
+    this.#list.remove(cell).focus();
+    this.#saver.later();
   }
 
   // ---- running
 
   #runAndGoOn(cell: Cell): void {
     this.#run(cell);
-    const next = this.#cells.indexOf(cell) + 1;
-    (this.#cells[next] ?? this.#add("", next)).focus();
+    this.#list.below(cell).focus();
   }
 
   #run(cell: Cell): void {
     if (cell === this.#running || this.#queue.includes(cell)) return;
     if (this.#allowance.exhausted) {
-      this.#say("bad", "No runs left for now");
+      this.#status.say("bad", "No runs left for now");
       return;
     }
-    cell.wait();
+    cell.enqueue();
     this.#queue.push(cell);
     void this.#work();
   }
@@ -210,16 +162,16 @@ export class RunNotebookElement extends HTMLElement {
     this.#showRunning();
     const session = this.#session ?? (await this.#open());
     if (session) await this.#runIn(session, cell);
-    else cell.wait(true);
+    else cell.dequeue();
     this.#running = null;
     this.#showRunning();
     void this.#work();
   }
 
-  async #runIn(session: Session, cell: Cell): Promise<void> {
+  async #runIn(session: SessionClient, cell: Cell): Promise<void> {
     cell.begin();
     clearTimeout(this.#looking);
-    this.#say("busy", "Running");
+    this.#status.say("busy", "Running");
     let failed = false;
     let number = 0;
     await session.run(cell.code, (event: RunEvent) => {
@@ -235,30 +187,30 @@ export class RunNotebookElement extends HTMLElement {
       await this.#look(session);
     }
     if (session !== this.#session) return;
-    this.#say(failed ? "bad" : "good", failed ? "A cell failed" : "Ready");
+    this.#status.say(failed ? "bad" : "good", failed ? "A cell failed" : "Ready");
     this.#looking = window.setTimeout(() => void this.#look(session), 1000 * (session.idleTimeout + 1));
   }
 
   #giveUpQueue(): void {
-    for (const cell of this.#queue.splice(0)) cell.wait(true);
+    for (const cell of this.#queue.splice(0)) cell.dequeue();
     this.#showRunning();
   }
 
   // ---- the session
 
-  #open(): Promise<Session | null> {
-    this.#say("busy", "Starting a session");
-    this.#opening ??= Session.open(this.#addresses().sessions);
+  #open(): Promise<SessionClient | null> {
+    this.#status.say("busy", "Starting a session");
+    this.#opening ??= SessionClient.open(this.#addresses().sessions);
     return this.#opening.then((opened) => {
       this.#opening = null;
-      if (opened instanceof Session) {
+      if (opened instanceof SessionClient) {
         this.#session = opened;
         this.#over.hidden = true;
-        this.#say("good", "Ready");
+        this.#status.say("good", "Ready");
         return opened;
       }
       this.#giveUpQueue();
-      this.#say("bad", "No session");
+      this.#status.say("bad", "No session");
       this.#showOver(opened.status === 404 ? "This server has no sessions, so notebooks do not run here. Single programs do." : opened.detail);
       this.#overButton.hidden = opened.status === 404;
       return null;
@@ -266,10 +218,10 @@ export class RunNotebookElement extends HTMLElement {
   }
 
   /** See whether the session is still there, and say so if it is not. */
-  async #look(session: Session): Promise<void> {
+  async #look(session: SessionClient): Promise<void> {
     if ((await session.lives()) || session !== this.#session) return;
     this.#lose();
-    this.#say("bad", "The session has ended");
+    this.#status.say("bad", "The session has ended");
     this.#overButton.hidden = false;
     this.#showOver(GONE);
   }
@@ -278,7 +230,7 @@ export class RunNotebookElement extends HTMLElement {
     clearTimeout(this.#looking);
     this.#session = null;
     this.#count = 0;
-    for (const cell of this.#cells) cell.forget();
+    for (const cell of this.#list.all) cell.forget();
   }
 
   #showOver(text: string): void {
@@ -290,11 +242,6 @@ export class RunNotebookElement extends HTMLElement {
     return new Addresses(this.getAttribute("endpoint") || "api/execute", document.baseURI);
   }
 
-  #say(kind: "" | "busy" | "good" | "bad", text: string): void {
-    this.#state.className = `state ${kind}`;
-    this.#state.textContent = text;
-  }
-
   #showAllowance(): void {
     this.#left.textContent = this.#allowance.text;
     this.#left.classList.toggle("none", this.#allowance.exhausted);
@@ -303,15 +250,6 @@ export class RunNotebookElement extends HTMLElement {
   #showRunning(): void {
     this.toggleAttribute("running", this.running);
     this.#interruptButton.ariaDisabled = String(!this.running);
-  }
-}
-
-function load(): string[] | null {
-  try {
-    const cells: unknown = JSON.parse(localStorage.getItem(KEY) ?? "null");
-    return Array.isArray(cells) && cells.length > 0 && cells.every((cell) => typeof cell === "string") ? cells : null;
-  } catch {
-    return null;
   }
 }
 

@@ -3,49 +3,33 @@
  *
  *     <run-code endpoint="https://code.example.org/api/execute" timeout="10">print("hi")</run-code>
  *
- * This file is the element: its attributes, its buttons and what happens between a click on Run and the result. The
- * editor, the console and the wire are in files of their own; README.md documents what a page may use.
+ * This file is the element: its attributes, its buttons and what happens between a click on Run and the result. What a
+ * run shows is in run-view.ts. README.md documents what a page may use, and lists the other files.
  */
 
+import { Addresses, defaultEndpoint } from "./addresses.js";
 import { Allowance } from "./allowance.js";
 import { Checker } from "./check.js";
-import { Console } from "./console.js";
-import { el, icon } from "./dom.js";
+import { el, styleSheet } from "./dom.js";
 import { Editor } from "./editor.js";
-import { type Run, start, type Transport } from "./run.js";
+import type { Failure } from "./failure.js";
+import { Hint } from "./hint.js";
+import { type Run, type RunEvent, start, type Transport } from "./run.js";
+import { RunView } from "./run-view.js";
+import { Saver } from "./saver.js";
 import { Draft, readStarter } from "./starter.js";
+import { Status } from "./status.js";
+import { Stopwatch } from "./stopwatch.js";
 import styles from "./styles.css";
-import { Addresses, type Failure, type InputFile, type Problem, type Result, type RunEvent, type RunRequest } from "./wire.js";
-import { duration, outcome, sentence, usage } from "./words.js";
+import { Toolbar } from "./toolbar.js";
+import type { InputFile, Problem, Result, RunRequest } from "./wire.js";
 
-export type { Display, Failure, InputFile, OutputFile, Problem, Result } from "./wire.js";
+export type { Failure } from "./failure.js";
+export type { Display, InputFile, OutputFile, Problem, Result } from "./wire.js";
 
-const SAVE_AFTER = 300; // ms without a key
 const KILL_AFTER = 2000; // ms from a Stop that the program does not follow to its end
 
 const LABEL = "Python program";
-
-const PLAY = "M4 2.6v10.8a.6.6 0 0 0 .9.5l9-5.4a.6.6 0 0 0 0-1l-9-5.4a.6.6 0 0 0-.9.5Z";
-const SQUARE = "M4.5 3h7A1.5 1.5 0 0 1 13 4.5v7a1.5 1.5 0 0 1-1.5 1.5h-7A1.5 1.5 0 0 1 3 11.5v-7A1.5 1.5 0 0 1 4.5 3Z";
-const BACK = "M8 2.5a5.5 5.5 0 1 1-5.2 3.7.75.75 0 0 1 1.4.5A4 4 0 1 0 8 4H6.3l1 1a.75.75 0 1 1-1.1 1.1L3.9 3.8a.75.75 0 0 1 0-1.1L6.2.4a.75.75 0 0 1 1.1 1.1l-1 1H8Z";
-
-let sheet: CSSStyleSheet | undefined;
-
-/** A constructed style sheet: a page's Content-Security-Policy has nothing against those. */
-function styleSheet(): CSSStyleSheet {
-  if (!sheet) {
-    sheet = new CSSStyleSheet();
-    sheet.replaceSync(styles);
-  }
-  return sheet;
-}
-
-/** The service that this very script came from; for a copy in somebody's bundle, the page's own server. */
-function defaultEndpoint(): string {
-  const url = new URL(import.meta.url, document.baseURI);
-  const served = url.protocol.startsWith("http") && /\/assets\/run-code[^/]*\.js$/.test(url.pathname);
-  return served ? new URL("../api/execute", url).href : "/api/execute";
-}
 
 export class RunCodeElement extends HTMLElement {
   static readonly observedAttributes = ["readonly", "stdin", "label"];
@@ -58,50 +42,43 @@ export class RunCodeElement extends HTMLElement {
   #editor: Editor | null = null;
   #starter: string | null = null;
   #draft: Draft | null = null;
-  #saving = 0;
   #run: Run | null = null;
   #result: Result | null = null;
-  #wrote = ""; // to stderr, so far
-  #began = 0;
-  #clock = 0;
   #killing = 0;
   #stopping = false;
   #edited = false; // since the run began
   #done: ((result: Result | null) => void) | null = null;
   readonly #checker = new Checker();
   readonly #allowance = new Allowance(() => this.#showAllowance());
-
-  readonly #leaving = (): void => this.#save();
+  readonly #saver = new Saver(() => this.#save());
+  readonly #leaving = (): void => this.#saver.now();
   readonly #frame = el("div", { role: "group", ariaLabel: LABEL });
-  readonly #resetButton = el(
-    "button",
-    { type: "button", className: "quiet", part: "reset", title: "Back to the starter code", onclick: () => this.reset() },
-    icon(BACK),
-    el("span", {}, "Reset"),
-  );
-  readonly #stopButton = el(
-    "button",
-    { type: "button", className: "stop", part: "stop", hidden: true, onclick: () => this.stop() },
-    icon(SQUARE),
-    el("span", {}, "Stop"),
-  );
-  readonly #runButton = el(
-    "button",
-    { type: "button", className: "run", part: "run", title: "Run the program (Ctrl-Enter or ⌘-Enter)", onclick: () => void this.run() },
-    icon(PLAY),
-    el("span", {}, "Run"),
-  );
+  readonly #toolbar = new Toolbar({
+    run: () => void this.run(),
+    stop: () => this.stop(),
+    reset: () => this.reset(),
+  });
   readonly #editorBox = el("div", { className: "editor", part: "editor" });
-  readonly #hint = el("p", { className: "hint", role: "status", hidden: true });
+  readonly #hint = new Hint();
   readonly #stdin = el("textarea", { rows: 2, spellcheck: false, autocapitalize: "off", ariaLabel: "Input for the program" });
   readonly #stdinBox = el("label", { className: "given", hidden: true }, el("span", {}, "Input"), this.#stdin);
-  readonly #console = new Console({
-    line: (text) => this.#run?.input(text),
-    end: () => this.#run?.endInput(),
-    interrupt: () => this.stop(),
+  readonly #stopwatch = new Stopwatch();
+  readonly #status = new Status({
+    text: "Ready",
+    live: true,
+    goTo: (line) => this.#editor?.goTo(line),
+    usage: this.#stopwatch.element,
   });
-  readonly #state = el("span", { className: "state", role: "status" }, "Ready");
-  readonly #time = el("span", { className: "time", ariaHidden: "true" });
+  readonly #view = new RunView({
+    status: this.#status,
+    typing: {
+      line: (text) => this.#run?.input(text),
+      end: () => this.#run?.endInput(),
+      interrupt: () => this.stop(),
+    },
+    // who has gone on typing in the editor is not to be torn out of it
+    mayFocus: () => this.matches(":focus-within") && !this.#edited,
+  });
   readonly #left = el("span", { className: "allowance" });
 
   connectedCallback(): void {
@@ -115,7 +92,7 @@ export class RunCodeElement extends HTMLElement {
 
   disconnectedCallback(): void {
     removeEventListener("pagehide", this.#leaving);
-    this.#save();
+    this.#saver.now();
     this.#run?.cancel();
     this.#allowance.stop();
   }
@@ -135,7 +112,7 @@ export class RunCodeElement extends HTMLElement {
   }
 
   set code(text: string) {
-    this.#showHint([]);
+    this.#hint.show([]);
     if (this.#editor) this.#editor.code = text;
     else this.#starter = text;
   }
@@ -163,17 +140,17 @@ export class RunCodeElement extends HTMLElement {
   async run(): Promise<Result | null> {
     if (!this.#editor || this.#run) return null;
     if (this.#allowance.exhausted) {
-      this.#say("bad", "No runs left for now");
+      this.#status.say("bad", "No runs left for now");
       return null;
     }
-    this.clear();
-    this.#save();
-    this.#wrote = "";
+    this.#result = null;
+    this.#hint.show([]);
+    this.#view.begin();
+    this.#saver.now();
     this.#stopping = false;
     this.#edited = false;
-    this.#began = 0;
     this.#setRunning(true);
-    this.#say("busy", "Starting");
+    this.#status.say("busy", "Starting");
     const result = new Promise<Result | null>((resolve) => (this.#done = resolve));
     const addresses = this.#addresses();
     this.#emit("run-start", { code: this.code });
@@ -185,13 +162,13 @@ export class RunCodeElement extends HTMLElement {
   /** Interrupt the program, as Ctrl-C does; end it if it does not follow, or at a second call. */
   stop(): void {
     if (!this.#run) return;
-    if (this.#stopping || !this.#began) {
+    if (this.#stopping || !this.#stopwatch.running) {
       this.#stopping = true;
       this.#run.cancel();
       return;
     }
     this.#stopping = true;
-    this.#say("busy", "Stopping");
+    this.#status.say("busy", "Stopping");
     this.#run.interrupt();
     this.#killing = window.setTimeout(() => this.#run?.cancel(), KILL_AFTER);
   }
@@ -200,10 +177,10 @@ export class RunCodeElement extends HTMLElement {
   reset(): void {
     if (!this.#editor) return;
     this.code = this.starter;
-    this.#save();
+    this.#saver.now();
     if (!this.#run) {
       this.clear();
-      this.#say("", "Starter code restored");
+      this.#status.say("", "Starter code restored");
     }
     this.#editor.view.focus();
   }
@@ -211,10 +188,8 @@ export class RunCodeElement extends HTMLElement {
   /** Empty the console and take the marks off the code. */
   clear(): void {
     this.#result = null;
-    this.#console.clear();
-    this.#showHint([]);
-    this.#editor?.markLine(null);
-    this.#editor?.showProblems([]);
+    this.#view.clear();
+    this.#hint.show([]);
   }
 
   override focus(): void {
@@ -225,15 +200,15 @@ export class RunCodeElement extends HTMLElement {
     if (this.#editor || !this.isConnected) return;
     this.#starter ??= readStarter(this);
     const root = this.shadowRoot ?? this.attachShadow({ mode: "open" });
-    root.adoptedStyleSheets = [styleSheet()];
+    root.adoptedStyleSheets = [styleSheet(styles)];
     root.append(this.#frame);
     this.#frame.append(
-      el("div", { className: "bar", part: "toolbar" }, el("span", { className: "name" }, "main.py"), this.#resetButton, this.#stopButton, this.#runButton),
+      this.#toolbar.element,
       this.#editorBox,
-      this.#hint,
+      this.#hint.element,
       this.#stdinBox,
-      this.#console.element,
-      el("div", { className: "foot", part: "status" }, this.#state, this.#time, this.#left),
+      this.#view.console.element,
+      el("div", { className: "foot", part: "status" }, this.#status.element, this.#stopwatch.element, this.#left),
     );
     this.#editor = new Editor({
       parent: this.#editorBox,
@@ -242,6 +217,7 @@ export class RunCodeElement extends HTMLElement {
       run: () => void this.run(),
       check: (code) => this.#check(code),
     });
+    this.#view.editor = this.#editor;
     this.#editor.readOnly = this.hasAttribute("readonly");
     this.#open();
   }
@@ -253,20 +229,18 @@ export class RunCodeElement extends HTMLElement {
     this.#draft = storage === "off" ? null : new Draft(storage, this.starter);
     this.#editor.open(this.#draft?.load() ?? this.starter);
     this.clear();
-    this.#say("", "Ready");
-    this.#resetButton.disabled = this.code === this.starter;
+    this.#status.say("", "Ready");
+    this.#toolbar.resettable = this.code !== this.starter;
   }
 
   #changed(): void {
     this.#edited = true;
-    this.#resetButton.disabled = this.code === this.starter;
-    clearTimeout(this.#saving);
-    this.#saving = window.setTimeout(() => this.#save(), SAVE_AFTER);
+    this.#toolbar.resettable = this.code !== this.starter;
+    this.#saver.later();
     this.#emit("code-change", { code: this.code });
   }
 
   #save(): void {
-    clearTimeout(this.#saving);
     if (this.#editor) this.#draft?.save(this.code === this.starter ? null : this.code);
   }
 
@@ -293,33 +267,26 @@ export class RunCodeElement extends HTMLElement {
   }
 
   #on(event: RunEvent): void {
+    this.#view.show(event);
     switch (event.type) {
       case "rate":
         this.#allowance.update(event.rate);
         break;
       case "started":
-        this.#began = performance.now();
-        this.#clock = window.setInterval(() => this.#showTime(), 100);
-        this.#say("busy", "Running");
+        this.#stopwatch.start();
+        this.#status.say("busy", "Running");
         break;
       case "stdout":
       case "stderr":
-        if (event.type === "stderr") this.#wrote += event.data;
-        this.#console.write(event.type, event.data);
         this.#emit("run-output", { stream: event.type, data: event.data });
         break;
       case "waiting":
-        this.#say("busy", "Waiting for input");
-        // who has gone on typing in the editor is not to be torn out of it
-        this.#console.openPrompt(this.matches(":focus-within") && !this.#edited);
         this.#emit("run-waiting", {});
         break;
       case "display":
-        this.#console.display(event);
         this.#emit("run-display", event);
         break;
       case "file":
-        this.#console.file(event);
         this.#emit("run-file", event);
         break;
       case "result":
@@ -333,32 +300,26 @@ export class RunCodeElement extends HTMLElement {
 
   #finish(result: Result): void {
     const interactive = this.#run?.interactive ?? false;
+    const { console } = this.#view;
     this.#result = result;
-    const said = sentence(result, this.#wrote);
-    if (said) this.#console.note(said, "refusal");
-    else if (this.#console.empty) this.#console.note("The program wrote nothing.");
-    if (result.filesOmitted) this.#console.note(`${result.filesOmitted} more files were too many, or too large.`);
-    this.#editor?.showProblems(result.problems);
-    const line = result.line ?? result.problems[0]?.line ?? null;
-    this.#editor?.markLine(result.status === "success" ? null : line);
+    this.#setRunning(false);
+    this.#view.finish(result);
+    if (console.empty) console.note("The program wrote nothing.");
+    if (result.filesOmitted) console.note(`${result.filesOmitted} more files were too many, or too large.`);
     if (!interactive && /^EOFError/m.test(result.error)) {
       this.#stdinBox.hidden = false;
-      this.#console.note("The program asked for input. Write it into the box “Input” above, then run it again.");
+      console.note("The program asked for input. Write it into the box “Input” above, then run it again.");
     }
-    this.#setRunning(false);
-    this.#say(result.status === "success" ? "good" : "bad", outcome(result), result.status === "success" ? null : line);
-    this.#time.textContent = usage(result);
     this.#emit("run-result", result);
     this.#settle(result);
   }
 
   #fail(failure: Failure): void {
-    const stopped = this.#stopping && failure.status === 0;
-    if (failure.status === 429) this.#allowance.refuse(failure.retryAfter ?? 1);
-    if (!stopped) this.#console.note(failure.detail, "refusal");
+    const limited = failure.status === 429;
+    if (limited) this.#allowance.refuse(failure.retryAfter ?? 1);
     this.#setRunning(false);
-    this.#say("bad", stopped ? "Stopped" : failure.status === 429 ? "Too many runs" : failure.title);
-    this.#time.textContent = "";
+    if (this.#stopping && failure.status === 0) this.#view.stop();
+    else this.#view.fail(failure, limited ? "Too many runs" : failure.title);
     this.#emit("run-problem", failure);
     this.#settle(null);
   }
@@ -369,30 +330,12 @@ export class RunCodeElement extends HTMLElement {
   }
 
   #setRunning(on: boolean): void {
-    clearInterval(this.#clock);
     clearTimeout(this.#killing);
+    this.#stopwatch.stop();
     this.toggleAttribute("running", on);
-    if (!on) {
-      this.#run = null;
-      this.#console.closePrompt();
-      if (this.#stopButton.matches(":focus")) this.#runButton.focus();
-    }
-    this.#time.textContent = "";
-    this.#stopButton.hidden = !on;
+    if (!on) this.#run = null;
+    this.#toolbar.stoppable = on;
     this.#showRunnable();
-  }
-
-  #say(kind: "" | "busy" | "good" | "bad", text: string, line: number | null = null): void {
-    this.#state.className = `state ${kind}`;
-    this.#state.replaceChildren(text);
-    if (line === null) return;
-    const go = el("button", { type: "button", className: "link", onclick: () => this.#editor?.goTo(line) }, `line ${line}`);
-    this.#state.append(" on ", go);
-  }
-
-  #showTime(): void {
-    const seconds = (performance.now() - this.#began) / 1000;
-    this.#time.textContent = seconds < 0.3 ? "" : duration(1000 * seconds);
   }
 
   #showAllowance(): void {
@@ -401,24 +344,15 @@ export class RunCodeElement extends HTMLElement {
     this.#showRunnable();
   }
 
-  /** A button that cannot be used now keeps its place in the tab order. */
   #showRunnable(): void {
-    this.#runButton.ariaDisabled = String(this.#run !== null || this.#allowance.exhausted);
+    this.#toolbar.runnable = this.#run === null && !this.#allowance.exhausted;
   }
 
   async #check(code: string): Promise<Problem[]> {
     if (this.getAttribute("check") === "off") return [];
     const problems = await this.#checker.check(this.#addresses(), code);
-    if (this.code === code) this.#showHint(problems);
+    if (this.code === code) this.#hint.show(problems);
     return problems;
-  }
-
-  #showHint(problems: readonly Problem[]): void {
-    const [first, ...more] = problems;
-    this.#hint.hidden = !first;
-    this.#hint.textContent = first
-      ? `Line ${first.line}: ${first.message}${more.length > 0 ? ` (and ${more.length} more)` : ""}`
-      : "";
   }
 
   #emit(name: string, detail: object): void {

@@ -3,10 +3,19 @@
  * proxy, an older service), over fetch and server-sent events, which carry output only.
  */
 
+import type { Addresses } from "./addresses.js";
+import { type RateLeft, rateOf } from "./allowance.js";
+import { CUT_OFF, type Failure, failureOf, UNREACHABLE } from "./failure.js";
 import { parseEvents } from "./sse.js";
-import { type Addresses, CUT_OFF, failureOf, type Rate, rateOf, type RunEvent, type RunRequest, UNREACHABLE } from "./wire.js";
+import type { ClientMessage, RunRequest, ServiceEvent } from "./wire.js";
 
 export type Transport = "auto" | "websocket" | "sse";
+
+/** What happens to a run: the service's events, what is left of the rate limit, and why there is no result. */
+export type RunEvent =
+  | Exclude<ServiceEvent, { type: "problem" }>
+  | { type: "rate"; rate: RateLeft }
+  | ({ type: "problem" } & Failure);
 
 /** Told of every event; the last is a `result` or a `problem`. */
 export type Listener = (event: RunEvent) => void;
@@ -94,8 +103,8 @@ class SocketRun implements Run {
     });
     socket.addEventListener("message", (message: MessageEvent<string>) => {
       if (this.#ended) return;
-      const event = JSON.parse(message.data) as RunEvent & { rateLimit?: Rate | null };
-      if (event.rateLimit) listener({ type: "rate", rate: event.rateLimit });
+      const event = JSON.parse(message.data) as ServiceEvent;
+      if (event.type === "started" && event.rateLimit) listener({ type: "rate", rate: event.rateLimit });
       this.#begun ||= event.type === "started";
       this.#ended = event.type === "result" || event.type === "problem";
       listener(event);
@@ -109,7 +118,7 @@ class SocketRun implements Run {
     });
   }
 
-  #send(message: object): void {
+  #send(message: ClientMessage): void {
     if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message));
   }
 
@@ -176,7 +185,7 @@ export async function stream(address: URL, request: object, listener: Listener, 
       return;
     }
     for await (const { name, data } of parseEvents(response.body)) {
-      const event = { ...JSON.parse(data), type: name } as RunEvent;
+      const event = { ...JSON.parse(data), type: name } as ServiceEvent;
       listener(event);
       if (event.type === "result" || event.type === "problem") return;
     }

@@ -1,156 +1,241 @@
-/** The service's wire format: what is sent to it and what comes back (see /docs of a running service). */
+/**
+ * The JSON of the HTTP API, as its OpenAPI description has it (/docs of a running service).
+ *
+ * `make docs` writes this file, by scripts/write_wire.py, and a test fails while it is out of date. Do not edit it.
+ */
 
-export interface InputFile {
-  path: string;
-  content?: string;
-  contentBase64?: string;
-}
-
+/** One program to run. */
 export interface RunRequest {
+  /** The source of the program. */
   code: string;
-  language: "python";
-  timeout?: number;
+  /** The language of the program. */
+  language?: "python";
+  /** Time limit in seconds; the default is the service's maximum. */
+  timeout?: number | null;
+  /** What the program reads from input() and sys.stdin. */
   stdin?: string;
+  /** sys.argv[1:] */
   args?: string[];
+  /** Files for the working directory. If two have the same path, the later one counts. */
   files?: InputFile[];
+  /** Return the figures of plt.show() and the value of the last expression in `displays`. */
   display?: boolean;
 }
 
+/** A file for the working directory: its content as text, or anything in base64. */
+export interface InputFile {
+  /** Relative to the working directory; directories are made. */
+  path: string;
+  content?: string | null;
+  contentBase64?: string | null;
+}
+
+/** What came of it. A program's failure is an answer like any other: status 200. */
+export interface Result {
+  status: Status;
+  /** The precise reason. */
+  reason: Reason;
+  /** What the program wrote to stdout. */
+  output: string;
+  /** What the program wrote to stderr, its traceback, or why it was stopped. */
+  error: string;
+  /** Milliseconds of the run alone. */
+  executionTime: number;
+  id: string;
+  /** null if the program did not exit by itself. */
+  exitCode: number | null;
+  /** The name of the signal that killed the program. */
+  signal: string | null;
+  /** The forbidden system call the program was killed for, if known. */
+  syscall: string | null;
+  /** Milliseconds of processor time. */
+  cpuTime: number;
+  /** Peak memory in bytes. */
+  memory: number;
+  /** Milliseconds of waiting for a sandbox. */
+  queueTime: number;
+  /** Whether the program wrote more than the limit. */
+  truncated: boolean;
+  /** The line of the failure, from 1, if known. */
+  line: number | null;
+  column: number | null;
+  /** Everything the policy or the compiler refuses. */
+  problems: Problem[];
+  /** What the program showed, if `display` was true. */
+  displays: Display[];
+  /** Files that the program made or changed in its working directory. */
+  files: OutputFile[];
+  /** Number of files that were left out because they were too many or too large. */
+  filesOmitted: number;
+}
+
+/** The outcome in three words. */
+export type Status = "success" | "error" | "timeout";
+
+/** Precisely why; each belongs to one `Status`. */
+export type Reason =
+  | "completed"
+  | "exception"
+  | "exit"
+  | "syntax"
+  | "policy"
+  | "signal"
+  | "memory_limit"
+  | "output_limit"
+  | "process_limit"
+  | "disk_limit"
+  | "violation"
+  | "cancelled"
+  | "internal"
+  | "wall_time"
+  | "cpu_time"
+  | "input_time";
+
 export interface Problem {
-  /** From 1, both. */
   line: number;
   column: number;
   message: string;
 }
 
+/** Something that the program shows beside its output. */
+export type Display = Picture | Markup;
+
+/** A figure. */
 export interface Picture {
   mediaType: "image/png";
   contentBase64: string;
 }
 
+/** A rich value. The HTML is the program's: sanitise it before you show it. */
 export interface Markup {
   mediaType: "text/html";
   content: string;
 }
 
-export type Display = Picture | Markup;
-
 export interface OutputFile {
   path: string;
   /** Bytes. */
   size: number;
+  /** Guessed from the path. */
   mediaType: string;
   contentBase64: string;
 }
 
-export interface Result {
-  status: "success" | "error" | "timeout";
-  reason: string;
-  output: string;
-  error: string;
-  /** Milliseconds. */
-  executionTime: number;
-  queueTime: number;
-  cpuTime: number;
-  /** Bytes, at its peak. */
-  memory: number;
-  exitCode: number | null;
-  signal: string | null;
-  /** The forbidden system call that it was ended for, where that is known. */
-  syscall: string | null;
-  truncated: boolean;
-  line: number | null;
-  column: number | null;
+/** One source to check. */
+export interface CheckRequest {
+  /** The source of the program. */
+  code: string;
+  /** The language of the program. */
+  language?: "python";
+}
+
+/** Whether a source may run, and what is refused if not. */
+export interface CheckResponse {
+  ok: boolean;
+  reason: ("policy" | "syntax") | null;
   problems: Problem[];
-  /** Files that are not among those sent, because they were too many or too large. */
-  filesOmitted?: number;
 }
-
-/** How many runs the service still allows. `reset` and `window` are seconds. */
-export interface Rate {
-  limit: number;
-  remaining: number;
-  reset: number;
-  window?: number;
-}
-
-/** Why the service did not run the program, or could not be reached (`status` 0). */
-export interface Failure {
-  status: number;
-  title: string;
-  detail: string;
-  /** Seconds. */
-  retryAfter?: number;
-}
-
-export type RunEvent =
-  | { type: "started"; id: string; queueTime: number }
-  | { type: "rate"; rate: Rate }
-  | { type: "stdout" | "stderr"; data: string }
-  | { type: "waiting" }
-  | ({ type: "display" } & Display)
-  | ({ type: "file" } & OutputFile)
-  | ({ type: "result" } & Result)
-  | ({ type: "problem" } & Failure);
 
 /** How a session stands. */
-export interface SessionState {
+export interface SessionInfo {
+  /** The name of the session. It is a secret, and works from the address that opened the session only. */
   id: string;
+  /** `waiting`: a cell waits for input. */
   state: "idle" | "running" | "waiting";
-  /** Seconds, both. */
+  /** Number of cells that were run. */
+  cells: number;
+  /** Time in seconds without a running cell after which the session ends. */
   idleTimeout: number;
+  /** Time in seconds until the session ends in any case. */
   expiresIn: number;
 }
 
-/** The addresses that belong to an endpoint such as https://example.org/api/execute. */
-export class Addresses {
-  readonly execute: URL;
-  readonly socket: URL;
-  readonly check: URL;
-  readonly sessions: URL;
-
-  constructor(endpoint: string, base: string) {
-    this.execute = new URL(endpoint, base);
-    this.socket = new URL(`${this.execute.pathname.replace(/\/$/, "")}/ws`, this.execute);
-    this.socket.protocol = this.execute.protocol === "https:" ? "wss:" : "ws:";
-    this.check = new URL("check", this.execute);
-    this.sessions = new URL("sessions", this.execute);
-  }
+/** One cell to run. */
+export interface CellRequest {
+  /** The source of the cell. */
+  code: string;
+  /** Time limit in seconds; the default is the service's maximum. */
+  timeout?: number | null;
+  /** What the cell reads first. More can be sent while it runs. */
+  stdin?: string;
+  /** Return the figures of plt.show() and the value of the last expression in `displays`. */
+  display?: boolean;
 }
 
-export function rateOf(headers: Headers): Rate | null {
-  const limit = headers.get("RateLimit-Limit");
-  if (limit === null) return null;
-  const window = /;\s*w=(\d+)/.exec(headers.get("RateLimit-Policy") ?? "")?.[1];
-  return {
-    limit: Number(limit),
-    remaining: Number(headers.get("RateLimit-Remaining")),
-    reset: Number(headers.get("RateLimit-Reset")),
-    ...(window === undefined ? {} : { window: Number(window) }),
-  };
+/** Input for a cell that waits for it. */
+export interface InputRequest {
+  /** The next piece of its standard input, with its line ends. */
+  data: string;
 }
 
-/** Read an answer that is no success. */
-export async function failureOf(response: Response): Promise<Failure> {
-  const problem: unknown = await response.json().catch(() => null);
-  const { title, detail } = (problem ?? {}) as Partial<Failure>;
-  const retryAfter = Number(response.headers.get("Retry-After"));
-  return {
-    status: response.status,
-    title: title || response.statusText || `HTTP ${response.status}`,
-    detail: detail || `The service answered with HTTP ${response.status}.`,
-    ...(retryAfter > 0 ? { retryAfter } : {}),
-  };
+/** What the server sends while a program runs; the last event is `result` or `problem`. */
+export type ServiceEvent =
+  | ({ type: "started" } & Started)
+  | ({ type: "stdout" } & Piece)
+  | ({ type: "stderr" } & Piece)
+  | ({ type: "waiting" } & Waiting)
+  | ({ type: "display" } & Display)
+  | ({ type: "file" } & OutputFile)
+  | ({ type: "result" } & Result)
+  | ({ type: "problem" } & ProblemDetails);
+
+/** The program has a sandbox and starts. This is always the first event. */
+export interface Started {
+  id: string;
+  /** Milliseconds it waited for a sandbox. */
+  queueTime: number;
+  /** Over the WebSocket only; null if there is no rate limit. */
+  rateLimit?: Rate | null;
 }
 
-export const UNREACHABLE: Failure = {
-  status: 0,
-  title: "No connection",
-  detail: "The service that runs programs could not be reached. Check your connection and try again.",
-};
+/** How many runs the client may still start. */
+export interface Rate {
+  /** Runs per window. */
+  limit: number;
+  /** Runs that are left. */
+  remaining: number;
+  /** Whole seconds until one more run is allowed. */
+  reset: number;
+  /** Seconds. */
+  window: number;
+}
 
-export const CUT_OFF: Failure = {
-  status: 0,
-  title: "Connection lost",
-  detail: "The connection was lost before the program ended. Try again.",
-};
+/** A piece of what the program wrote. */
+export interface Piece {
+  /** Cut anywhere, but never inside a character. */
+  data: string;
+}
+
+/** The program waits for input. Only a WebSocket and the cells of a session have this event. */
+export interface Waiting {}
+
+/** What a client sends over the WebSocket while its program runs. */
+export type ClientMessage = StdinMessage | ControlMessage;
+
+/** Input for the program. */
+export interface StdinMessage {
+  type: "stdin";
+  /** A piece of its standard input; a line ends with a line end. */
+  data: string;
+}
+
+/** `eof` ends the program's input, `interrupt` is Ctrl-C, and `cancel` ends the program. */
+export interface ControlMessage {
+  type: "eof" | "interrupt" | "cancel";
+}
+
+/** An error of the request or of the service, as RFC 9457 has it. */
+export interface ProblemDetails {
+  type?: string;
+  title: string;
+  status: number;
+  detail: string;
+  errors?: FieldError[] | null;
+  /** Over the WebSocket, with status 429: what the header Retry-After says elsewhere, in seconds. */
+  retryAfter?: number | null;
+}
+
+export interface FieldError {
+  field: string;
+  message: string;
+}

@@ -1,9 +1,8 @@
 /** Results and times in a learner's words. */
 
-import { bytes } from "./console.js";
-import type { Result } from "./wire.js";
+import type { Reason, Result } from "./wire.js";
 
-const REASONS: Record<string, string> = {
+const OUTCOMES: Record<Exclude<Reason, "exit">, string> = {
   completed: "Finished",
   exception: "Error",
   syntax: "Syntax error",
@@ -18,11 +17,17 @@ const REASONS: Record<string, string> = {
   internal: "The service failed",
   wall_time: "Time is up",
   cpu_time: "Time is up",
+  input_time: "Waited too long for input",
 };
 
 export function outcome(result: Result): string {
   if (result.reason === "exit") return `Ended with exit code ${result.exitCode ?? "?"}`;
-  return REASONS[result.reason] ?? result.reason;
+  return OUTCOMES[result.reason] ?? result.reason; // a newer service may have more of them
+}
+
+/** The line that went wrong; null where none did, or where that is not known. */
+export function failedLine(result: Result): number | null {
+  return result.status === "success" ? null : (result.line ?? result.problems[0]?.line ?? null);
 }
 
 /** What the service says beyond what the program wrote to stderr. */
@@ -41,4 +46,11 @@ export function usage(result: Result): string {
 export function duration(ms: number): string {
   if (ms < 1) return "under 1 ms";
   return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
+}
+
+/** Units as the service's own messages have them: an MB is 2²⁰ bytes. */
+export function bytes(count: number): string {
+  if (count < 1024) return `${count} bytes`;
+  const [value, unit] = count < 2 ** 20 ? [count / 1024, "KB"] : [count / 2 ** 20, "MB"];
+  return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${unit}`;
 }

@@ -5,10 +5,11 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
+from code_executor.api.description import request_body
 from code_executor.api.identity import caller_of
 from code_executor.api.problems import Refusal
 from code_executor.api.requests import parse_check, require_json
-from code_executor.api.schemas import PROBLEMS, CheckRequest, CheckResponse, json_body
+from code_executor.api.schemas import PROBLEMS, CheckRequest, CheckResponse
 from code_executor.api.streaming import until_disconnect
 from code_executor.core.codec import check_object
 from code_executor.core.limits import RequestLimits
@@ -28,7 +29,7 @@ def make_router(service: Service, bounds: RequestLimits) -> APIRouter:
         summary="Check a program without running it",
         response_model=CheckResponse,
         responses=PROBLEMS,
-        openapi_extra=json_body(CheckRequest.model_json_schema()),
+        openapi_extra=request_body(CheckRequest),
     )
     async def check(request: Request) -> Response:
         """Say what the policy or the compiler refuses. It is counted apart from runs."""
@@ -36,7 +37,7 @@ def make_router(service: Service, bounds: RequestLimits) -> APIRouter:
         execution = parse_check(await request.body(), caller_of(request.scope), bounds)
         result = await until_disconnect(request.receive, run(service.runs, execution))
         if result.reason not in _CHECKED:
-            raise Refusal(422, f"The check did not come to an end: {result.error}", reason=result.reason.value)
+            raise Refusal(422, f"The check did not finish: {result.error}", reason=result.reason.value)
         return JSONResponse(check_object(result))
 
     return router

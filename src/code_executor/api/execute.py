@@ -8,9 +8,10 @@ from fastapi import APIRouter, Request, WebSocket
 from starlette.responses import Response
 
 from code_executor.api import interactive
+from code_executor.api.description import STREAM, request_body
 from code_executor.api.identity import caller_of
 from code_executor.api.requests import parse_execution, require_json
-from code_executor.api.schemas import EXAMPLES, PROBLEMS, STREAMED, ExecuteResponse, json_body, request_schema
+from code_executor.api.schemas import EXAMPLES, PROBLEMS, ExecuteRequest, ExecuteResponse
 from code_executor.api.streaming import respond
 from code_executor.core.limits import RequestLimits
 from code_executor.service.ports import Service
@@ -45,8 +46,8 @@ def make_router(service: Service, bounds: RequestLimits, execute: Endpoint, orig
         methods=["POST"],
         summary="Run a program",
         response_model=ExecuteResponse,
-        responses={200: {"description": "The program was run, whatever came of it.", **STREAMED}, **PROBLEMS},
-        openapi_extra=json_body(request_schema(service.runs.limits), examples=EXAMPLES),
+        responses={200: {"description": "The program was run, whatever came of it.", "content": STREAM}, **PROBLEMS},
+        openapi_extra=request_body(ExecuteRequest, examples=EXAMPLES),
     )
 
     @router.websocket(f"{PATH}/ws")

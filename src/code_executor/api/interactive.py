@@ -114,11 +114,11 @@ async def _hear(socket: WebSocket, inputs: asyncio.Queue[Input], most_stdin: int
         if isinstance(item, Stdin) and item.data is not None:
             most_stdin -= len(item.data.encode("utf-8", "replace"))
             if most_stdin < 0:
-                raise Refusal(413, "The program was sent more input than it may have.")
+                raise Refusal(413, "The input is larger than the limit.")
         try:
             inputs.put_nowait(item)
         except asyncio.QueueFull:
-            raise Refusal(413, "The program does not take its input as fast as it is sent.") from None
+            raise Refusal(413, "Too much input is waiting for the program; send it more slowly.") from None
 
 
 def _read(message: Any) -> Input:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import base64
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, StringConstraints, model_validator
 
-from code_executor.core.limits import Limits
 from code_executor.core.models import Reason, Status
 
 MAX_ARGS = 64
@@ -100,22 +99,22 @@ class ExecuteRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     code: str = Field(description="The source of the program.")
-    language: Literal["python"] = Field("python", description="Its language.")
+    language: Literal["python"] = Field("python", description="The language of the program.")
     timeout: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="Seconds it may take; not given: as many as the service allows."
+        None, gt=0, allow_inf_nan=False, description="Time limit in seconds; the default is the service's maximum."
     )
-    stdin: str = Field("", description="What it reads from input() and sys.stdin.")
+    stdin: str = Field("", description="What the program reads from input() and sys.stdin.")
     args: list[Annotated[str, StringConstraints(max_length=MAX_ARG, pattern=r"^[^\x00]*$")]] = Field(
         default_factory=list, max_length=MAX_ARGS, description="sys.argv[1:]"
     )
     files: list[FileIn] = Field(
         default_factory=list,
         max_length=MAX_FILES,
-        description="What it finds in its working directory; of two with one path, the later.",
+        description="Files for the working directory. If two have the same path, the later one counts.",
     )
     display: bool = Field(
         False,  # a default
-        description="Send the figures of plt.show(), and the value of its last expression, as `displays`.",
+        description="Return the figures of plt.show() and the value of the last expression in `displays`.",
     )
 
 
@@ -125,7 +124,7 @@ class SessionRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     files: list[FileIn] = Field(
-        default_factory=list, max_length=MAX_FILES, description="What its cells find in their working directory."
+        default_factory=list, max_length=MAX_FILES, description="Files for the working directory of the cells."
     )
 
 
@@ -136,12 +135,12 @@ class CellRequest(BaseModel):
 
     code: str = Field(description="The source of the cell.")
     timeout: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="Seconds it may take; not given: as many as the service allows."
+        None, gt=0, allow_inf_nan=False, description="Time limit in seconds; the default is the service's maximum."
     )
-    stdin: str = Field("", description="What it reads first; more may follow while it runs.")
+    stdin: str = Field("", description="What the cell reads first. More can be sent while it runs.")
     display: bool = Field(
         True,  # a default
-        description="Send the figures of plt.show(), and the value of its last expression, as `displays`.",
+        description="Return the figures of plt.show() and the value of the last expression in `displays`.",
     )
 
 
@@ -150,7 +149,7 @@ class InputRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    data: str = Field(description="A piece of its standard input; a line ends with a line end.")
+    data: str = Field(description="The next piece of its standard input, with its line ends.")
 
 
 class SessionResponse(BaseModel):
@@ -158,11 +157,13 @@ class SessionResponse(BaseModel):
 
     model_config = ConfigDict(alias_generator=_camel, populate_by_name=True)
 
-    id: str = Field(description="Whoever knows it, and has the same address, can use the session.")
-    state: Literal["idle", "running", "waiting"] = Field(description="`waiting`: for input, in a cell.")
-    cells: int = Field(description="Cells that were run.")
-    idle_timeout: float = Field(description="Seconds without a running cell after which it ends.")
-    expires_in: float = Field(description="Seconds until it ends in any case.")
+    id: str = Field(
+        description="The name of the session. It is a secret, and works from the address that opened the session only."
+    )
+    state: Literal["idle", "running", "waiting"] = Field(description="`waiting`: a cell waits for input.")
+    cells: int = Field(description="Number of cells that were run.")
+    idle_timeout: float = Field(description="Time in seconds without a running cell after which the session ends.")
+    expires_in: float = Field(description="Time in seconds until the session ends in any case.")
 
 
 class CheckRequest(BaseModel):
@@ -171,7 +172,7 @@ class CheckRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     code: str = Field(description="The source of the program.")
-    language: Literal["python"] = Field("python", description="Its language.")
+    language: Literal["python"] = Field("python", description="The language of the program.")
 
 
 class CheckResponse(BaseModel):
@@ -182,23 +183,22 @@ class CheckResponse(BaseModel):
     problems: list[ProblemOut]
 
 
-def request_schema(limits: Limits, model: type[BaseModel] = ExecuteRequest) -> dict[str, Any]:
-    """Return the JSON schema of a request, with the limits of this service in it."""
-    schema = model.model_json_schema()
-    properties = schema["properties"]
-    if "files" in properties:
-        properties["files"]["items"] = schema.pop("$defs")["FileIn"]  # OpenAPI has another place for references
-    if "timeout" in properties:
-        properties["timeout"]["anyOf"][0]["maximum"] = limits.wall_time
-    return schema
+class PictureOut(BaseModel):
+    """A figure."""
+
+    mediaType: Literal["image/png"]  # noqa: N815  # the name in JSON
+    contentBase64: str  # noqa: N815
 
 
-class DisplayOut(BaseModel):
-    """A figure (`contentBase64`) or a rich value (`content`, HTML that is the program's: sanitise it)."""
+class MarkupOut(BaseModel):
+    """A rich value. The HTML is the program's: sanitise it before you show it."""
 
-    mediaType: Literal["image/png", "text/html"]  # noqa: N815  # the name in JSON
-    content: str | None = None
-    contentBase64: str | None = None  # noqa: N815
+    mediaType: Literal["text/html"]  # noqa: N815
+    content: str
+
+
+class DisplayOut(RootModel[Annotated[PictureOut | MarkupOut, Field(discriminator="mediaType")]]):
+    """Something that the program shows beside its output."""
 
 
 class FileOut(BaseModel):
@@ -214,24 +214,68 @@ class ExecuteResponse(BaseModel):
     model_config = ConfigDict(alias_generator=_camel, populate_by_name=True)
 
     status: Status
-    reason: Reason = Field(description="Precisely why.")
-    output: str = Field(description="What it wrote to stdout.")
-    error: str = Field(description="What it wrote to stderr, its traceback, or a sentence about why it was stopped.")
-    execution_time: float = Field(description="Milliseconds: the run alone.")
+    reason: Reason = Field(description="The precise reason.")
+    output: str = Field(description="What the program wrote to stdout.")
+    error: str = Field(description="What the program wrote to stderr, its traceback, or why it was stopped.")
+    execution_time: float = Field(description="Milliseconds of the run alone.")
     id: str
-    exit_code: int | None = Field(description="null where it did not exit by itself.")
-    signal: str | None = Field(description="The name of the signal that killed it.")
-    syscall: str | None = Field(description="The forbidden system call it was killed for, where that is known.")
+    exit_code: int | None = Field(description="null if the program did not exit by itself.")
+    signal: str | None = Field(description="The name of the signal that killed the program.")
+    syscall: str | None = Field(description="The forbidden system call the program was killed for, if known.")
     cpu_time: float = Field(description="Milliseconds of processor time.")
-    memory: int = Field(description="Bytes, at its peak.")
-    queue_time: float = Field(description="Milliseconds it waited for a sandbox.")
-    truncated: bool = Field(description="It wrote more than is kept.")
-    line: int | None = Field(description="Where it went wrong, from 1, where that is known.")
+    memory: int = Field(description="Peak memory in bytes.")
+    queue_time: float = Field(description="Milliseconds of waiting for a sandbox.")
+    truncated: bool = Field(description="Whether the program wrote more than the limit.")
+    line: int | None = Field(description="The line of the failure, from 1, if known.")
     column: int | None
     problems: list[ProblemOut] = Field(description="Everything the policy or the compiler refuses.")
-    displays: list[DisplayOut] = Field(description="What it showed, where `display` asked for it.")
-    files: list[FileOut] = Field(description="What it made or changed in its working directory.")
-    files_omitted: int = Field(description="Files that are not here because they were too many or too large.")
+    displays: list[DisplayOut] = Field(description="What the program showed, if `display` was true.")
+    files: list[FileOut] = Field(description="Files that the program made or changed in its working directory.")
+    files_omitted: int = Field(
+        description="Number of files that were left out because they were too many or too large."
+    )
+
+
+class RateOut(BaseModel):
+    """How many runs the client may still start."""
+
+    limit: int = Field(description="Runs per window.")
+    remaining: int = Field(description="Runs that are left.")
+    reset: int = Field(description="Whole seconds until one more run is allowed.")
+    window: int = Field(description="Seconds.")
+
+
+class StartedOut(BaseModel):
+    """The program has a sandbox and starts. This is always the first event."""
+
+    model_config = ConfigDict(alias_generator=_camel)
+
+    id: str
+    queue_time: float = Field(description="Milliseconds it waited for a sandbox.")
+    rate_limit: RateOut | None = Field(None, description="Over the WebSocket only; null if there is no rate limit.")
+
+
+class PieceOut(BaseModel):
+    """A piece of what the program wrote."""
+
+    data: str = Field(description="Cut anywhere, but never inside a character.")
+
+
+class WaitingOut(BaseModel):
+    """The program waits for input. Only a WebSocket and the cells of a session have this event."""
+
+
+class StdinMessage(BaseModel):
+    """Input for the program."""
+
+    type: Literal["stdin"]
+    data: str = Field(description="A piece of its standard input; a line ends with a line end.")
+
+
+class ControlMessage(BaseModel):
+    """`eof` ends the program's input, `interrupt` is Ctrl-C, and `cancel` ends the program."""
+
+    type: Literal["eof", "interrupt", "cancel"]
 
 
 class FieldError(BaseModel):
@@ -249,6 +293,9 @@ class ProblemDetails(BaseModel):
     status: int
     detail: str
     errors: list[FieldError] | None = None
+    retryAfter: int | None = Field(  # noqa: N815
+        None, description="Over the WebSocket, with status 429: what the header Retry-After says elsewhere, in seconds."
+    )
 
 
 def described(description: str) -> dict[str, Any]:
@@ -260,24 +307,12 @@ def described(description: str) -> dict[str, Any]:
     }
 
 
-STREAMED: dict[str, Any] = {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
-"""The other form that an answer to a run has."""
-
-
-def json_body(
-    schema: dict[str, Any], *, required: bool = True, examples: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    """Describe a body that the route reads itself."""
-    content = {"schema": schema, **({"examples": examples} if examples else {})}
-    return {"requestBody": {"required": required, "content": {"application/json": content}}}
-
-
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: described("The body is not JSON."),
-    408: described("The body took too long to arrive."),
+    408: described("The body did not arrive in time."),
     413: described("The body, the code or the stdin is too large."),
     415: described("The body is not declared as JSON."),
-    422: described("The JSON is not a request: something is missing, unknown or out of range."),
+    422: described("A field is missing, unknown or out of range."),
     429: described("Rate limit exceeded; see Retry-After."),
     500: described("The service failed; a retry is safe. What the program had written is in `output` and `error`."),
     503: described("Every sandbox is busy; see Retry-After."),

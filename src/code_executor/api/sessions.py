@@ -7,20 +7,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request
 from starlette.responses import JSONResponse, Response
 
+from code_executor.api.description import STREAM, request_body
 from code_executor.api.identity import caller_of, is_allowed
 from code_executor.api.problems import Refusal
 from code_executor.api.requests import parse_cell, parse_input, parse_session, require_json
 from code_executor.api.schemas import (
     PROBLEMS,
-    STREAMED,
     CellRequest,
     ExecuteResponse,
     InputRequest,
     SessionRequest,
     SessionResponse,
     described,
-    json_body,
-    request_schema,
 )
 from code_executor.api.streaming import respond, until_disconnect
 from code_executor.core.codec import session_object
@@ -107,16 +105,15 @@ def make_router(service: Service, bounds: RequestLimits, origins: tuple[str, ...
     """Return the routes over ``service``; ``origins``: whose pages may open sessions here, besides its own."""
     router = APIRouter(prefix="/api/sessions", tags=["sessions"])
     endpoints = _Endpoints(service, bounds, origins)
-    limits = service.runs.limits
     router.post(
         "",
         status_code=201,
         summary="Open a session",
         response_model=SessionResponse,
-        responses={403: described("A page of another site asks."), **_UNKNOWN, **PROBLEMS},
-        openapi_extra=json_body(request_schema(limits, SessionRequest), required=False),
+        responses={403: described("The request comes from a page of another site."), **_UNKNOWN, **PROBLEMS},
+        openapi_extra=request_body(SessionRequest, required=False),
     )(endpoints.open)
-    router.get("/{session}", summary="How does it stand?", response_model=SessionResponse, responses=_UNKNOWN)(
+    router.get("/{session}", summary="Show a session", response_model=SessionResponse, responses=_UNKNOWN)(
         endpoints.show
     )
     router.post(
@@ -124,19 +121,19 @@ def make_router(service: Service, bounds: RequestLimits, origins: tuple[str, ...
         summary="Run a cell",
         response_model=ExecuteResponse,
         responses={
-            200: {"description": "The cell was run, whatever came of it.", **STREAMED},
+            200: {"description": "The cell was run, whatever came of it.", "content": STREAM},
             **_UNKNOWN,
             **_BUSY,
             **PROBLEMS,
         },
-        openapi_extra=json_body(request_schema(limits, CellRequest), examples=_EXAMPLES),
+        openapi_extra=request_body(CellRequest, examples=_EXAMPLES),
     )(endpoints.run_cell)
     router.post(
         "/{session}/stdin",
         status_code=204,
         summary="Give the running cell input",
         responses={**_UNKNOWN, **_BUSY, **_without(429, 500, 503)},
-        openapi_extra=json_body(InputRequest.model_json_schema()),
+        openapi_extra=request_body(InputRequest),
     )(endpoints.give_input)
     router.post(
         "/{session}/interrupt",

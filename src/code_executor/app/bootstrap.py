@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -116,11 +117,16 @@ def _docker(settings: Settings) -> Engine:
     )
 
 
-def _native(settings: Settings) -> Engine:
+def interpreter(settings: Settings) -> str:
+    """Return the path of the Python that programs run on under the native engine."""
     local = os.path.abspath(_LOCAL_PYTHON)
+    return settings.python or (local if os.path.exists(local) else sys.executable)
+
+
+def _native(settings: Settings) -> Engine:
     return NativeEngine(
         settings.limits(),
-        python=settings.python or (local if os.path.exists(local) else ""),
+        python=interpreter(settings),
         preload=settings.preload,
         policy=hardening.policy_table(settings.load_policy()),
     )
@@ -154,5 +160,6 @@ def require(findings: list[doctor.Finding], engine: str, settings: Settings) -> 
         sentences = "; ".join(f"{finding.layer} ({finding.evidence})" for finding in lacking)
         raise CodeExecutorError(
             f"these layers of protection do not hold here: {sentences}. "
-            "See `code-executor doctor`; CODE_EXECUTOR_ALLOW_MISSING accepts a layer's absence."
+            "Run `code-executor doctor` to see all layers. To start without a layer, name it in "
+            "CODE_EXECUTOR_ALLOW_MISSING."
         )

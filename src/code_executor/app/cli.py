@@ -15,13 +15,13 @@ from typing import Any
 
 from code_executor._version import __version__
 from code_executor.app import terminal
-from code_executor.app.bootstrap import examine_sandbox, open_executor
+from code_executor.app.bootstrap import examine_sandbox, interpreter, open_executor
 from code_executor.app.logs import configure_logging
 from code_executor.app.settings import Settings
 from code_executor.core.codec import check_object, result_object
 from code_executor.core.errors import CodeExecutorError
 from code_executor.core.models import Event, Execution, Output, Reason, Result, Status
-from code_executor.sandbox import doctor
+from code_executor.sandbox import doctor, origin
 
 EXIT_TIMEOUT = 124  # as timeout(1)
 EXIT_OURS = 70  # EX_SOFTWARE
@@ -51,18 +51,18 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
 
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--engine", choices=["auto", "docker", "native"], help="what makes sandboxes")
+    common.add_argument("--engine", choices=["auto", "docker", "native"], help="the engine that makes sandboxes")
     common.add_argument("--policy", help="strict, off, or a TOML file")
 
     serve = commands.add_parser("serve", parents=[common], help="answer over HTTP")
     serve.add_argument("--host")
     serve.add_argument("--port", type=int)
-    serve.add_argument("--workers", type=int, help="processes that answer HTTP")
-    serve.add_argument("--pool-size", type=int, help="most sandboxes at once")
+    serve.add_argument("--workers", type=int, help="number of processes that answer HTTP")
+    serve.add_argument("--pool-size", type=int, help="maximum number of sandboxes of each kind")
     serve.add_argument("--rate-limit", help="10/minute, or off")
     serve.add_argument("--log-format", choices=["json", "console"])
 
-    run = commands.add_parser("run", parents=[common], help="run a file (- for stdin's place in a pipe)")
+    run = commands.add_parser("run", parents=[common], help="run a file (-: read the program from stdin)")
     run.add_argument("file", metavar="FILE")
     run.add_argument("args", nargs="*", metavar="ARG", help="sys.argv[1:] of the program")
     run.add_argument("--timeout", type=_seconds, metavar="SECONDS")
@@ -175,13 +175,15 @@ def _check(options: dict[str, Any]) -> int:
 
 def _doctor(options: dict[str, Any]) -> int:
     settings = _settings(options)
-    engine, findings = asyncio.run(_examine(settings))
+    engine, findings, made_of = asyncio.run(_examine(settings))
     lacking = doctor.missing(findings, engine, settings.allow_missing)
     if options["json"]:
         layers = [{"layer": f.layer, "held": f.held, "evidence": f.evidence} for f in findings]
-        print(json.dumps({"engine": engine, "ok": not lacking, "layers": layers}))
+        answer = {"engine": engine, "ok": not lacking, "layers": layers, "origin": made_of.facts}
+        print(json.dumps(answer | {"warnings": [made_of.warning] if made_of.warning else []}))
         return 1 if lacking else 0
     print(f"engine: {engine}")
+    print(made_of.line)
     for finding in findings:
         mark = "held   " if finding.held else "MISSING"
         print(f"  {mark}  {finding.layer:<15} {finding.evidence}")
@@ -190,12 +192,18 @@ def _doctor(options: dict[str, Any]) -> int:
             print(f"required, and missing: {finding.layer}")
         elif not finding.held and finding.excuse:
             print(f"not required here: {finding.layer} ({finding.excuse})")
+    if made_of.warning:
+        print(f"warning: {made_of.warning}")
     return 1 if lacking else 0
 
 
-async def _examine(settings: Settings) -> tuple[str, list[doctor.Finding]]:
+async def _examine(settings: Settings) -> tuple[str, list[doctor.Finding], origin.Origin]:
     async with open_executor(settings, examine=False) as opened:
-        return opened.pool.engine.name, await examine_sandbox(opened.pool, opened.executor.limits)
+        engine = opened.pool.engine.name
+        findings = await examine_sandbox(opened.pool, opened.executor.limits)
+    if engine == "docker":
+        return engine, findings, await origin.of_image(settings.image)
+    return engine, findings, await origin.of_interpreter(interpreter(settings))
 
 
 _COMMANDS = {"serve": _serve, "run": _run, "check": _check, "doctor": _doctor}

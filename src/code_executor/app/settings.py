@@ -65,34 +65,42 @@ class Settings(BaseSettings):
 
     engine: Literal["auto", "docker", "native"] = Field(
         "auto",
-        description="What makes sandboxes: `docker`, `native` (bubblewrap), or `auto`: Docker where an engine answers.",
+        description="What makes sandboxes: `docker`, `native` (bubblewrap), or `auto` (Docker if an engine answers, "
+        "else native).",
     )
-    image: str = Field("code-executor:latest", min_length=1, description="The image of a sandbox (Docker).")
-    runtime: str = Field("", description="An OCI runtime that the Docker engine knows; `runsc` for gVisor.")
+    image: str = Field("code-executor:latest", min_length=1, description="The image of a sandbox (Docker only).")
+    runtime: str = Field(
+        "",
+        description="The OCI runtime for containers, as the Docker engine names it; `runsc` is gVisor.",
+    )
     python: str = Field(
         "",
-        description="The interpreter that programs run on (native); empty: `.sandbox/bin/python`, else the server's.",
+        description="The interpreter that programs run on (native only). Empty: `.sandbox/bin/python` if it exists, "
+        "else the server's.",
     )
     preload: Names = Field(
         ("numpy", "pandas"),
-        description="Modules that are imported beforehand, in sandboxes for the programs that name them; empty: none.",
+        description="Modules to import before programs arrive, in sandboxes for programs that name them. Empty: none.",
     )
 
     host: str = Field("127.0.0.1", description="The address to listen on.")
-    port: int = Field(
-        8000, ge=0, le=65535, description="The port to listen on; the variable `PORT` is honoured as well."
-    )
+    port: int = Field(8000, ge=0, le=65535, description="The port to listen on. The variable `PORT` works too.")
     workers: int = Field(
-        1, ge=1, le=64, description="Processes that answer HTTP; they share one pool and one rate limit."
+        1, ge=1, le=64, description="Number of processes that answer HTTP. They share the pool and the rate limit."
     )
     trusted_proxies: Names = Field(
-        (), description="Addresses or networks whose `X-Forwarded-For` is believed; `*` believes everyone."
+        (), description="Addresses or networks of proxies whose `X-Forwarded-For` the server trusts. `*`: everyone."
     )
 
-    rate_limit: Rate = Field("10/minute", description="Requests per client: `10/minute`, `100/hour`, or `off`.")
-    check_rate_limit: Rate = Field("120/minute", description="Checks of a source per client, which count apart.")
+    rate_limit: Rate = Field(
+        "10/minute", description="Maximum rate of runs per client: `10/minute`, `100/hour`, or `off`."
+    )
+    check_rate_limit: Rate = Field(
+        "120/minute",
+        description="Maximum rate of checks (`/api/check`) per client. Checks are counted separately from runs.",
+    )
     allowed_origins: Names = Field(
-        (), description="Origins (`https://…`) whose pages may call this service; `*` allows every page."
+        (), description="Origins (`https://…`) whose pages may call this service from a browser. `*`: every page."
     )
     policy: str = Field("strict", description="The check of the source: `strict`, `off`, or the path of a TOML file.")
 
@@ -100,90 +108,104 @@ class Settings(BaseSettings):
         default_factory=lambda: 2 * _cores(),
         ge=1,
         le=10_000,
-        description="Most sandboxes at once, of each kind: with what is preloaded and without.",
+        description="Maximum number of sandboxes of each kind (plain, preloaded).",
     )
     pool_min: int = Field(
-        default_factory=_cores, ge=0, description="Sandboxes of each kind that are kept warm at all times."
+        default_factory=_cores, ge=0, description="Number of sandboxes of each kind that are always kept warm."
     )
-    queue_size: int = Field(1000, ge=0, description="Most executions that may wait for a sandbox.")
+    queue_size: int = Field(1000, ge=0, description="Maximum number of executions that may wait for a sandbox.")
     queue_timeout: float = Field(
-        30.0, gt=0, allow_inf_nan=False, description="Seconds that an execution may wait for one, before a 503."
+        30.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Longest time in seconds that an execution waits for a sandbox; then the answer is 503.",
     )
     reuse: int = Field(
         10_000,
         ge=0,
-        description="Most runs per sandbox, each after a proved reset (up to a quarter fewer, so that they are not "
-        "all replaced at once); `0`: a fresh one for every run.",
+        description="Maximum number of runs per sandbox, each after a proved reset. A sandbox may be replaced up to a "
+        "quarter earlier, so that not all are replaced at once. `0`: a fresh sandbox for every run.",
     )
     lifetime: float = Field(
-        3600.0, gt=0, description="Seconds after which, or up to a quarter earlier, a sandbox is replaced."
+        3600.0, gt=0, description="Age in seconds at which a sandbox is replaced, or up to a quarter earlier."
     )
 
-    memory: Size = Field(_LIMITS.memory, ge=64 << 20, description="Memory of a sandbox.")
-    cpus: float = Field(_LIMITS.cpus, gt=0, le=256, description="Processor cores of a sandbox.")
-    max_processes: int = Field(_LIMITS.processes, ge=1, le=1000, description="Processes and threads of a program.")
-    disk: Size = Field(_LIMITS.disk, ge=1 << 20, description="Disk (in memory) that a program may fill.")
-    max_files: int = Field(_LIMITS.files, ge=64, description="Files that a program may make.")
-    max_output: Size = Field(
-        _LIMITS.output, ge=1, le=1 << 30, description="Bytes of stdout and stderr together that are kept."
+    memory: Size = Field(_LIMITS.memory, ge=64 << 20, description="Memory limit of a sandbox.")
+    cpus: float = Field(_LIMITS.cpus, gt=0, le=256, description="Processor cores that a sandbox may use.")
+    max_processes: int = Field(
+        _LIMITS.processes,
+        ge=1,
+        le=1000,
+        description="Number of processes or threads that a program can use at once beside its first one. "
+        "With the helpers of libraries, the most is 3 times as many, and 7.",
     )
+    disk: Size = Field(
+        _LIMITS.disk, ge=1 << 20, description="Size limit of the files of a program. They are kept in memory."
+    )
+    max_files: int = Field(_LIMITS.files, ge=64, description="Maximum number of files and directories of a program.")
+    max_output: Size = Field(_LIMITS.output, ge=1, le=1 << 30, description="Size limit of stdout and stderr together.")
     max_timeout: float = Field(
-        _LIMITS.wall_time, gt=0, le=3600, description="Seconds that a run may take, and takes if not told."
+        _LIMITS.wall_time,
+        gt=0,
+        le=3600,
+        description="Longest run time in seconds; the default if a request has no `timeout`.",
     )
     max_cpu_time: float = Field(
-        _LIMITS.cpu_time, ge=1, le=3600, description="Seconds of processor time that a run may use."
+        _LIMITS.cpu_time, ge=1, le=3600, description="Longest processor time of a run, in seconds."
     )
     input_timeout: float = Field(
         _LIMITS.input_time,
         ge=1,
         le=86400,
-        description="Seconds that an interactive run may wait for input, all in all.",
+        description="Longest time in seconds that an interactive run may wait for input, in total.",
     )
     sessions: int = Field(
         _SESSIONS.open,
         ge=0,
         le=10_000,
-        description="Sessions that may be open at once; `0`: none. One sandbox is always left for plain runs.",
+        description="Maximum number of open sessions. `0`: no sessions. One sandbox is always left for other runs.",
     )
     sessions_per_client: int = Field(
-        _SESSIONS.open_per_caller, ge=1, le=10_000, description="Sessions that one client may have open."
+        _SESSIONS.open_per_caller, ge=1, le=10_000, description="Maximum number of open sessions per client."
     )
     session_idle: float = Field(
-        _SESSIONS.idle, gt=0, le=86400, description="Seconds without a running cell after which a session is ended."
+        _SESSIONS.idle, gt=0, le=86400, description="Time in seconds without a running cell after which a session ends."
     )
     session_lifetime: float = Field(
-        _SESSIONS.age, gt=0, le=604800, description="Seconds after which a session is ended."
+        _SESSIONS.age, gt=0, le=604800, description="Longest life of a session, in seconds."
     )
     session_cpu_time: float = Field(
         _LIMITS.session_cpu_time,
         ge=1,
         le=604800,
-        description="Seconds of processor time that all the cells of a session may use.",
+        description="Longest processor time of all cells of a session together, in seconds.",
     )
     max_attachments: Size = Field(
         _LIMITS.attachments,
         ge=0,
         le=256 << 20,
-        description="Bytes of pictures, and again of files, that a run may bring and leave.",
+        description="Size limit, each, for files sent in, pictures shown and files returned.",
     )
-    max_code: Size = Field(_REQUESTS.code, ge=1, le=64 << 20, description="Bytes of source.")
-    max_stdin: Size = Field(_REQUESTS.stdin, ge=0, le=64 << 20, description="Bytes of stdin.")
+    max_code: Size = Field(_REQUESTS.code, ge=1, le=64 << 20, description="Size limit of the source.")
+    max_stdin: Size = Field(_REQUESTS.stdin, ge=0, le=64 << 20, description="Size limit of stdin.")
     body_timeout: float = Field(
-        _REQUESTS.arrival, gt=0, le=3600, description="Seconds that a request may take to arrive."
+        _REQUESTS.arrival, gt=0, le=3600, description="Longest time in seconds in which a request must arrive."
     )
 
     allow_missing: Names = Field(
-        (), description="Layers of protection that this host cannot give and that you accept to miss (see `doctor`)."
+        (), description="Protection layers the server may start without (see `code-executor doctor`)."
     )
-    log_format: Literal["json", "console"] = Field("json", description="How log lines are written.")
+    log_format: Literal["json", "console"] = Field("json", description="Format of log lines: JSON, or for people.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="The least serious line to log."
+        "info", description="Lowest level of log lines that are written."
     )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.pool_min > self.pool_size:
-            raise ValueError(f"{PREFIX}POOL_MIN ({self.pool_min}) is more than {PREFIX}POOL_SIZE ({self.pool_size})")
+            raise ValueError(
+                f"{PREFIX}POOL_MIN ({self.pool_min}) must not be more than {PREFIX}POOL_SIZE ({self.pool_size})"
+            )
         return self
 
     @classmethod

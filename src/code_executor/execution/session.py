@@ -160,7 +160,7 @@ class Session:
         else:  # is let through where input is not any more
             too_much = waiting >= 2 * _MOST_INPUTS
         if too_much:
-            raise SessionBusyError("the cell was sent more than it takes")
+            raise SessionBusyError("the cell was sent more input than it may have")
         self.used = time.monotonic()
         self._turn.wait(waiting=False)
         self._inputs.put_nowait(item)

@@ -170,7 +170,7 @@ class Conversation:
                 continue
             left -= len(event.body)
             if left < 0:
-                raise SandboxError(f"{sandbox.name}: it sends more than its output limit")
+                raise SandboxError(f"{sandbox.name}: it sent more than its output limit")
             yield event
 
     # ---- what it is fed

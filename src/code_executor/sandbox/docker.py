@@ -100,12 +100,12 @@ class DockerEngine:
         try:
             self._docker = aiodocker.Docker()
         except (AssertionError, ValueError) as error:
-            raise EngineError(f"no Docker engine to talk to: {error or 'no DOCKER_HOST, context or socket'}") from None
+            raise EngineError(f"cannot reach a Docker engine: {error or 'no DOCKER_HOST, context or socket'}") from None
         try:
             await _call("image", self._docker.images.inspect(self._image))
         except EngineError as error:
             await self.close()
-            raise EngineError(f"{error} (`make image` builds {self._image})") from None
+            raise EngineError(f"{error} (run `make image` to build {self._image})") from None
         # a runtime of one's own may have a kernel of its own (gVisor's has no sockets of ours)
         self._host_sockets = self._docker.docker_host.startswith("unix://") and not self._runtime
         remove_strays()
@@ -189,6 +189,7 @@ class DockerEngine:
             config = hardening.for_gvisor(config)
         flags = "rw,nosuid,nodev,noexec,noatime"
         tmpfs = {fs.path: f"{flags},{hardening.tmpfs_options(fs, limits, uid)}" for fs in hardening.WRITABLE}
+        tmpfs[config.accounts] = f"{flags},{hardening.ACCOUNTS_OPTIONS}"
         host: dict[str, Any] = {
             "NetworkMode": "none",
             "ReadonlyRootfs": True,
@@ -374,4 +375,4 @@ async def _call(what: str, call: Awaitable[T], within: float = _CALL_WITHIN) -> 
     except aiodocker.DockerError as error:
         raise EngineError(f"Docker: {error.message}") from error
     except (aiohttp.ClientError, OSError) as error:
-        raise EngineError(f"Docker is out of reach ({what}): {error}") from error
+        raise EngineError(f"cannot reach Docker ({what}): {error}") from error

@@ -88,7 +88,7 @@ def _of_container(seen: Mapping[str, Any], limits: Limits) -> list[Finding]:
         ),
         _cgroup_limit("memory", cgroup.get("memory"), limits.memory, "bytes"),
         _cgroup_limit("cpu", cgroup.get("cpus"), limits.cpus, "cores"),
-        _cgroup_limit("processes", cgroup.get("processes"), limits.processes + 2, "processes"),
+        _cgroup_limit("processes", cgroup.get("processes"), limits.tasks + 2, "processes"),
     ]
 
 
@@ -103,7 +103,8 @@ def _of_child(probe: Mapping[str, Any], limits: Limits, seen: Mapping[str, Any])
     disk = probe["disk"]
     disk_held = 0 < disk["bytes"] <= limits.disk and 0 < disk["files"] <= limits.files and disk["flags_held"]
     seccomp_held = probe["ptrace"] == "killed by SIGSYS" and probe["socket"] == "EACCES"
-    landlock_held = probe["listdir_root"] == "EACCES" and probe["open_proc"] == "EACCES"
+    # a /proc that is not there, or does not show the process, cannot be opened whatever Landlock says
+    landlock_held = probe["listdir_root"] == "EACCES" and probe["open_proc"] in ("EACCES", "ENOENT")
     foreign = probe["foreign_environment"]
     landlock = f"listing /: {probe['listdir_root']}; opening /proc/self/status: {probe['open_proc']}"
     room = f"{disk['bytes']} bytes and {disk['files']} files in all, nosuid,nodev,noexec: {disk['flags_held']}"

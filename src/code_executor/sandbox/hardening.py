@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from code_executor.core.limits import Limits
-from sandbox_agent.contract.config import AgentConfig
+from sandbox_agent.contract.config import ACCOUNTS, AgentConfig
 
 BOX = "/work"
 AGENT = "/opt/agent/sandbox_agent"
@@ -32,6 +32,9 @@ class WritableFs:
 
 
 WRITABLE = (WritableFs(BOX, 0.5), WritableFs("/tmp", 0.25), WritableFs("/dev/shm", 0.25))  # noqa: S108
+
+ACCOUNTS_OPTIONS = "size=64k,nr_inodes=8,mode=0755"
+"""Of the tmpfs on `ACCOUNTS`, which is the supervisor's: nothing of a program's is ever in it."""
 
 ENVIRONMENT = {
     "PATH": "/opt/sandbox/bin:/usr/local/bin:/usr/bin:/bin",
@@ -58,9 +61,13 @@ def tmpfs_options(fs: WritableFs, limits: Limits, uid: int | None) -> str:
 
 
 def process_limit(limits: Limits, runtime: str = "") -> int:
-    """The cgroup's limit: the user's processes and threads, and ours; around gVisor, what it makes of them."""
-    processes = limits.processes + _OUR_PROCESSES
-    return processes * _GVISOR_THREADS_EACH + _GVISOR_THREADS if is_gvisor(runtime) else processes
+    """The cgroup's limit: the user's processes and threads, and ours; around gVisor, what it makes of them.
+
+    Of its threads there are 16 for each of the workers that a program can count on, which is room for all its helpers.
+    """
+    if is_gvisor(runtime):
+        return (limits.processes + _OUR_PROCESSES) * _GVISOR_THREADS_EACH + _GVISOR_THREADS
+    return limits.tasks + _OUR_PROCESSES
 
 
 def is_gvisor(runtime: str) -> bool:
@@ -75,9 +82,11 @@ def agent_config(limits: Limits, uid: int | None, preload: tuple[str, ...], poli
         box=BOX,
         writable=tuple(fs.path for fs in WRITABLE),
         limits=limits,
-        uid_processes=2 * limits.processes + 12,
+        uid_processes=2 * limits.tasks,
         preload=preload,
         policy=policy,
+        sockets=True,  # both engines make a network namespace for each sandbox
+        accounts=ACCOUNTS,
     )
 
 

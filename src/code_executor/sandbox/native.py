@@ -40,6 +40,7 @@ _PIECE = 1 << 16
 _MOST_DIAGNOSTICS = 4000
 
 _AGENT = os.path.dirname(os.path.dirname(os.path.abspath(contract.__file__)))
+_ACCOUNT_FILES = ("/etc/passwd", "/etc/group")
 _CAPABILITIES = (*hardening.SUPERVISOR_CAPABILITIES, "SYS_ADMIN", "SETPCAP")  # the last two until the mounts are made
 
 
@@ -112,7 +113,10 @@ class NativeEngine:
         self._interpreter = await Interpreter.inspect(self._python)
         self._home = cgroups.find_home()
         if self._home is None:
-            log.warning("no_cgroups", why="they cannot be written here: memory, CPU and process limits are per process")
+            log.warning(
+                "no_cgroups",
+                why="control groups cannot be written here: limits of memory, CPU and processes hold per process only",
+            )
         else:
             self._home.remove_strays()
 
@@ -145,7 +149,8 @@ class NativeEngine:
                 if group is not None:
                     group.rmdir()
             if isinstance(error, OSError):
-                raise EngineError(f"cannot start a sandbox: {error}") from error
+                why = str(error) if error.filename else f"{self._bwrap}: {error.strerror or error}"
+                raise EngineError(f"cannot start a sandbox: {why}") from error
             if isinstance(error, SandboxError) and link is not None and link.diagnostics:
                 raise SandboxError(f"{error}: {link.diagnostics.strip()[-1000:]}") from None
             raise
@@ -162,9 +167,14 @@ class NativeEngine:
 
     def _config(self, uid: int | None, preload: tuple[str, ...]) -> AgentConfig:
         config = hardening.agent_config(self._limits, uid, preload, self._policy)
-        mounts = tuple(Mount(fs.path, hardening.tmpfs_options(fs, self._limits, uid)) for fs in hardening.WRITABLE)
+        mounts = [Mount(fs.path, hardening.tmpfs_options(fs, self._limits, uid)) for fs in hardening.WRITABLE]
+        mounts.append(Mount(config.accounts, hardening.ACCOUNTS_OPTIONS))
         readable = [inside for _, inside in self._interpreter.binds] if self._interpreter else []
-        return dataclasses.replace(config, mounts=mounts, readable=(*config.readable, *readable))
+        # where no control group counts processes, the uid's limit is theirs, with one for the holder of the memory
+        processes = self._limits.tasks + 1 if self._home is None else config.uid_processes
+        return dataclasses.replace(
+            config, mounts=tuple(mounts), readable=(*config.readable, *readable), uid_processes=processes
+        )
 
     def _arguments(self, python: Interpreter, config: AgentConfig, group: cgroups.Group | None) -> list[str]:
         """Return bubblewrap's arguments: the hardening in its words."""
@@ -183,19 +193,23 @@ class NativeEngine:
                 arguments += ["--symlink", str(Path(path).readlink()), path]
             elif os.path.isdir(path):
                 binds.append((path, path))
-        binds += [(path, path) for path in READABLE if path.startswith("/etc/") and os.path.exists(path)]
+        of_etc = [path for path in READABLE if path.startswith("/etc/") and path not in _ACCOUNT_FILES]
+        binds += [(path, path) for path in of_etc if os.path.exists(path)]
         binds += python.binds
         binds.append((_AGENT, hardening.AGENT))
         arguments += ["--proc", "/proc", "--dev", "/dev"]
         # bubblewrap makes what lies above a mount for root alone; a program under another uid has to pass through it
-        for directory in sorted({str(parent) for _, target in binds for parent in Path(target).parents} - {"/"}):
+        targets = (*(target for _, target in binds), *_ACCOUNT_FILES)
+        for directory in sorted({str(parent) for target in targets for parent in Path(target).parents} - {"/"}):
             arguments += ["--perms", "0755", "--dir", directory]
         if group is not None:
             binds += group.binds()
         for source, target in binds:
             arguments += ["--ro-bind", source, target]
-        for fs in hardening.WRITABLE:
-            arguments += ["--dir", fs.path]
+        for path in (*(fs.path for fs in hardening.WRITABLE), config.accounts):
+            arguments += ["--dir", path]
+        for path in _ACCOUNT_FILES:
+            arguments += ["--symlink", f"{config.accounts}/{os.path.basename(path)}", path]
         arguments += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"]
         return [*arguments, "--", python.executable, "-I", "-B", hardening.AGENT, "supervise", config.to_json()]
 
@@ -240,10 +254,13 @@ class NativeLink:
                 asyncio.create_task(self._read_diagnostics(self._process)),
             ]
             child = await self._child_pid(info_read)
-            self._child = os.pidfd_open(child)
-            if self._group is not None:
-                self._group.add(child)
-            os.write(block_write, b"\0")
+            try:
+                self._child = os.pidfd_open(child)
+                if self._group is not None:
+                    self._group.add(child)
+                os.write(block_write, b"\0")
+            except (ProcessLookupError, BrokenPipeError):
+                raise await self._made_none("bubblewrap ended before the sandbox had begun") from None
         finally:
             for fd in (info_read, info_write, block_read, block_write):
                 if fd >= 0:
@@ -269,12 +286,16 @@ class NativeLink:
                     with contextlib.suppress(ValueError, KeyError):
                         return int(json.loads(text)["child-pid"])
                     if not piece:
-                        await asyncio.wait(self._readers, timeout=1)
-                        raise SandboxError("bubblewrap could not make a sandbox here")
+                        raise await self._made_none("bubblewrap could not make a sandbox here")
         except TimeoutError:
             raise SandboxError(f"bubblewrap made no sandbox within {_START_WITHIN:g} s") from None
         finally:
             loop.remove_reader(info)
+
+    async def _made_none(self, why: str) -> SandboxError:
+        """Wait for bubblewrap's last words, which are in `diagnostics` then; return what to raise."""
+        await asyncio.wait(self._readers, timeout=1)
+        return SandboxError(why)
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         stdout = process.stdout
@@ -331,4 +352,4 @@ class NativeLink:
         if self._group is None or await self._group.remove():
             self._when_gone()
         else:
-            raise EngineError(f"{self._sandbox.name}: processes are left in its control group")
+            raise EngineError(f"{self._sandbox.name}: its control group still has processes")

@@ -31,8 +31,8 @@ behind stdin: if the program does not read that, and it is more than a pipe hold
 
 _EVENT_COST = 64
 _MOST_UNREAD = 32 << 20
-"""Bytes, beyond what a run may send, of events (at ``_EVENT_COST`` each) that wait to be taken: a broken sandbox may
-talk when nobody listens, and a run's listener may be slow."""
+"""Bytes of events (each costs ``_EVENT_COST`` more) that may wait, beyond what a run may send. A broken sandbox may
+send when nobody reads, and the reader of a run may be slow."""
 
 
 class Sandbox:

@@ -43,10 +43,10 @@ class Metrics:
         )
         self.running = Gauge("code_executor_running", "Executions under way or queued.", registry=self.registry)
         self.execution_seconds = Histogram(
-            "code_executor_execution_seconds", "The run alone.", buckets=_SECONDS, registry=self.registry
+            "code_executor_execution_seconds", "Time of the run alone.", buckets=_SECONDS, registry=self.registry
         )
         self.queue_seconds = Histogram(
-            "code_executor_queue_seconds", "Waiting for a sandbox.", buckets=_SECONDS, registry=self.registry
+            "code_executor_queue_seconds", "Time of waiting for a sandbox.", buckets=_SECONDS, registry=self.registry
         )
         self.total_seconds = Histogram(
             "code_executor_total_seconds", "From the request to the result.", buckets=_SECONDS, registry=self.registry

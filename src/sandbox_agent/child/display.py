@@ -38,7 +38,7 @@ def send(media_type: str, data: bytes) -> None:
         return
     record = protocol.record(media_type, data)
     if len(record) > _left:
-        print("(not shown: a run may show so many bytes, and this would be more)", file=sys.stderr)
+        print("(not shown: this run has shown as much as it may)", file=sys.stderr)
         return
     _left -= len(record)
     view = memoryview(record)

@@ -17,7 +17,7 @@ import sys
 import types
 from typing import Any, NoReturn
 
-from sandbox_agent.child import display, given, pipes, program, session, streams
+from sandbox_agent.child import display, given, pipes, program, session, stacks, streams
 from sandbox_agent.child.given import GivenFile
 from sandbox_agent.child.source import RefusedError, compiled
 from sandbox_agent.confinement import kernel
@@ -66,6 +66,7 @@ def _make_ready(policy: Policy) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     sys.path[0] = os.getcwd()
     streams.open_streams()
+    stacks.install()
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         numpy.random.seed()  # the standard library's generator reseeds itself after a fork
@@ -76,7 +77,7 @@ def _make_ready(policy: Policy) -> None:
 
 
 def _serve(policy: Policy, config: AgentConfig) -> NoReturn:
-    messages = session.read_messages(pipes.PAYLOAD)
+    messages = pipes.read_messages(pipes.PAYLOAD)
     request = json.loads(next(messages))
     files = given.read(request["files"])
     if request.get("session"):

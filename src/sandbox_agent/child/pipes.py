@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from typing import Any
 
 STDIN, STDOUT, STDERR, PAYLOAD, READY, REPORT, HINT, DISPLAY, PROMPT, GIVEN = range(10)
@@ -47,3 +48,17 @@ def send_report(**report: Any) -> None:
     data = memoryview(json.dumps(report).encode())
     while data:
         data = data[os.write(REPORT, data) :]
+
+
+def read_messages(fd: int) -> Iterator[bytes]:
+    """Yield what comes in ``fd``, up to each line end and to the end of the pipe: JSON has no line ends of its own."""
+    rest = b""
+    pieces: list[bytes] = []
+    while piece := rest or os.read(fd, 1 << 16):
+        before, end, rest = piece.partition(b"\n")
+        pieces.append(before)
+        if end:
+            yield b"".join(pieces)
+            pieces.clear()
+    if pieces:
+        yield b"".join(pieces)

@@ -16,7 +16,7 @@ import traceback
 import types
 from typing import Any
 
-from sandbox_agent.child import display, pipes
+from sandbox_agent.child import display, pipes, stacks
 from sandbox_agent.child.streams import flush
 
 FILENAME = "main.py"
@@ -139,9 +139,9 @@ def kind_of(error: BaseException) -> int:
         return pipes.HINT_MEMORY
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return pipes.HINT_DISK
-    if (isinstance(error, BlockingIOError) and error.errno == errno.EAGAIN) or (
-        isinstance(error, RuntimeError) and "can't start new thread" in str(error)
-    ):
+    if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
+        return pipes.HINT_PROCESSES if stacks.fits() else pipes.HINT_MEMORY
+    if isinstance(error, BlockingIOError) and error.errno == errno.EAGAIN:
         return pipes.HINT_PROCESSES
     return pipes.HINT_EXCEPTION
 

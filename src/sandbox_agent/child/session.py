@@ -34,20 +34,6 @@ _NEVER = 1_000_000.0
 """Seconds of processor time that no session has: more than a week."""
 
 
-def read_messages(fd: int) -> Iterator[bytes]:
-    """Yield what comes in ``fd``, up to each line end and to the end of the pipe: JSON has no line ends of its own."""
-    rest = b""
-    pieces: list[bytes] = []
-    while piece := rest or os.read(fd, 1 << 16):
-        before, end, rest = piece.partition(b"\n")
-        pieces.append(before)
-        if end:
-            yield b"".join(pieces)
-            pieces.clear()
-    if pieces:
-        yield b"".join(pieces)
-
-
 def serve(cells: Iterator[bytes], policy: Policy, most_displayed: int, refused: list[SourceProblem]) -> NoReturn:
     """Run ``cells`` as they come; never returns. ``refused``: what ``policy`` refuses in the session's files."""
     try:

@@ -8,7 +8,8 @@ anybody's (`confine`), and why in this order:
      good, so this precedes everything that could fail half-way.
  2.  oom_score_adj, while still root: when the sandbox runs out of memory, the child dies and never the supervisor;
      nice, so that a busy program cannot keep the supervisor from its clock; a session of its own.
- 3.  default signal handlers, nothing blocked (the supervisor's are, but for SIGCHLD), umask 077.
+ 3.  default signal handlers, nothing blocked (the supervisor's are, but for SIGCHLD), umask 022 as everywhere: who may
+     not enter the box learns nothing of its files' modes.
  4.  groups, gid, uid: this drops every capability. From here on its /proc entries belong to root.
  5.  a death signal from the supervisor (setuid clears it, so after), and a check that the supervisor is still there.
  6.  no_new_privs, without which an unprivileged process may not do 8 and 9.
@@ -59,23 +60,28 @@ class Confinement:
     trap_page: Any  # None: what is forbidden ends a program unnamed
 
 
-def prepare(config: AgentConfig, hint: int) -> Confinement:
+def prepare(config: AgentConfig, hint: int, *, memory_held: bool = False) -> Confinement:
     """Make the ruleset and the filter; raise ``ConfinementError`` where a required layer does not exist here.
 
-    ``hint``: the descriptor of a child that is told of a forbidden call.
+    ``hint``: the descriptor of a child that is told of a forbidden call. ``memory_held``: a control group holds all
+    processes together to the limit of memory.
     """
     landlock_fd = None
     if "landlock" not in config.layers_off:
-        landlock_fd = landlock.ruleset(list(config.readable), list(config.writable), list(DEVICES))
+        landlock_fd = landlock.ruleset(
+            list(config.readable), list(config.writable), list(DEVICES), sockets=config.sockets
+        )
         if landlock_fd is None and config.require_landlock:
             raise ConfinementError("this kernel has no Landlock (Linux 5.13 or newer, with it switched on)")
     try:
-        code = seccomp.program(forbidden=seccomp.TRAP if config.name_violations else seccomp.KILL_PROCESS)
+        forbidden = seccomp.TRAP if config.name_violations else seccomp.KILL_PROCESS
+        code = seccomp.program(forbidden=forbidden, sockets=config.sockets)
     except KeyError as error:
         raise ConfinementError(f"no system call table for {error}") from None
     program, buffer = seccomp.sock_fprog(code)
     trap_page = trap.prepare(hint) if config.name_violations else None
-    return Confinement(config, _limits(config), landlock_fd, program, buffer, trap_page)
+    limits = _limits(config, memory_held=memory_held)
+    return Confinement(config, limits, landlock_fd, program, buffer, trap_page)
 
 
 def confine(confinement: Confinement, landlock_fd: int | None, supervisor: int) -> None:
@@ -92,7 +98,7 @@ def confine(confinement: Confinement, landlock_fd: int | None, supervisor: int) 
     os.setsid()
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    os.umask(0o077)
+    os.umask(0o022)
     if config.uid is not None and "uid" not in off:
         os.setgroups([])
         os.setresgid(config.uid, config.uid, config.uid)
@@ -144,12 +150,17 @@ def _write(path: str, data: bytes) -> None:
         os.close(fd)
 
 
-def _limits(config: AgentConfig) -> tuple[tuple[int, int, int], ...]:
-    """Return what a child's limits are to be (which, soft, hard), none of them more than this process's own."""
+def _limits(config: AgentConfig, *, memory_held: bool) -> tuple[tuple[int, int, int], ...]:
+    """Return what a child's limits are to be (which, soft, hard), none of them more than this process's own.
+
+    Data has a soft limit below the sandbox's memory, so that ``MemoryError`` comes before a kill. Where that memory is
+    held by a control group anyway, a program may go beyond: `child.stacks` does, for stacks that are only reserved.
+    """
+    addresses = config.data_bytes + _ADDRESSES
     limits = {
         resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_DATA: config.data_bytes,
-        resource.RLIMIT_AS: config.data_bytes + _ADDRESSES,
+        resource.RLIMIT_DATA: addresses if memory_held else config.data_bytes,
+        resource.RLIMIT_AS: addresses,
         resource.RLIMIT_FSIZE: config.limits.disk,
         resource.RLIMIT_NOFILE: config.open_files,
         resource.RLIMIT_MEMLOCK: 0,
@@ -157,7 +168,8 @@ def _limits(config: AgentConfig) -> tuple[tuple[int, int, int], ...]:
     }
     if config.uid is not None:  # counted per uid on the whole host, so only with a uid of one's own
         limits[resource.RLIMIT_NPROC] = config.uid_processes
-    soft = {**limits, resource.RLIMIT_CPU: config.cpu_seconds}  # a run lowers the hard one as well, unless a session
+    # of processor time, a run lowers the hard limit as well, unless it is a session
+    soft = {**limits, resource.RLIMIT_DATA: config.data_bytes, resource.RLIMIT_CPU: config.cpu_seconds}
     hard = {name: _at_most_ours(name, value) for name, value in limits.items()}
     return tuple((name, min(soft[name], most), most) for name, most in hard.items())
 

@@ -23,7 +23,7 @@ PR_GET_NO_NEW_PRIVS = 39
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 
-MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOATIME = 2, 4, 8, 1024
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_NOATIME, MS_BIND = 1, 2, 4, 8, 32, 1024, 4096
 
 _CLONE_VM, _CLONE_FS, _CLONE_FILES, _CLONE_PARENT = 0x100, 0x200, 0x400, 0x8000
 _HOLDER_STACK = 16 << 10
@@ -125,8 +125,16 @@ def executable_page(code: bytes) -> ctypes.Array[ctypes.c_char]:
 
 def mount_tmpfs(target: str, options: str) -> None:
     """Mount a tmpfs, nosuid, nodev, noexec and noatime, on ``target``."""
-    flags = ctypes.c_ulong(MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME)
-    if _libc.mount(b"tmpfs", target.encode(), b"tmpfs", flags, options.encode()) < 0:
+    _mount(b"tmpfs", target, MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME, options)
+
+
+def make_read_only(target: str) -> None:
+    """Let nobody change what `mount_tmpfs` mounted on ``target``, also not who owns it."""
+    _mount(None, target, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME, "")
+
+
+def _mount(kind: bytes | None, target: str, flags: int, options: str) -> None:
+    if _libc.mount(kind, target.encode(), kind, ctypes.c_ulong(flags), options.encode()) < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), target)
 

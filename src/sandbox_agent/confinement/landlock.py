@@ -26,7 +26,7 @@ _NET_ABI, _SCOPE_ABI = 4, 6
 READ = EXECUTE | READ_FILE | READ_DIR
 BOX = (
     WRITE_FILE | READ_FILE | READ_DIR | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | MAKE_SYM | REFER | TRUNCATE
-)  # no execution, no devices, sockets or FIFOs
+)  # no execution, no devices or FIFOs, and no sockets unless there may be some
 DEVICE = READ_FILE | WRITE_FILE
 
 
@@ -38,11 +38,11 @@ def abi() -> int:
         return 0
 
 
-def ruleset(readable: list[str], writable: list[str], devices: list[str]) -> int | None:
+def ruleset(readable: list[str], writable: list[str], devices: list[str], *, sockets: bool = False) -> int | None:
     """Return a descriptor of a ruleset that handles every right the kernel knows and grants these paths.
 
     ``readable`` trees may be read and executed, ``writable`` ones read and written but not executed; paths that do not
-    exist are left out. None where the kernel has no Landlock.
+    exist are left out. ``sockets``: Unix sockets may be made in ``writable``. None where the kernel has no Landlock.
     """
     version = abi()
     if version == 0:
@@ -53,7 +53,8 @@ def ruleset(readable: list[str], writable: list[str], devices: list[str]) -> int
     )
     size = 24 if version >= _SCOPE_ABI else 16 if version >= _NET_ABI else 8
     descriptor = kernel.syscall(kernel.LANDLOCK_CREATE_RULESET, ctypes.c_char_p(attributes), size, 0)
-    for paths, rights in ((readable, READ), (writable, BOX), (devices, DEVICE)):
+    box = BOX | MAKE_SOCK if sockets else BOX
+    for paths, rights in ((readable, READ), (writable, box), (devices, DEVICE)):
         for path in paths:
             with contextlib.suppress(FileNotFoundError):
                 _allow(descriptor, path, rights & handled)

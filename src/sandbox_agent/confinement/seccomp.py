@@ -13,6 +13,7 @@ import struct
 from typing import NamedTuple
 
 from sandbox_agent.contract import syscalls
+from sandbox_agent.contract.syscall_numbers import COLUMNS, NUMBERS
 from sandbox_agent.contract.syscalls import Argument
 
 KILL_PROCESS = 0x80000000
@@ -41,31 +42,35 @@ class Instruction(NamedTuple):
     k: int
 
 
-Action = int | Argument
+Action = int | tuple[Argument, ...]
 
 
-def actions(machine: str, forbidden: int) -> dict[int, Action]:
+def actions(machine: str, forbidden: int, *, sockets: bool) -> dict[int, Action]:
     """Return what happens to each listed system call number of ``machine`` ("x86_64" or "aarch64")."""
-    column = syscalls.COLUMNS[machine]
+    column = COLUMNS[machine]
     named: dict[str, Action] = {}
     for group in syscalls.KILLED:
         named.update(dict.fromkeys(group.names.split(), forbidden))
     for group in syscalls.ALLOWED:
         named.update(dict.fromkeys(group.names.split(), ALLOW))
-    named.update({name: RET_ERRNO | errno for name, errno in syscalls.ERRNO.items()})
+    for refusal in syscalls.REFUSED:
+        named.update(dict.fromkeys(refusal.names.split(), RET_ERRNO | refusal.errno))
     named.update(syscalls.BY_ARGUMENT)
-    numbers = ((syscalls.NUMBERS[name][column], action) for name, action in named.items())
+    if not sockets:
+        named.update(dict.fromkeys(syscalls.SOCKETS.split(), RET_ERRNO | syscalls.EACCES))
+    numbers = ((NUMBERS[name][column], action) for name, action in named.items())
     return {number: action for number, action in numbers if number is not None}
 
 
-def program(machine: str | None = None, forbidden: int = TRAP) -> bytes:
+def program(machine: str | None = None, forbidden: int = TRAP, *, sockets: bool = False) -> bytes:
     """Assemble the filter for ``machine`` (default: this one); raise ``KeyError`` where no table exists for it.
 
-    ``forbidden``: what happens to a call that is answered with death, `TRAP` or `KILL_PROCESS`.
+    ``forbidden``: what happens to a call that is answered with death, `TRAP` or `KILL_PROCESS`. ``sockets``: whether
+    Unix streams can be made (`syscalls.SOCKETS`).
     """
     machine = machine or platform.machine()
     audit_arch = _AUDIT_ARCH[machine]
-    table = actions(machine, forbidden)
+    table = actions(machine, forbidden, sockets=sockets)
     runs: list[tuple[int, Action]] = []
     for number in range(max(*table, _FIRST_NEW) + 2):
         default = RET_ERRNO | (syscalls.EPERM if number < _FIRST_NEW else syscalls.ENOSYS)
@@ -100,14 +105,20 @@ def _search(runs: list[tuple[int, Action]]) -> list[Instruction]:
 def _leaf(action: Action) -> list[Instruction]:
     if isinstance(action, int):
         return [Instruction(_RET, 0, 0, action)]
-    allow, deny = Instruction(_RET, 0, 0, ALLOW), Instruction(_RET, 0, 0, RET_ERRNO | syscalls.EPERM)
-    load = Instruction(_LD_ABS, 0, 0, _ARGS + 8 * action.position)  # the low half: both architectures are little-endian
-    if action.test == "clear":
-        return [load, Instruction(_JSET, 0, 1, action.values[0]), deny, allow]
-    count = len(action.values)
-    tests = [Instruction(_JEQ, count - i, 0, value) for i, value in enumerate(action.values)]
-    # every match jumps past the "no match" return to the "match" one
-    return [load, *tests, *((deny, allow) if action.test == "in" else (allow, deny))]
+    return [*(instruction for argument in action for instruction in _test(argument)), Instruction(_RET, 0, 0, ALLOW)]
+
+
+def _test(argument: Argument) -> list[Instruction]:
+    """Return from the filter if the argument does not pass; go on behind these instructions if it does."""
+    load = Instruction(_LD_ABS, 0, 0, _ARGS + 8 * argument.position)  # the low half: both machines are little-endian
+    refuse = Instruction(_RET, 0, 0, RET_ERRNO | argument.errno)
+    if argument.test == "clear":
+        return [load, Instruction(_JSET, 0, 1, argument.values[0]), refuse]
+    count = len(argument.values)
+    # a match jumps past the next instruction after the tests: the refusal, or what leads past the refusal
+    tests = [Instruction(_JEQ, count - i, 0, value) for i, value in enumerate(argument.values)]
+    past = [Instruction(_JA, 0, 0, 1)] if argument.test == "not in" else []
+    return [load, *tests, *past, refuse]
 
 
 def sock_fprog(code: bytes) -> tuple[SockFprog, ctypes.Array[ctypes.c_char]]:

@@ -25,7 +25,7 @@ import struct
 from typing import Any
 
 from sandbox_agent.confinement import kernel
-from sandbox_agent.contract.syscalls import COLUMNS, NUMBERS
+from sandbox_agent.contract.syscall_numbers import COLUMNS, NUMBERS
 
 UNIT = 8
 """Hints of another kind are fewer bytes than this, so that a pipe can hold one of each."""

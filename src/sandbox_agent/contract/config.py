@@ -26,6 +26,9 @@ READABLE = (
     "/etc/ssl/openssl.cnf",
     "/etc/fonts",
 )
+ACCOUNTS = "/opt/accounts"
+"""Where /etc/passwd and /etc/group of a sandbox are links to."""
+
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
 
@@ -45,6 +48,8 @@ class AgentConfig:
     the kernel grants that uid; a control group counts more precisely where there is one. ``attachment_files``: how many
     files of a run are sent back at most. ``socket``: the path of a socket to talk over, if it can be connected to,
     instead of stdin and stdout. ``name_violations`` False: nobody learns which forbidden system call ended a program.
+    ``sockets``: whether a program may make Unix streams, which is for sandboxes with a network namespace of their own
+    alone. ``accounts``: the directory, if there is one, that /etc/passwd and /etc/group are links into.
     """
 
     uid: int | None = None
@@ -53,14 +58,16 @@ class AgentConfig:
     readable: tuple[str, ...] = READABLE
     mounts: tuple[Mount, ...] = ()
     limits: Limits = field(default_factory=Limits)
-    open_files: int = 256
-    uid_processes: int = 32
+    open_files: int = 1024
+    uid_processes: int = 2 * Limits().tasks
     attachment_files: int = 32
     preload: tuple[str, ...] = ()
     policy: dict[str, Any] = field(default_factory=dict)
     socket: str = ""
     require_landlock: bool = True
     name_violations: bool = True
+    sockets: bool = False
+    accounts: str = ""
     layers_off: tuple[str, ...] = ()
     """Layers that a test switches off to show that they matter; never set by the service."""
 

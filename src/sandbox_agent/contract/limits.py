@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 class Limits:
     """What every sandbox is held to. Bytes, seconds, cores, counts.
 
-    ``processes`` counts a program's processes and threads. ``attachments`` bounds the files that a run is given, again
-    the files that it leaves, and again what it displays. ``input_time`` is how long an interactive run may wait for
-    input in all; ``session_cpu_time`` is for all the cells of a session together.
+    ``processes`` is how many processes or threads of its own a program can count on beside its first; see `tasks`.
+    ``attachments`` bounds the files that a run is given, again the files that it leaves, and again what it displays.
+    ``input_time`` is how long an interactive run may wait for input in all; ``session_cpu_time`` is for all the cells
+    of a session together.
     """
 
     memory: int = 512 << 20
@@ -25,6 +26,16 @@ class Limits:
     input_time: float = 300.0
     attachments: int = 8 << 20
     session_cpu_time: float = 600.0
+
+    @property
+    def tasks(self) -> int:
+        """Processes and threads at once, of all kinds, the first included: where the kernel says no.
+
+        A program that starts n workers starts more than n. Each worker can have a thread that feeds its queue, and a
+        thread of a manager that answers it. A pool has three threads beside its workers, a manager is a process with a
+        thread that accepts and one that answers the program, and the program itself is one.
+        """
+        return 3 * self.processes + 7
 
     def for_run(self, timeout: float | None) -> Limits:
         """Return the limits of one run that asks for ``timeout`` seconds (None: as many as there are)."""

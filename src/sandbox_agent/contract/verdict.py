@@ -7,6 +7,7 @@ from enum import StrEnum
 from sandbox_agent.contract import syscalls, wording
 from sandbox_agent.contract.limits import Limits
 from sandbox_agent.contract.protocol import Cause
+from sandbox_agent.contract.syscall_numbers import COLUMNS, NUMBERS
 
 
 class Status(StrEnum):
@@ -70,11 +71,11 @@ def forbidden_call(machine: str, number: int) -> str | None:
 
     ``machine``: where it ran, as ``platform.machine()`` calls it.
     """
-    column = syscalls.COLUMNS.get(machine)
+    column = COLUMNS.get(machine)
     if column is None:
         return None
     names = (name for group in syscalls.KILLED for name in group.names.split())
-    return next((name for name in names if syscalls.NUMBERS[name][column] == number), None)
+    return next((name for name in names if NUMBERS[name][column] == number), None)
 
 
 def explain(reason: Reason, limits: Limits, *, signal: int = 0, syscall: str | None = None) -> str:
@@ -92,7 +93,7 @@ def explain(reason: Reason, limits: Limits, *, signal: int = 0, syscall: str | N
             most = wording.size(limits.output)
             return f"Your program wrote more than the {most} it may write; only the beginning is kept."
         case Reason.PROCESS_LIMIT:
-            return f"Your program started more than the {limits.processes} processes and threads it may have."
+            return f"Your program started more than the {limits.tasks} processes and threads it may have at once."
         case Reason.DISK_LIMIT:
             return f"Your program filled the {wording.size(limits.disk)} of disk that it may use."
         case Reason.VIOLATION:

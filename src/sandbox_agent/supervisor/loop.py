@@ -31,7 +31,7 @@ import signal
 import socket
 import time
 
-from sandbox_agent.child import life, pipes
+from sandbox_agent.child import life, pipes, stand_ins
 from sandbox_agent.confinement import confine, kernel
 from sandbox_agent.confinement.confine import ConfinementError
 from sandbox_agent.confinement.kernel import available
@@ -50,7 +50,7 @@ from sandbox_agent.contract.protocol import (
     Outcome,
     event,
 )
-from sandbox_agent.supervisor import collector, reset
+from sandbox_agent.supervisor import accounts, collector, counters, reset
 from sandbox_agent.supervisor.cells import CellRelay
 from sandbox_agent.supervisor.clock import Clock
 from sandbox_agent.supervisor.immortal import immortalize
@@ -111,14 +111,21 @@ class Supervisor:
     def _start(self) -> None:
         for mount in self._config.mounts:
             kernel.mount_tmpfs(mount.path, mount.options)
+        if self._config.accounts:
+            accounts.write(self._config.accounts, self._config.uid, self._config.box)
         if self._config.mounts:
+            if self._config.accounts:
+                kernel.make_read_only(self._config.accounts)
             kernel.keep_capabilities(_CAP_KILL | _CAP_SETGID | _CAP_SETUID)
         confine.default_signals()
         self._wake, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
+        stand_ins.install()
         missing = self._preload()
-        self._confinement = confine.prepare(self._config, pipes.HINT)
+        memory = counters.limits()["memory"]
+        memory_held = memory is not None and memory <= self._config.limits.memory
+        self._confinement = confine.prepare(self._config, pipes.HINT, memory_held=memory_held)
         self._box = Box(self._config.writable, self._config.uid)
         self._introduction = json.dumps(describe(missing)).encode()
         gc.collect()

@@ -73,7 +73,7 @@ def attributes(module: types.ModuleType) -> str:
 def starts_threads() -> int:
     """Start as many threads as a program may have beside its first; nobody else may have taken their places."""
     go = threading.Event()
-    threads = [threading.Thread(target=go.wait) for _ in range(9)]
+    threads = [threading.Thread(target=go.wait) for _ in range(36)]
     for thread in threads:
         thread.start()
     go.set()

@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,11 @@ from typing import Any
 
 import pytest
 
+import sandbox_agent
 from sandbox_agent.confinement import kernel, landlock
+from sandbox_agent.contract.config import AgentConfig
+from tests.unit.agent.piped import Pipe, Pipes, is_open
+from tests.unit.agent.supervised import BOX, CONFIG, PYTHON, SRC, START, Supervise, Supervisor
 
 IN_CHILD_WITHIN = 30.0
 
@@ -141,3 +146,59 @@ def _work_and_exit(work: Callable[[], Any], writer: int) -> None:
     with contextlib.suppress(OSError):
         os.write(writer, json.dumps(answer).encode())
     os._exit(0)
+
+
+@pytest.fixture(scope="session")
+def supervise(pid_namespace: list[str], landlock_abi: int) -> Supervise:
+    """Start supervisors: ``with supervise(CONFIG) as supervisor``; ``through`` is put before its command."""
+    python = f"{PYTHON}/bin/python{sys.version_info.major}.{sys.version_info.minor}"
+    namespaces = [*pid_namespace, "--mount", "--ipc", "--net", "sh", "-c", START, "sh"]
+    binds = [sys.base_prefix, str(Path(sandbox_agent.__file__).parents[1])]
+
+    @contextlib.contextmanager
+    def start(config: AgentConfig = CONFIG, through: tuple[str, ...] = ()) -> Iterator[Supervisor]:
+        through = tuple(python if word == "PYTHON" else word for word in through)
+        agent = [*through, python, "-I", "-B", f"{SRC}/sandbox_agent", "supervise", config.to_json()]
+        with subprocess.Popen(
+            [*namespaces, *binds, *agent],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": BOX},
+        ) as process:
+            try:
+                yield Supervisor(process)
+            finally:
+                process.kill()
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def shared(supervise: Supervise) -> Iterator[Supervisor]:
+    with supervise() as supervisor:
+        supervisor.ready()
+        yield supervisor
+
+
+@pytest.fixture
+def supervisor(shared: Supervisor) -> Iterator[Supervisor]:
+    """A supervisor that is ready, and that must be so again after the test."""
+    yield shared
+    assert shared.ready().body == b""
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipes]:
+    """Make pipes and close them afterwards. No test may wait for ever: all ends are non-blocking."""
+    inodes: dict[int, int] = {}
+
+    def make() -> Pipe:
+        ends = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        inodes.update((fd, os.fstat(fd).st_ino) for fd in ends)
+        return Pipe(*ends)
+
+    yield make
+    for fd, inode in inodes.items():
+        if is_open(fd, inode):
+            os.close(fd)

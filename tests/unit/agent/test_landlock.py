@@ -126,6 +126,21 @@ def test_a_program_may_not(what: str, tree: Tree, confined: Callable[..., Any], 
     assert caught.value.errno in (errno.EACCES, errno.EPERM, errno.EXDEV)  # EXDEV: moved to where it had more rights
 
 
+def test_sockets_can_be_made_in_the_box_where_that_was_said_and_nowhere_else(tree: Tree, in_child: Any) -> None:
+    def bound(path: Path) -> bool:
+        ruleset = landlock.ruleset([str(tree.readable)], [str(tree.writable)], [], sockets=True)
+        assert ruleset is not None
+        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+        landlock.restrict_self(ruleset)
+        socket.socket(socket.AF_UNIX).bind(str(path))
+        return path.is_socket()
+
+    assert in_child(lambda: bound(tree.writable / "new"))
+    for place in (tree.readable, tree.outside):
+        with pytest.raises(PermissionError):
+            in_child(lambda place=place: bound(place / "new"))
+
+
 @pytest.mark.parametrize("what", DENIED)
 def test_without_landlock_nothing_of_that_is_refused(what: str, tree: Tree, in_child: Any, root: None) -> None:
     in_child(lambda: (DENIED[what](tree), None)[1])

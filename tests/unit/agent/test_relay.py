@@ -1,76 +1,19 @@
-"""The relay moves every byte in order, waits for nobody, keeps to its budget, and never has a byte in its memory."""
+"""The relay moves every byte in order, waits for nobody, and keeps to its budget."""
 
 from __future__ import annotations
 
 import os
-import secrets
 import select
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-import sandbox_agent
 from sandbox_agent.confinement.kernel import available
 from sandbox_agent.contract import protocol
 from sandbox_agent.contract.protocol import Command, Event, EventReader, EventType
 from sandbox_agent.supervisor.relay import Budget, HostGoneError, Inbound, Outbound, Source, discard
-
-PIPE = 1 << 16
-
-
-@dataclass
-class Pipe:
-    read: int
-    write: int
-
-
-Pipes = Callable[[], Pipe]
-MemoryOf = Callable[[int], Iterator[bytes]]
-
-
-@pytest.fixture
-def pipe() -> Iterator[Pipes]:
-    """Make pipes and close them afterwards. No test may wait for ever: all ends are non-blocking."""
-    inodes: dict[int, int] = {}
-
-    def make() -> Pipe:
-        ends = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        inodes.update((fd, os.fstat(fd).st_ino) for fd in ends)
-        return Pipe(*ends)
-
-    yield make
-    for fd, inode in inodes.items():
-        if is_open(fd, inode):
-            os.close(fd)
-
-
-def is_open(fd: int, inode: int | None = None) -> bool:
-    try:
-        return inode in (None, os.fstat(fd).st_ino)
-    except OSError:
-        return False
-
-
-def read_all(fd: int) -> bytes:
-    """Read what is there now."""
-    pieces = []
-    while select.select([fd], [], [], 0)[0] and (piece := os.read(fd, PIPE)):
-        pieces.append(piece)
-    return b"".join(pieces)
-
-
-def fill(fd: int) -> int:
-    """Write until nothing more goes in; return how much went in."""
-    count = 0
-    while select.select([], [fd], [], 0)[1]:
-        count += os.write(fd, b"x" * 4096)
-    return count
-
+from tests.unit.agent.piped import PIPE, Pipe, Pipes, fill, is_open, read_all
 
 # ---- from the host
 
@@ -440,45 +383,3 @@ def test_available_tells_what_a_pipe_holds(pipe: Pipes) -> None:
     assert available(some.read) == 0
     os.write(some.write, b"12345")
     assert available(some.read) == 5
-
-
-# ---- never in memory
-
-RELAY = """
-import os, select, sys
-sys.path.insert(0, sys.argv[1])
-from sandbox_agent.contract.protocol import EventType
-from sandbox_agent.supervisor.relay import Budget, Inbound, Outbound, Source
-length, source, sink, host, stdout = map(int, sys.argv[2:])
-inbound, outbound = Inbound(source), Outbound(host)
-inbound.forward(length, sink, last=True)
-outbound.begin(1, [Source(stdout, EventType.STDOUT, Budget(1 << 20))])
-while inbound.busy or outbound.sources:
-    select.select([source, stdout] if inbound.busy else [stdout], [], [])
-    inbound.pump()
-    outbound.pump()
-print("done", flush=True)
-sys.stdin.read()
-"""
-
-
-def test_no_byte_that_is_passed_on_enters_the_relays_memory(root: None, pipe: Pipes, memory_of: MemoryOf) -> None:
-    source, sink, host, stdout = pipe(), pipe(), pipe(), pipe()
-    ends = [source.read, sink.write, host.write, stdout.read]
-    inward, outward = (secrets.token_hex(2000).encode() for _ in range(2))
-    src = str(Path(sandbox_agent.__file__).parents[1])
-    command = [sys.executable, "-I", "-c", RELAY, src, str(len(inward)), *map(str, ends)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=ends) as relay:
-        os.close(stdout.read)
-        os.write(source.write, inward)
-        os.write(stdout.write, outward)
-        os.close(stdout.write)
-        assert relay.stdout is not None
-        assert relay.stdout.readline() == b"done\n"
-        assert read_all(sink.read) == inward
-        assert outward in read_all(host.read)
-        pieces = [secret[at : at + 16] for secret in (inward, outward) for at in range(0, len(secret) - 16, 16)]
-        for region in memory_of(relay.pid):
-            assert not any(piece in region for piece in pieces)
-        relay.communicate()
-    assert relay.returncode == 0

@@ -8,9 +8,10 @@ import signal
 import pytest
 
 from sandbox_agent import oneshot
-from sandbox_agent.contract import syscalls, verdict, wording
+from sandbox_agent.contract import verdict, wording
 from sandbox_agent.contract.limits import Limits
 from sandbox_agent.contract.protocol import Cause, Outcome
+from sandbox_agent.contract.syscall_numbers import COLUMNS, NUMBERS
 from sandbox_agent.contract.verdict import Reason
 
 LIMITS = Limits(wall_time=5.0)
@@ -21,7 +22,7 @@ SENTENCES = {
     Reason.INPUT_TIME: "Your program waited too long for input.",
     Reason.MEMORY_LIMIT: "Your program used more than the 512 MB of memory it may use.",
     Reason.OUTPUT_LIMIT: "Your program wrote more than the 1 MB it may write; only the beginning is kept.",
-    Reason.PROCESS_LIMIT: "Your program started more than the 10 processes and threads it may have.",
+    Reason.PROCESS_LIMIT: "Your program started more than the 37 processes and threads it may have at once.",
     Reason.DISK_LIMIT: "Your program filled the 64 MB of disk that it may use.",
     Reason.VIOLATION: "Your program was stopped because it did something that no program may do here.",
     Reason.CANCELLED: "The run was cancelled.",
@@ -44,9 +45,9 @@ def test_a_violation_is_called_by_its_name_where_that_is_known() -> None:
     assert sentence == "Your program was stopped because it called ptrace, which no program may do here."
 
 
-@pytest.mark.skipif(platform.machine() not in syscalls.COLUMNS, reason="no filter here")
+@pytest.mark.skipif(platform.machine() not in COLUMNS, reason="no filter here")
 def test_the_image_by_itself_says_so_too() -> None:
-    number = syscalls.NUMBERS["mount"][syscalls.COLUMNS[platform.machine()]]
+    number = NUMBERS["mount"][COLUMNS[platform.machine()]]
     record = oneshot.RunRecord(Outcome(Cause.VIOLATION, signal=31, syscall=number or 0))
     said = record.error(record.told(), LIMITS)
     assert said == "Your program was stopped because it called mount, which no program may do here."

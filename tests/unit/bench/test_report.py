@@ -1,12 +1,18 @@
+import importlib
 import json
+import pkgutil
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench import contenders as c
+from bench import parts as every_part
 from bench import report
 from bench.parts import burst, latency, openloop, throughput
 
+ROOT = Path(__file__).resolve().parents[3]
 FACTS = {
     "date": "2026-01-02 03:04 UTC",
     "processor": "A processor, 2 cores",
@@ -48,6 +54,11 @@ def results(**parts: object) -> dict[str, Any]:
     return kept
 
 
+def published_part(file: Path, marker: str) -> str:
+    """Return what stands between ``<!-- marker -->`` and ``<!-- /marker -->``."""
+    return file.read_text().partition(f"<!-- {marker} -->\n")[2].partition(f"\n<!-- /{marker} -->")[0]
+
+
 def row(table: str, start: str) -> list[str]:
     (line,) = (line for line in table.splitlines() if line.startswith(f"| {start}"))
     return [cell.strip() for cell in line.strip("|").split("|")]
@@ -87,7 +98,7 @@ def test_document_has_every_part_and_says_what_is_missing() -> None:
     assert "- commit: abc1234" in text
 
 
-def test_a_part_that_got_half_way_does_not_cost_the_others_theirs() -> None:
+def test_an_unfinished_part_does_not_hide_the_others() -> None:
     text = report.document(results(latency=LATENCY, burst={"native": {"count": 1}}), PARTS, {})
     assert "Not measured: KeyError" in text
     assert "| docker run | 300.00 |" in text
@@ -95,8 +106,8 @@ def test_a_part_that_got_half_way_does_not_cost_the_others_theirs() -> None:
 
 def test_a_quick_run_says_so() -> None:
     quick = {**results(latency=LATENCY), "quick": True}
-    assert "too few samples to quote" in report.document(quick, PARTS, {})
-    assert "too few samples to quote" not in report.document(results(latency=LATENCY), PARTS, {})
+    assert "a quick run" in report.document(quick, PARTS, {})
+    assert "a quick run" not in report.document(results(latency=LATENCY), PARTS, {})
 
 
 def test_a_busy_machine_is_told() -> None:
@@ -113,7 +124,40 @@ def test_headline_has_the_medians_and_where_they_are_from() -> None:
     text = report.headline(results(latency=LATENCY))
     assert row(text, c.http_name("docker", c.IDLE))[1:] == ["2.4 ms", ""]
     assert row(text, c.BARE)[1] == "12.0 ms"
-    assert "2026-01-02, A processor, 2 cores, commit abc1234" in text
+    assert "2026-01-02 on A processor, 2 cores, commit abc1234" in text
+
+
+def test_headline_has_every_caveat_of_the_report() -> None:
+    doubtful = {**results(latency=LATENCY), "quick": True, "facts": {**FACTS, "load before": "1.50"}}
+    assert len(report.caveats(doubtful)) == 2
+    for caveat in report.caveats(doubtful):
+        assert f"{caveat}\n" in report.headline(doubtful)
+        assert f"{caveat}\n" in report.document(doubtful, PARTS, {})
+
+
+def test_headline_of_a_quiet_machine_has_no_caveat() -> None:
+    quiet = results(latency=LATENCY)
+    assert report.caveats(quiet) == []
+    assert "do not quote" not in report.headline(quiet)
+
+
+def test_the_published_headline_is_of_the_published_report_and_has_its_caveats() -> None:
+    published = published_part(ROOT / "bench/README.md", "bench:report")
+    headline = published_part(ROOT / "README.md", "bench:headline")
+    commit = re.search(r"^- commit: (.+)$", published, re.MULTILINE)
+    assert commit
+    assert f"commit {commit[1]}." in headline
+    before_the_targets = published.partition("## ")[0].strip()
+    assert headline.startswith(f"{before_the_targets}\n\n|" if before_the_targets else "|")
+
+
+@pytest.mark.parametrize("name", [found.name for found in pkgutil.iter_modules(every_part.__path__)])
+def test_the_published_report_describes_a_part_as_the_part_does(name: str) -> None:
+    part = importlib.import_module(f"bench.parts.{name}")
+    section = report.document(results(), {name: part}, {}).partition(f"## {part.TITLE}\n")
+    description = section[1] + section[2].partition("\n\nNot measured.")[0]
+    assert len(description) > len(part.TITLE) + 50
+    assert f"{description}\n\n" in published_part(ROOT / "bench/README.md", "bench:report")
 
 
 def test_headline_without_latencies_is_refused() -> None:

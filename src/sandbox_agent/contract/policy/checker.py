@@ -14,8 +14,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from sandbox_agent.contract.policy.flow import own_uses
 from sandbox_agent.contract.policy.rules import DOORS, Policy
+from sandbox_agent.contract.policy.scopes import own_uses
 
 MAX_PROBLEMS = 50
 """No more than this many are named; nobody reads them, and a report has to end."""

@@ -39,7 +39,7 @@ NAMES = _rules(
     (_IMPORTS, "__import__ __loader__ __spec__"),
     (_INTERNALS, "__builtins__ breakpoint"),
 )
-"""Built-in names that may not be used, unless the program has given them a meaning of its own (``flow``)."""
+"""Built-in names that may not be used, unless the program has given them a meaning of its own (``scopes``)."""
 
 ATTRIBUTES = _rules(
     (_INTERNALS, "__subclasses__ __globals__ __builtins__ __bases__ __base__ __mro__ __code__ __closure__"),

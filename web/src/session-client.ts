@@ -1,9 +1,10 @@
-/** A session of the service: an interpreter that lives on between the cells that are sent to it. */
+/** A session of the service, as a page uses it: an interpreter that lives on between the cells that are sent to it. */
 
+import { type Failure, failureOf, UNREACHABLE } from "./failure.js";
 import { type Listener, stream } from "./run.js";
-import { type Failure, failureOf, type SessionState, UNREACHABLE } from "./wire.js";
+import type { CellRequest, InputRequest, SessionInfo } from "./wire.js";
 
-export class Session {
+export class SessionClient {
   readonly #address: URL;
   /** Seconds without a cell after which it ends. */
   readonly idleTimeout: number;
@@ -14,12 +15,12 @@ export class Session {
   }
 
   /** Open one, or say why there is none. */
-  static async open(sessions: URL): Promise<Session | Failure> {
+  static async open(sessions: URL): Promise<SessionClient | Failure> {
     try {
       const response = await fetch(sessions, { method: "POST" });
       if (!response.ok) return await failureOf(response);
-      const { id, idleTimeout } = (await response.json()) as SessionState;
-      return new Session(new URL(`${sessions.pathname}/${id}`, sessions), idleTimeout);
+      const { id, idleTimeout } = (await response.json()) as SessionInfo;
+      return new SessionClient(new URL(`${sessions.pathname}/${id}`, sessions), idleTimeout);
     } catch {
       return UNREACHABLE;
     }
@@ -27,14 +28,14 @@ export class Session {
 
   /** Run a cell; the listener's last event is a `result` or a `problem`. */
   run(code: string, listener: Listener): Promise<void> {
-    return stream(this.#at("cells"), { code }, listener);
+    return stream(this.#at("cells"), { code } satisfies CellRequest, listener);
   }
 
   input(data: string): void {
     void fetch(this.#at("stdin"), {
       method: "POST",
       headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ data }),
+      body: JSON.stringify({ data } satisfies InputRequest),
     }).catch(() => undefined); // the stream of the cell tells of a lost connection
   }
 

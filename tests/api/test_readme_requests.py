@@ -1,6 +1,20 @@
-"""The brief's four requests, with the brief's answers."""
+"""The four requests that the README shows under "Try it", and their answers."""
+
+import json
+from pathlib import Path
 
 import httpx
+
+README = Path(__file__).parents[2] / "README.md"
+PRINT = 'print("Hello from API!")'
+ERROR = 'raise ValueError("Test error")'
+SLEEP = "import time\ntime.sleep(35)"
+LIBRARY = 'import json\ndata = {"test": 123}\nprint(json.dumps(data))'
+
+
+def test_the_readme_shows_these_requests() -> None:
+    section = README.read_text().partition("\n## Try it\n")[2].partition("\n## ")[0]
+    assert [code for code in (PRINT, ERROR, SLEEP, LIBRARY) if f'"code": {json.dumps(code)}' not in section] == []
 
 
 def execute(client: httpx.Client, **request: object) -> dict[str, object]:
@@ -11,13 +25,13 @@ def execute(client: httpx.Client, **request: object) -> dict[str, object]:
 
 
 def test_basic_execution(client: httpx.Client) -> None:
-    answer = execute(client, code='print("Hello from API!")')
+    answer = execute(client, code=PRINT)
     assert (answer["status"], answer["output"]) == ("success", "Hello from API!\n")
     assert isinstance(answer["executionTime"], float)
 
 
 def test_error_handling(client: httpx.Client) -> None:
-    answer = execute(client, code='raise ValueError("Test error")')
+    answer = execute(client, code=ERROR)
     assert (answer["status"], answer["output"]) == ("error", "")
     error = str(answer["error"])
     assert error.startswith("Traceback")
@@ -25,11 +39,11 @@ def test_error_handling(client: httpx.Client) -> None:
 
 
 def test_timeout(client: httpx.Client) -> None:
-    answer = execute(client, code="import time\ntime.sleep(35)", timeout=1)
+    answer = execute(client, code=SLEEP, timeout=1)
     assert (answer["status"], answer["error"]) == ("timeout", "Execution exceeded 1 second timeout")
     assert 1000 <= float(str(answer["executionTime"])) < 3000
 
 
 def test_with_libraries(client: httpx.Client) -> None:
-    answer = execute(client, code='import json\ndata = {"test": 123}\nprint(json.dumps(data))')
+    answer = execute(client, code=LIBRARY)
     assert (answer["status"], answer["output"]) == ("success", '{"test": 123}\n')

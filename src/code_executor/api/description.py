@@ -1,0 +1,113 @@
+"""What the OpenAPI description says beside the routes: requests with the limits of this service, events, and messages.
+
+An event has a name and data. In a stream they are the lines ``event:`` and ``data:`` of a server-sent event. Over the
+WebSocket they are one object: the data, with the name as its ``type``. (The data of ``problem`` has a ``type`` already;
+the name replaces it.) The schema `Event` describes this object. OpenAPI has no words for a WebSocket or for a stream of
+events, so no route refers to `Event` and `ClientMessage`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from code_executor.api.schemas import (
+    CellRequest,
+    CheckRequest,
+    ControlMessage,
+    DisplayOut,
+    ExecuteRequest,
+    ExecuteResponse,
+    FileOut,
+    InputRequest,
+    PieceOut,
+    ProblemDetails,
+    SessionRequest,
+    StartedOut,
+    StdinMessage,
+    WaitingOut,
+)
+from code_executor.core.limits import Limits
+
+EVENTS: dict[str, type[BaseModel]] = {
+    "started": StartedOut,
+    "stdout": PieceOut,
+    "stderr": PieceOut,
+    "waiting": WaitingOut,
+    "display": DisplayOut,
+    "file": FileOut,
+    "result": ExecuteResponse,
+    "problem": ProblemDetails,
+}
+"""Every event, and its data."""
+
+MESSAGES: tuple[type[BaseModel], ...] = (StdinMessage, ControlMessage)
+"""What a client may send over the WebSocket after its request."""
+
+_REQUESTS: tuple[type[BaseModel], ...] = (ExecuteRequest, CheckRequest, SessionRequest, CellRequest, InputRequest)
+
+_REFERENCE = "#/components/schemas/{model}"
+
+STREAM: dict[str, Any] = {
+    "text/event-stream": {
+        "schema": {
+            "type": "string",
+            "description": "Server-sent events: `event` is the `type` of an `Event`, `data` the rest of it in JSON.",
+        }
+    }
+}
+"""The content of an answer that is a stream of events."""
+
+
+def request_body(
+    model: type[BaseModel], *, required: bool = True, examples: dict[str, Any] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Return the part of a route's description that says what its body is: JSON, and one of the requests above."""
+    content = {"schema": _reference(model), **({"examples": examples} if examples else {})}
+    return {"requestBody": {"required": required, "content": {"application/json": content}}}
+
+
+def install(app: FastAPI, limits: Limits) -> None:
+    """Complete what ``app`` says of itself."""
+    routes = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            routes()["components"]["schemas"] |= _schemas(limits)
+        return routes()  # which keeps what it has returned before
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the way that FastAPI documents
+
+
+def _schemas(limits: Limits) -> dict[str, Any]:
+    models = [*_REQUESTS, *MESSAGES, *EVENTS.values()]
+    _, whole = models_json_schema([(model, "validation") for model in dict.fromkeys(models)], ref_template=_REFERENCE)
+    schemas: dict[str, Any] = whole["$defs"]
+    for model in _REQUESTS:
+        if timeout := schemas[model.__name__]["properties"].get("timeout"):
+            timeout["anyOf"][0]["maximum"] = limits.wall_time
+    return {
+        **schemas,
+        "Event": {
+            "title": "Event",
+            "description": "What the server sends while a program runs; the last event is `result` or `problem`.",
+            "oneOf": [_event(name, data) for name, data in EVENTS.items()],
+        },
+        "ClientMessage": {
+            "title": "ClientMessage",
+            "description": "What a client sends over the WebSocket while its program runs.",
+            "oneOf": [_reference(model) for model in MESSAGES],
+        },
+    }
+
+
+def _event(name: str, data: type[BaseModel]) -> dict[str, Any]:
+    tag = {"type": "object", "properties": {"type": {"const": name}}, "required": ["type"]}
+    return {"allOf": [tag, _reference(data)]}
+
+
+def _reference(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": _REFERENCE.format(model=model.__name__)}

@@ -1,0 +1,76 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { UNREACHABLE } from "../src/failure.js";
+import type { RunEvent } from "../src/run.js";
+import { SessionClient } from "../src/session-client.js";
+import { result } from "./results.js";
+import { json, serve, type Service } from "./server.js";
+
+const SESSION = { id: "s3cret", state: "idle", cells: 0, idleTimeout: 600, expiresIn: 3600 };
+
+async function opened({ url }: Service): Promise<SessionClient> {
+  const session = await SessionClient.open(new URL("/api/sessions", url));
+  assert.ok(session instanceof SessionClient);
+  return session;
+}
+
+test("a session is opened, used and ended at its own address", async (t) => {
+  const service = await serve(t, ({ path }, response) => {
+    if (path === "/api/sessions") json(response, 201, SESSION);
+    else if (path.endsWith("/cells")) {
+      response.writeHead(200, { "Content-Type": "text/event-stream" });
+      response.end(`event: result\ndata: ${JSON.stringify(result())}\n\n`);
+    } else response.writeHead(204).end();
+  });
+  const session = await opened(service);
+  assert.equal(session.idleTimeout, 600);
+  const events: RunEvent[] = [];
+  await session.run("x = 1", (event) => events.push(event));
+  assert.deepEqual(events, [{ type: "result", ...result() }]);
+  await session.end();
+  assert.deepEqual(service.asked, [
+    { method: "POST", path: "/api/sessions", body: null },
+    { method: "POST", path: "/api/sessions/s3cret/cells", body: { code: "x = 1" } },
+    { method: "DELETE", path: "/api/sessions/s3cret", body: null },
+  ]);
+});
+
+test("input and interrupts go to the running cell", async (t) => {
+  let heard: () => void = () => undefined;
+  const both = new Promise<void>((resolve) => (heard = resolve));
+  const service = await serve(t, ({ path }, response) => {
+    if (path === "/api/sessions") json(response, 201, SESSION);
+    else response.writeHead(204).end();
+    if (service.asked.length === 3) heard();
+  });
+  const session = await opened(service);
+  session.input("Ada\n");
+  session.interrupt();
+  await both;
+  const [, ...asked] = service.asked.sort((one, other) => one.path.localeCompare(other.path));
+  assert.deepEqual(asked, [
+    { method: "POST", path: "/api/sessions/s3cret/interrupt", body: null },
+    { method: "POST", path: "/api/sessions/s3cret/stdin", body: { data: "Ada\n" } },
+  ]);
+});
+
+test("why there is none is told", async (t) => {
+  const full = await serve(t, (_, response) => json(response, 503, { title: "Service Unavailable", detail: "All are in use." }));
+  const failure = { status: 503, title: "Service Unavailable", detail: "All are in use." };
+  assert.deepEqual(await SessionClient.open(new URL("/api/sessions", full.url)), failure);
+  const gone = await serve(t, (_, response) => void response.socket?.destroy());
+  assert.deepEqual(await SessionClient.open(new URL("/api/sessions", gone.url)), UNREACHABLE);
+});
+
+test("a session is over when the service says so, and not when nobody answers", async (t) => {
+  const answers: (number | null)[] = [200, 404, 503, null];
+  const service = await serve(t, ({ method }, response) => {
+    if (method === "POST") return json(response, 201, SESSION);
+    const status = answers.shift();
+    if (status) json(response, status, {});
+    else response.socket?.destroy();
+  });
+  const session = await opened(service);
+  const lives = [await session.lives(), await session.lives(), await session.lives(), await session.lives()];
+  assert.deepEqual(lives, [true, false, true, true]);
+});
