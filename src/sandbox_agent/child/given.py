@@ -15,10 +15,9 @@ import base64
 import os
 import struct
 import warnings
+from _blake2 import blake2b  # from where `hashlib` has it, without the OpenSSL that comes with that
 from collections.abc import Iterable
 from typing import NamedTuple
-
-from _blake2 import blake2b  # from where `hashlib` has it, without the OpenSSL that comes with that
 
 from sandbox_agent.contract.policy import Policy, SourceProblem, check
 
