@@ -56,7 +56,7 @@ class Case:
     never: tuple[str, ...]
     then: str
     needs: frozenset[str]
-    left: list[str] | None
+    left: tuple[str, ...] | None
     execution: Execution
 
     def __str__(self) -> str:
@@ -81,7 +81,7 @@ class Case:
             (BREACH, *table.pop("never", ())),
             prelude + then if then else "",
             frozenset(table.pop("needs", ())),
-            table.pop("left", None),
+            tuple(table.pop("left")) if "left" in table else None,
             Execution(
                 prelude + code if generated is None else code,
                 table.pop("stdin", ""),
