@@ -155,6 +155,7 @@ def finish(status: int) -> int:
             status = exit_status(stop)
         except BaseException as error:
             _print_exception(_without_our_frames(error))
+    flush()
     if not _thread._count():  # noqa: SLF001  # daemon threads are still running here, and would miss their names
         sys.modules.pop("__main__", None)
         gc.collect()  # finalizers run, generators are closed, the program's own files on stdout are flushed
