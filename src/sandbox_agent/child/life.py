@@ -8,7 +8,6 @@ that asks for a session makes it an interpreter that runs one cell after another
 from __future__ import annotations
 
 import ast
-import base64
 import contextlib
 import json
 import os
@@ -18,13 +17,14 @@ import sys
 import types
 from typing import Any, NoReturn
 
-from sandbox_agent.child import callstack, display, ending, imports, pipes, program, session, stacks, streams
+from sandbox_agent.child import callstack, display, ending, given, imports, pipes, program, session, stacks, streams
+from sandbox_agent.child.given import GivenFile
 from sandbox_agent.child.script import Script
 from sandbox_agent.child.source import RefusedError, compiled
 from sandbox_agent.confinement import kernel
 from sandbox_agent.confinement.confine import Confinement, arrange, confine
 from sandbox_agent.contract.config import AgentConfig
-from sandbox_agent.contract.policy import Policy, SourceProblem, check
+from sandbox_agent.contract.policy import MAX_PROBLEMS, Policy, SourceProblem, check
 from sandbox_agent.contract.protocol import MAIN
 
 CONFINEMENT_FAILED = 70
@@ -95,16 +95,17 @@ def _make_ready(policy: Policy) -> Script:
 def _serve(policy: Policy, config: AgentConfig, script: Script) -> NoReturn:
     messages = pipes.read_messages(pipes.PAYLOAD)
     request = json.loads(next(messages))
-    imports.make_way(path for path, _ in request["files"])
+    files = given.read(request["files"])
+    imports.make_way(file.path for file in files)
     if request.get("session"):
         script.drop()
-        _write_files(request["files"])
+        _write_files(files)
         imports.lend_agent()
-        session.serve(messages, policy, config.limits.attachments)
+        session.serve(messages, policy, config.limits.attachments, given.problems(files, policy))
     os.close(pipes.PAYLOAD)
     os.close(pipes.READY)
-    code = _prepare(request, policy, script)
-    _write_files(request["files"])
+    code = _prepare(request, files, policy if request["policy"] else None, script)
+    _write_files(files, GivenFile(MAIN, script.content))
     if request["display"]:
         imports.lend_agent()
         display.open_on(pipes.DISPLAY, config.limits.attachments)
@@ -132,17 +133,23 @@ def _limit_processor(seconds: int, config: AgentConfig) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
 
 
-def _prepare(request: dict[str, Any], policy: Policy, script: Script) -> list[types.CodeType]:
+def _prepare(
+    request: dict[str, Any], files: list[GivenFile], policy: Policy | None, script: Script
+) -> list[types.CodeType]:
     """Write down, check and compile the source; on a problem, or when only a check was asked for, report and exit."""
+    refused_files = given.problems(files, policy) if policy is not None else []
     try:
         script.write(request["code"])  # first, for the compiler quotes it in its warnings
     except OSError as error:
         _report_unwritten(MAIN, error)
     try:
-        code = compiled(request["code"], script.path, policy if request["policy"] else None, last=request["display"])
+        code = compiled(request["code"], script.path, policy, last=request["display"])
     except RefusedError as refused:
         script.remove()
-        _report(refused.reason, refused.problems)
+        _report(refused.reason, refused.problems + (refused_files if refused.reason == "policy" else []))
+    if refused_files:
+        script.remove()
+        _report("policy", refused_files)
     if request["check"]:
         script.remove()
         _report("", [])
@@ -150,19 +157,20 @@ def _prepare(request: dict[str, Any], policy: Policy, script: Script) -> list[ty
 
 
 def _report(reason: str, problems: list[SourceProblem]) -> NoReturn:
-    pipes.send_report(reason=reason, problems=[problem._asdict() for problem in problems])
+    pipes.send_report(reason=reason, problems=[problem._asdict() for problem in problems[:MAX_PROBLEMS]])
     os._exit(1 if reason else 0)
 
 
-def _write_files(files: list[list[str]]) -> None:
-    """Put the run's files into its box, or report and exit; each is a relative path and its content in base64."""
+def _write_files(files: list[GivenFile], *written: GivenFile) -> None:
+    """Put the run's files into its box, and let go of the pipe that tells the collector of them; or report and exit.
+
+    ``written``: those that are there already.
+    """
     try:
-        for path, content in files:
-            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-            with open(path, "wb") as file:
-                file.write(base64.b64decode(content))
+        given.put(files, pipes.GIVEN, *written)
     except OSError as error:
-        _report_unwritten(path, error)
+        _report_unwritten(error.filename, error)
+    os.close(pipes.GIVEN)  # before the first instruction of the program, which could forge a note
 
 
 def _report_unwritten(path: str, error: OSError) -> NoReturn:

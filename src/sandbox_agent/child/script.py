@@ -32,7 +32,8 @@ class Script:
     def write(self, source: str) -> None:
         """Fill the file, and close it; raise ``OSError`` where it has no room."""
         try:
-            data = memoryview(encoded(source))
+            self.content = encoded(source)
+            data = memoryview(self.content)
             while data:
                 data = data[os.write(self._fd, data) :]
             self._written = os.fstat(self._fd)

@@ -152,6 +152,7 @@ class ReadyChild:
     hint: int
     prompt: int
     line: int
+    given: int
     output: Budget
     sources: list[Source]
 
