@@ -12,6 +12,7 @@ import pytest
 from code_executor.core.caller import Caller
 from code_executor.core.errors import (
     CodeExecutorError,
+    FileError,
     PoolBusyError,
     PoolClosedError,
     SessionBusyError,
@@ -29,6 +30,10 @@ from code_executor.core.models import (
     Event,
     Execution,
     File,
+    FileAction,
+    FileAnswer,
+    FileEntry,
+    FileOrder,
     Input,
     Interrupt,
     Output,
@@ -96,6 +101,7 @@ EVENTS: list[Event] = [
     Display("text/html", b"<b>\0</b>"),
     File("path", b"data"),
     CellDone(RESULT),
+    FileAnswer((FileEntry("a/b", 3),), 2, b"\0\xff", made=True, fault="ENOENT"),
     RESULT,
 ]
 EXECUTION = Execution(
@@ -114,6 +120,10 @@ EXECUTION = Execution(
 A, C = Caller("a"), Caller("c")
 CELL = Cell("code \0 \ud800", stdin="in", timeout=2.5, policy=False, display=False)
 INFO = SessionInfo("name", SessionState.WAITING, cells=3, idle=600.0, left=12.5)
+
+
+ORDER = FileOrder(FileAction.PUT, "a/b", b"\0\xff")
+ANSWER = FileAnswer((FileEntry("a/b", 3),), 2, b"\0\xff", made=True, fault="ENOENT")
 
 
 class Scripted:
@@ -161,6 +171,10 @@ class Scripted:
     async def send(self, name: str, caller: Caller, item: Stdin | Interrupt) -> None:
         self._answer("send", name, caller, item)
 
+    async def order(self, name: str, caller: Caller, order: FileOrder) -> FileAnswer:
+        self._answer("order", name, caller, order)
+        return ANSWER
+
     async def end(self, name: str, caller: Caller) -> None:
         self._answer("end", name, caller)
 
@@ -185,6 +199,7 @@ class Desk:
     def __init__(self, service: Scripted) -> None:
         self.stream = service.stream_cell
         self.open, self.info, self.send, self.end = service.open, service.info, service.send, service.end
+        self.order = service.order
 
 
 def service_of(scripted: object) -> Service:
@@ -212,7 +227,7 @@ def test_every_kind_of_event_was_sent() -> None:
 
 
 async def test_every_input_comes_as_it_was_and_in_order() -> None:
-    inputs: list[Input] = [Stdin("text é"), Interrupt(), Stdin(None), CELL, Cancel()]
+    inputs: list[Input] = [Stdin("text é"), Interrupt(), Stdin(None), CELL, ORDER, Cancel()]
     assert {type(each) for each in inputs} == set(get_args(Input))
 
     async def given() -> AsyncIterator[Input]:
@@ -246,6 +261,7 @@ async def test_everything_that_is_asked_of_a_session_comes_as_it_was() -> None:
         assert [event async for event in worker.sessions.stream("n", C, CELL)] == [Started("an-id", 0.0), RESULT]
         await worker.sessions.send("n", C, Stdin("text é"))
         await worker.sessions.send("n", C, Interrupt())
+        assert await worker.sessions.order("n", C, ORDER) == ANSWER
         await worker.sessions.end("n", C)
     assert service.asked == [
         ("open", C, files),
@@ -254,6 +270,7 @@ async def test_everything_that_is_asked_of_a_session_comes_as_it_was() -> None:
         EXECUTION,
         ("send", "n", C, Stdin("text é")),
         ("send", "n", C, Interrupt()),
+        ("order", "n", C, ORDER),
         ("end", "n", C),
     ]
 
@@ -267,6 +284,7 @@ async def test_everything_that_is_asked_of_a_session_comes_as_it_was() -> None:
         SessionUnknownError("there is none"),
         SessionBusyError("a cell is running"),
         SessionsOffError("no sessions"),
+        FileError("no such file", fault="ENOENT"),
     ],
     ids=repr,
 )
@@ -276,6 +294,7 @@ async def test_every_failure_of_a_session_comes_as_what_it_was(failure: CodeExec
             worker.sessions.open(C),
             worker.sessions.info("n", C),
             worker.sessions.send("n", C, Interrupt()),
+            worker.sessions.order("n", C, ORDER),
             worker.sessions.end("n", C),
             result_of(worker.sessions.stream("n", C, CELL)),
         ):

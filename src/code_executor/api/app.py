@@ -8,7 +8,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from code_executor.api import check, description, execute, operations, pages, problems, sessions
+from code_executor.api import check, description, execute, operations, pages, problems, session_files, sessions
 from code_executor.api.execute import Endpoint
 from code_executor.api.identity import Identity
 from code_executor.api.middleware import BodyLimit, RateLimit
@@ -64,6 +64,7 @@ def create_app(service: Service, bounds: RequestLimits, version: str, origins: t
     app.include_router(check.make_router(service, bounds))
     app.include_router(operations.make_router(service.health))
     app.include_router(sessions.make_router(service, bounds, origins))
+    app.include_router(session_files.make_router(service, bounds))
     description.install(app, service.runs.limits)
     problems.install(app)
     pages.install(app, embedders=origins or ("*",))
@@ -75,7 +76,7 @@ def create_app(service: Service, bounds: RequestLimits, version: str, origins: t
         whole = CORSMiddleware(
             whole,
             allow_origins=origins,
-            allow_methods=["GET", "POST", "DELETE"],
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
             allow_headers=["Content-Type"],
             expose_headers=_EXPOSED,
         )

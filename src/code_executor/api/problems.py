@@ -14,8 +14,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match
 
+from code_executor.core import files
 from code_executor.core.errors import (
     CodeExecutorError,
+    FileError,
     PoolBusyError,
     PoolClosedError,
     SessionBusyError,
@@ -69,6 +71,9 @@ def from_failure(error: CodeExecutorError) -> Refusal:
     if isinstance(error, SessionsFullError):
         # when one of the client's own ends is its own decision
         return Refusal(429, _sentence(error)) if error.own else Refusal(503, _sentence(error), {"Retry-After": "30"})
+    if isinstance(error, FileError):
+        status = 404 if error.fault == "ENOENT" else 507 if error.fault in files.FULL else 409
+        return Refusal(status, _sentence(error))
     if isinstance(error, SessionBusyError):
         return Refusal(409, _sentence(error))
     if isinstance(error, SessionError):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from code_executor.api.problems import Refusal, from_validation
-from code_executor.api.schemas import CellRequest, CheckRequest, ExecuteRequest, InputRequest, SessionRequest
+from code_executor.api.schemas import CellRequest, CheckRequest, ExecuteRequest, InputRequest, Path, SessionRequest
 from code_executor.core.caller import Caller
 from code_executor.core.limits import Limits, RequestLimits
 from code_executor.core.models import Cell, Execution, File, Stdin
+
+_PATH: TypeAdapter[str] = TypeAdapter(Path)
 
 
 def require_json(content_type: str) -> None:
@@ -81,6 +83,21 @@ def parse_input(body: bytes, bounds: RequestLimits) -> Stdin:
         raise from_validation(error) from None
     _bounded("data", asked.data, bounds.stdin)
     return Stdin(asked.data)
+
+
+def parse_path(path: str) -> str:
+    """Read the path of a file in a working directory, to which one rule applies everywhere; raise ``Refusal``."""
+    try:
+        return _PATH.validate_python(path)
+    except ValidationError as error:
+        raise _invalid("path", error.errors()[0]["msg"]) from None
+
+
+def parse_content(body: bytes, bounds: RequestLimits) -> bytes:
+    """Read what a file is to hold, which is anything; raise ``Refusal``."""
+    if len(body) > bounds.files:
+        raise Refusal(413, f"The file is larger than {bounds.files} bytes.")
+    return body
 
 
 def _bounded_files(files: tuple[File, ...], bounds: RequestLimits) -> None:

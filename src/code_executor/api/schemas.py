@@ -166,6 +166,23 @@ class SessionResponse(BaseModel):
     expires_in: float = Field(description="Time in seconds until the session ends in any case.")
 
 
+class FileEntryOut(BaseModel):
+    """A file of a session."""
+
+    path: str = Field(description="Relative to the working directory.")
+    size: int = Field(description="Bytes.")
+    mediaType: str = Field(description="Guessed from the path.")  # noqa: N815
+
+
+class FileListResponse(BaseModel):
+    """The files of a session."""
+
+    files: list[FileEntryOut]
+    filesOmitted: int = Field(  # noqa: N815
+        description="Number of other things there: links, names that are no UTF-8, locked directories, and so on."
+    )
+
+
 class CheckRequest(BaseModel):
     """One source to check."""
 

@@ -28,7 +28,7 @@ from code_executor.service.ports import Service
 
 Name = Annotated[str, Path(description="The session's `id`.")]
 
-_UNKNOWN: dict[int | str, dict[str, Any]] = {
+UNKNOWN: dict[int | str, dict[str, Any]] = {
     404: described("No such session of yours, or it has ended; or this service has none.")
 }
 _BUSY: dict[int | str, dict[str, Any]] = {
@@ -110,10 +110,10 @@ def make_router(service: Service, bounds: RequestLimits, origins: tuple[str, ...
         status_code=201,
         summary="Open a session",
         response_model=SessionResponse,
-        responses={403: described("The request comes from a page of another site."), **_UNKNOWN, **PROBLEMS},
+        responses={403: described("The request comes from a page of another site."), **UNKNOWN, **PROBLEMS},
         openapi_extra=request_body(SessionRequest, required=False),
     )(endpoints.open)
-    router.get("/{session}", summary="Show a session", response_model=SessionResponse, responses=_UNKNOWN)(
+    router.get("/{session}", summary="Show a session", response_model=SessionResponse, responses=UNKNOWN)(
         endpoints.show
     )
     router.post(
@@ -122,7 +122,7 @@ def make_router(service: Service, bounds: RequestLimits, origins: tuple[str, ...
         response_model=ExecuteResponse,
         responses={
             200: {"description": "The cell was run, whatever came of it.", "content": STREAM},
-            **_UNKNOWN,
+            **UNKNOWN,
             **_BUSY,
             **PROBLEMS,
         },
@@ -132,14 +132,14 @@ def make_router(service: Service, bounds: RequestLimits, origins: tuple[str, ...
         "/{session}/stdin",
         status_code=204,
         summary="Give the running cell input",
-        responses={**_UNKNOWN, **_BUSY, **_without(429, 500, 503)},
+        responses={**UNKNOWN, **_BUSY, **_without(429, 500, 503)},
         openapi_extra=request_body(InputRequest),
     )(endpoints.give_input)
     router.post(
         "/{session}/interrupt",
         status_code=204,
         summary="Interrupt the running cell",
-        responses={**_UNKNOWN, **_BUSY},
+        responses={**UNKNOWN, **_BUSY},
     )(endpoints.interrupt)
-    router.delete("/{session}", status_code=204, summary="End a session", responses=_UNKNOWN)(endpoints.end)
+    router.delete("/{session}", status_code=204, summary="End a session", responses=UNKNOWN)(endpoints.end)
     return router

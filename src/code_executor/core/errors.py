@@ -50,6 +50,14 @@ class SessionBusyError(SessionError):
     """A cell is under way where none may be, or none where one must be."""
 
 
+class FileError(SessionError):
+    """What was asked of a session's files cannot be done. ``fault``: why, as `core.files` has it."""
+
+    def __init__(self, message: str, *, fault: str) -> None:
+        super().__init__(message)
+        self.fault = fault
+
+
 class SessionsFullError(SessionError):
     """No more sessions can be open now. ``own``: because of the client's own ones."""
 

@@ -19,6 +19,10 @@ __all__ = [
     "Event",
     "Execution",
     "File",
+    "FileAction",
+    "FileAnswer",
+    "FileEntry",
+    "FileOrder",
     "Input",
     "Interrupt",
     "Output",
@@ -150,7 +154,30 @@ class CellDone:
     result: Result
 
 
-Event = Started | Output | Waiting | Display | File | CellDone | Result
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """A file of a session: a relative path, and its size in bytes."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileAnswer:
+    """Event of a session: what came of a `FileOrder`.
+
+    ``entries`` are the files that it has, and ``omitted`` how many things more cannot be listed. ``data`` is what is
+    in a file. ``made``: there was nothing at the path before. ``fault``: why nothing was done (`core.files`), or empty.
+    """
+
+    entries: tuple[FileEntry, ...] = ()
+    omitted: int = 0
+    data: bytes = b""
+    made: bool = False
+    fault: str = ""
+
+
+Event = Started | Output | Waiting | Display | File | CellDone | FileAnswer | Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +215,26 @@ class Cell:
         _require_positive(self.timeout)
 
 
-Input = Stdin | Interrupt | Cancel | Cell
+class FileAction(StrEnum):
+    LIST = "list"
+    GET = "get"
+    PUT = "put"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class FileOrder:
+    """Input of a session: something to do with its files while no cell runs, answered with a `FileAnswer`.
+
+    ``path`` is relative to the working directory; ``data`` is what a file gets.
+    """
+
+    action: FileAction
+    path: str = ""
+    data: bytes = b""
+
+
+Input = Stdin | Interrupt | Cancel | Cell | FileOrder
 
 
 class SessionState(StrEnum):

@@ -24,6 +24,7 @@ from code_executor.core.models import (
     Result,
     Waiting,
 )
+from code_executor.execution.answers import AnswerTranscript
 from code_executor.sandbox.conversation import outcome_of
 from sandbox_agent.contract import protocol, report, verdict, wording
 from sandbox_agent.contract.protocol import Cause, EventType, Outcome, RecordReader
@@ -234,12 +235,15 @@ class SessionTranscript(Transcript):
         self._turn = turn
         self._cell: CellTranscript | None = None
         self._cell_number = 0
+        self._answer = AnswerTranscript(limits)
 
     def take(self, event: protocol.Event) -> Sequence[Event]:
         cell = self._cell_transcript()
         if event.type is EventType.CELL_DONE and cell is not None:
             self._cell = None
             return [*cell.take(event), CellDone(cell.result())]
+        if cell is None and event.type in (EventType.FILE, EventType.FILES_DONE):
+            return self._answer.take(event)
         if event.type is EventType.RESULT or cell is None:
             super().take(event)
         return cell.take(event) if cell is not None else []

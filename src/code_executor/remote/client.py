@@ -20,6 +20,8 @@ from code_executor.core.models import (
     Event,
     Execution,
     File,
+    FileAnswer,
+    FileOrder,
     Input,
     Interrupt,
     Readiness,
@@ -139,6 +141,11 @@ class RemoteSessions:
 
     async def send(self, name: str, caller: Caller, item: Stdin | Interrupt) -> None:
         _done(await self._connections.ask("send", name=name, caller=caller.id, item=encode(item)))
+
+    async def order(self, name: str, caller: Caller, order: FileOrder) -> FileAnswer:
+        message = await self._connections.ask("order", name=name, caller=caller.id, order=encode(order))
+        answer: FileAnswer = answered(message)
+        return answer
 
     async def end(self, name: str, caller: Caller) -> None:
         _done(await self._connections.ask("end_session", name=name, caller=caller.id))

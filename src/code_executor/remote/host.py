@@ -78,6 +78,8 @@ async def _value(service: Service, call: Object) -> Object:
             return encode(await service.sessions.info(name, caller))
         case {"op": "send", "name": name, "item": item}:
             await service.sessions.send(name, caller, decode(item))
+        case {"op": "order", "name": name, "order": order}:
+            return encode(await service.sessions.order(name, caller, decode(order)))
         case {"op": "end_session", "name": name}:
             await service.sessions.end(name, caller)
         case {"op": "hit", "what": what}:

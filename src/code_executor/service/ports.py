@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from code_executor.core.caller import Caller
-from code_executor.core.models import Allowance, Cell, Event, File, Interrupt, Readiness, SessionInfo, Stdin
+from code_executor.core.models import (
+    Allowance,
+    Cell,
+    Event,
+    File,
+    FileAnswer,
+    FileOrder,
+    Interrupt,
+    Readiness,
+    SessionInfo,
+    Stdin,
+)
 from code_executor.core.runner import Runner
 
 RUNS, CHECKS = "runs", "checks"
@@ -28,6 +39,9 @@ class SessionDesk(Protocol):
 
     async def send(self, name: str, caller: Caller, item: Stdin | Interrupt) -> None:
         """Give the cell under way its input, or interrupt it."""
+
+    async def order(self, name: str, caller: Caller, order: FileOrder) -> FileAnswer:
+        """Do something with the files of a session, between its cells. Raises also ``FileError``."""
 
     async def end(self, name: str, caller: Caller) -> None:
         """End a session, and wait until it has ended."""

@@ -18,7 +18,17 @@ import structlog
 from code_executor.core.caller import Caller
 from code_executor.core.errors import SessionsFullError, SessionsOffError, SessionUnknownError
 from code_executor.core.limits import SessionLimits
-from code_executor.core.models import Cell, Event, File, Interrupt, SessionInfo, SessionState, Stdin
+from code_executor.core.models import (
+    Cell,
+    Event,
+    File,
+    FileAnswer,
+    FileOrder,
+    Interrupt,
+    SessionInfo,
+    SessionState,
+    Stdin,
+)
 from code_executor.core.runner import Runner
 from code_executor.execution.session import Session
 
@@ -102,6 +112,10 @@ class Sessions:
     async def send(self, name: str, caller: Caller, item: Stdin | Interrupt) -> None:
         """As `Session.send`."""
         self.book.find(name, caller).send(item)
+
+    async def order(self, name: str, caller: Caller, order: FileOrder) -> FileAnswer:
+        """As `Session.order`."""
+        return await self.book.find(name, caller).order(order)
 
     async def end(self, name: str, caller: Caller) -> None:
         """End one, and wait until it has ended."""

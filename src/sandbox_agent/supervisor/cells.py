@@ -3,6 +3,8 @@
 The clock and the budgets are a cell's. While no cell is under way nothing is bounded here and nothing is passed on:
 what threads write meanwhile waits in its pipe for the next cell, and how long a session may idle is the host's affair.
 
+Between cells, or after one, an errand may be under way (`errands`): the clerk does something with the session's files.
+
 A cell is over when the child says so, by its second byte in a pipe. A cell whose time is over is interrupted first, so
 that the session keeps its state; if it goes on, the session is stopped.
 """
@@ -13,6 +15,7 @@ import os
 import signal
 from collections.abc import Callable
 
+from sandbox_agent.confinement.confine import Confinement
 from sandbox_agent.confinement.kernel import available
 from sandbox_agent.contract.limits import Limits
 from sandbox_agent.contract.protocol import (
@@ -25,8 +28,9 @@ from sandbox_agent.contract.protocol import (
     Outcome,
     event,
 )
-from sandbox_agent.supervisor import reset
+from sandbox_agent.supervisor import clerk, reset
 from sandbox_agent.supervisor.clock import Clock
+from sandbox_agent.supervisor.errands import Errand
 from sandbox_agent.supervisor.judge import Judge
 from sandbox_agent.supervisor.relay import Inbound, Outbound, ReadyChild, Source, close, discard
 from sandbox_agent.supervisor.reset import Exit
@@ -61,16 +65,25 @@ class CellRelay:
     """Passes the cells of one session to its child, one at a time."""
 
     def __init__(
-        self, inbound: Inbound, outbound: Outbound, judge: Judge, *, run: int, child: ReadyChild, limits: Limits
+        self,
+        inbound: Inbound,
+        outbound: Outbound,
+        judge: Judge,
+        *,
+        run: int,
+        child: ReadyChild,
+        confinement: Confinement,
     ) -> None:
         self._inbound = inbound
         self._outbound = outbound
         self._judge = judge
         self._run = run
         self._child = child
-        self._limits = limits
+        self._confinement = confinement
+        self._limits: Limits = confinement.config.limits
         self._stdin: int | None = child.stdin
         self._cell: Cell | None = None
+        self._errand: Errand | None = None
         self._sources: list[Source] = outbound.sources  # here while no cell is under way
         outbound.sources = []
         self._begun = False
@@ -81,18 +94,23 @@ class CellRelay:
         watched = {self._child.prompt, self._child.ready}
         while True:
             left = None
-            if self._cell is not None and (left := self._cell.left()) <= 0:
+            running = self._cell is not None and self._errand is None
+            if self._errand is not None:
+                left = max(0.0, self._errand.left())
+            elif self._cell is not None and (left := self._cell.left()) <= 0:
                 if self._cell.late is not None:
                     return self._cell.late, None
                 self._cell.expire()
                 self._signal()
                 continue
             self._inbound.pump()
-            host = poll(0 if more else left, watched if self._cell is not None else set())
+            host = poll(0 if more else left, watched if running else set())
             exit_, _, more = reset.reap(self._child.pid)
             if exit_ is not None:
                 return None, exit_
-            if self._cell is not None and (cause := self._follow(self._cell)) is not None:
+            if self._errand is not None:
+                self._attend(self._errand)
+            elif self._cell is not None and (cause := self._follow(self._cell)) is not None:
                 return cause, None
             header = self._inbound.read_header() if host and not self._inbound.busy else None
             if header is not None and (cause := self._obey(header)) is not None:
@@ -101,8 +119,8 @@ class CellRelay:
     def ended(self) -> Cell | None:
         """Let go of what is only a session's; return the cell that was under way."""
         if not self._begun:
-            self._outbound.sources = self._sources  # the child's report of why it did not begin
-        elif self._cell is None:
+            self._outbound.sources += self._sources  # the child's report of why it did not begin
+        else:
             for source in self._sources:
                 close(source.fd)
         close(self._child.payload)
@@ -146,15 +164,28 @@ class CellRelay:
         if self._cell is not None and _BEGUN <= self._cell.steps < _OVER:
             os.kill(self._child.pid, signal.SIGINT)
 
+    def _attend(self, errand: Errand) -> None:
+        """Pass on what the errand says, and say so when it is over."""
+        cause = errand.follow(self._outbound)
+        if cause is not None:
+            self._errand = None
+            self._inbound.discard()  # of its order, what it did not take
+            self._outbound.begin(self._run, [])
+            self._outbound.send(event(EventType.FILES_DONE, self._run, Outcome(cause).pack()))
+
     # ---- the host's side
 
     def _obey(self, header: CommandHeader) -> Cause | None:
         ours = header.run == self._run
-        cell = self._cell
+        cell = self._cell if self._errand is None else None
+        idle = self._cell is None and self._errand is None
         if ours and header.type == Command.CANCEL:
             return Cause.CANCELLED
-        if ours and header.type == Command.CELL and cell is None:
+        if ours and header.type == Command.CELL and idle:
             self._begin(header)
+            return None
+        if ours and header.type == Command.FILES and idle:
+            self._send_clerk(header)
             return None
         if ours and header.type == Command.STDIN and cell is not None:
             cell.clock.go_on()
@@ -180,3 +211,15 @@ class CellRelay:
         self._judge.begin(self._child.pid)
         self._cell = Cell(header, int(self._limits.input_time))
         self._inbound.forward(header.length, self._child.payload, last=False)
+
+    def _send_clerk(self, header: CommandHeader) -> None:
+        """Let the clerk have an order."""
+        try:
+            errand = Errand(clerk.main, self._confinement, within_ms=header.wall_ms, most=header.output_bytes)
+        except OSError:
+            self._inbound.forward(header.length, None, last=False)
+            self._outbound.send(event(EventType.FILES_DONE, self._run, Outcome(Cause.PROCESS_LIMIT).pack()))
+            return
+        self._errand = errand
+        errand.begin(self._outbound, self._run)
+        self._inbound.forward(header.length, errand.order, last=True)

@@ -321,7 +321,7 @@ class Supervisor:
     ) -> tuple[CommandHeader, Clock, Cause | None, Exit | None]:
         """Relay a session to its end; return what it ended in (a cell, or itself), its clock, and as `_relay`."""
         cells = CellRelay(
-            self._inbound, self._outbound, self._judge, run=run.run, child=child, limits=self._config.limits
+            self._inbound, self._outbound, self._judge, run=run.run, child=child, confinement=self._confinement
         )
         self._stdin = None
         stopped, exit_ = cells.relay(self._poll)
