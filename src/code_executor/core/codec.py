@@ -108,7 +108,8 @@ def _display(message: Object) -> Display:
 
 
 def problem_object(problem: SourceProblem) -> Object:
-    return problem._asdict()
+    """Return the object of a problem; ``file`` is only there where it is not the program's."""
+    return {name: value for name, value in problem._asdict().items() if name != "file" or value}
 
 
 def result_object(result: Result) -> Object:

@@ -69,8 +69,7 @@ class Transcript:
         }
         self._displays: list[Display] = []
         self._files: list[File] = []
-        self._files_omitted = 0
-        self._given = {file.path: file.data for file in getattr(execution, "files", ())}
+        self._files_left = 0
         self._outcome = Outcome(Cause.INTERNAL)
         self._queue_time = 0.0
         self._machine = ""
@@ -110,14 +109,14 @@ class Transcript:
         return shown
 
     def _note_files(self, body: bytes) -> list[File]:
-        """Note the files that are new or not what they were; their paths are the program's choice."""
+        """Note the files that the run left; their paths are the program's choice."""
         found = []
         for path, data in self._records[EventType.FILE].feed(body):
             if not path:
-                self._files_omitted = int(data) if data.isdigit() and len(data) < _DIGITS else 0
+                self._files_left = int(data) if data.isdigit() and len(data) < _DIGITS else 0
             elif {"", ".", ".."}.intersection(path.split("/")):
                 log.warning("file_outside_the_box", execution=self.id)  # no agent names one so
-            elif self._given.get(path) != data:
+            else:
                 found.append(File(path, data))
         self._files += found
         return found
@@ -154,7 +153,7 @@ class Transcript:
             reason, self._limits, signal=outcome.signal, syscall=self._syscall()
         )
         error = report.error_text("".join(self._text["stderr"]), sentence)
-        first = told.problems[0] if told.problems else None
+        first = next((problem for problem in told.problems if not problem.file), None)
         exited = reason in _EXITED and not outcome.signal
         return Result(
             id=self.id,
@@ -174,7 +173,7 @@ class Transcript:
             problems=told.problems,
             displays=tuple(self._displays),
             files=tuple(self._files),
-            files_omitted=self._files_omitted,
+            files_omitted=max(0, self._files_left - len(self._files)),
         )
 
     def _told(self) -> Report:

@@ -8,7 +8,6 @@ that asks for a session makes it an interpreter that runs one cell after another
 from __future__ import annotations
 
 import ast
-import base64
 import contextlib
 import json
 import os
@@ -18,12 +17,13 @@ import sys
 import types
 from typing import Any, NoReturn
 
-from sandbox_agent.child import display, pipes, program, session, stacks, streams
+from sandbox_agent.child import display, given, pipes, program, session, stacks, streams
+from sandbox_agent.child.given import GivenFile
 from sandbox_agent.child.source import RefusedError, compiled
 from sandbox_agent.confinement import kernel
 from sandbox_agent.confinement.confine import Confinement, arrange, confine
 from sandbox_agent.contract.config import AgentConfig
-from sandbox_agent.contract.policy import Policy, SourceProblem, check
+from sandbox_agent.contract.policy import MAX_PROBLEMS, Policy, SourceProblem, check
 
 CONFINEMENT_FAILED = 70
 
@@ -79,13 +79,14 @@ def _make_ready(policy: Policy) -> None:
 def _serve(policy: Policy, config: AgentConfig) -> NoReturn:
     messages = pipes.read_messages(pipes.PAYLOAD)
     request = json.loads(next(messages))
+    files = given.read(request["files"])
     if request.get("session"):
-        _write_files(request["files"])
-        session.serve(messages, policy, config.limits.attachments)
+        _write_files(files)
+        session.serve(messages, policy, config.limits.attachments, given.problems(files, policy))
     os.close(pipes.PAYLOAD)
     os.close(pipes.READY)
-    code = _prepare(request, policy)
-    _write_files(request["files"])
+    code = _prepare(request, files, policy if request["policy"] else None)
+    _write_files(files)
     if request["display"]:
         display.open_on(pipes.DISPLAY, config.limits.attachments)
     else:
@@ -112,30 +113,30 @@ def _limit_processor(seconds: int, config: AgentConfig) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
 
 
-def _prepare(request: dict[str, Any], policy: Policy) -> list[types.CodeType]:
+def _prepare(request: dict[str, Any], files: list[GivenFile], policy: Policy | None) -> list[types.CodeType]:
     """Check and compile the source; on a problem, or when only a check was asked for, report and exit."""
+    refused_files = given.problems(files, policy) if policy is not None else []
     try:
-        code = compiled(
-            request["code"], program.FILENAME, policy if request["policy"] else None, last=request["display"]
-        )
+        code = compiled(request["code"], program.FILENAME, policy, last=request["display"])
     except RefusedError as refused:
-        _report(refused.reason, refused.problems)
+        _report(refused.reason, refused.problems + (refused_files if refused.reason == "policy" else []))
+    if refused_files:
+        _report("policy", refused_files)
     if request["check"]:
         _report("", [])
     return code
 
 
 def _report(reason: str, problems: list[SourceProblem]) -> NoReturn:
-    pipes.send_report(reason=reason, problems=[problem._asdict() for problem in problems])
+    pipes.send_report(reason=reason, problems=[problem._asdict() for problem in problems[:MAX_PROBLEMS]])
     os._exit(1 if reason else 0)
 
 
-def _write_files(files: list[list[str]]) -> None:
-    """Put the run's files into its box, or report and exit; each is a relative path and its content in base64."""
+def _write_files(files: list[GivenFile]) -> None:
+    """Put the run's files into its box, and let go of the pipe that tells the collector of them; or report and exit."""
     try:
-        for path, content in files:
-            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-            with open(path, "wb") as file:
-                file.write(base64.b64decode(content))
+        given.put(files, pipes.GIVEN)
     except OSError as error:
-        _report("disk_limit", [SourceProblem(1, 1, f"The file {path!r} could not be written: {error.strerror}.")])
+        problem = SourceProblem(1, 1, f"The file {error.filename!r} could not be written: {error.strerror}.")
+        _report("disk_limit", [problem])
+    os.close(pipes.GIVEN)  # before the first instruction of the program, which could forge a note

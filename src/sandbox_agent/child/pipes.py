@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-STDIN, STDOUT, STDERR, PAYLOAD, READY, REPORT, HINT, DISPLAY, PROMPT = range(9)
+STDIN, STDOUT, STDERR, PAYLOAD, READY, REPORT, HINT, DISPLAY, PROMPT, GIVEN = range(10)
 """The descriptors of a child, in the order `life.main` takes them. A session goes on using ``READY``, for its cells."""
 
 HINT_EXCEPTION, HINT_MEMORY, HINT_DISK, HINT_PROCESSES = 1, 2, 3, 4

@@ -15,12 +15,13 @@ import os
 import resource
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from types import CodeType
 from typing import Any, NoReturn
 
 from sandbox_agent.child import display, pipes, program, streams
 from sandbox_agent.child.source import RefusedError, compiled
-from sandbox_agent.contract.policy import Policy
+from sandbox_agent.contract.policy import MAX_PROBLEMS, Policy, SourceProblem
 
 _REASONS = {
     pipes.HINT_EXCEPTION: "exception",
@@ -33,13 +34,13 @@ _NEVER = 1_000_000.0
 """Seconds of processor time that no session has: more than a week."""
 
 
-def serve(cells: Iterator[bytes], policy: Policy, most_displayed: int) -> NoReturn:
-    """Run ``cells`` as they come; never returns."""
+def serve(cells: Iterator[bytes], policy: Policy, most_displayed: int, refused: list[SourceProblem]) -> NoReturn:
+    """Run ``cells`` as they come; never returns. ``refused``: what ``policy`` refuses in the session's files."""
     try:
         display.open_on(pipes.DISPLAY, most_displayed)
         streams.prompt_for_input()
         program.set_hooks()
-        interpreter = _Interpreter(policy, most_displayed)
+        interpreter = _Interpreter(policy, most_displayed, refused)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         for cell in cells:
             interpreter.run(json.loads(cell))
@@ -48,11 +49,13 @@ def serve(cells: Iterator[bytes], policy: Policy, most_displayed: int) -> NoRetu
 
 
 class _Interpreter:
-    def __init__(self, policy: Policy, most_displayed: int) -> None:
+    def __init__(self, policy: Policy, most_displayed: int, refused: list[SourceProblem]) -> None:
         self._policy = policy
+        self._refused = refused
         self._most_displayed = most_displayed
         self._module = program.main_module([""])
         del self._module.__file__  # as in a notebook
+        self._not_made = set(vars(self._module))
         self._on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._used = 0.0  # seconds of processor time, as RLIMIT_CPU counts them
         signal.setitimer(signal.ITIMER_PROF, _NEVER)
@@ -62,7 +65,7 @@ class _Interpreter:
         self._allow_processor(cell["cpu"])
         display.allow(self._most_displayed if cell["display"] else None)
         try:
-            code = compiled(cell["code"], name, self._policy if cell["policy"] else None, last=cell["display"])
+            code = compiled(cell["code"], name, self._rules() if cell["policy"] else None, last=cell["display"])
         except RefusedError as refused:
             report = _report(refused.reason, 1, problems=[problem._asdict() for problem in refused.problems])
             os.write(pipes.READY, b"\0")
@@ -73,6 +76,16 @@ class _Interpreter:
                 os._exit(0)
         pipes.send_report(**report, memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
         os.write(pipes.READY, b"\0")
+
+    def _rules(self) -> Policy:
+        """Return the policy of a cell, to which the names that cells before it have made are the program's own.
+
+        Raises ``RefusedError`` where the session's files are refused already.
+        """
+        if self._refused:
+            raise RefusedError("policy", self._refused[:MAX_PROBLEMS])
+        made = self._policy.names.keys() & vars(self._module).keys() - self._not_made
+        return replace(self._policy, own=sorted(made))
 
     def _execute(self, code: list[CodeType], name: str) -> dict[str, Any]:
         """Run a cell; an interrupt, until the last moment, is the cell's."""

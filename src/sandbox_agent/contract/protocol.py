@@ -43,9 +43,11 @@ Supervisor to host, an *event*: a header of 8 bytes, then ``length`` bytes of bo
 ``WAITING``  the program waits for stdin that has not come. The body is empty.
 ``DISPLAY``  a piece of a stream of records: what the program shows beside its output,
              each record's name being its media type.
-``FILE``     a piece of a stream of records: the files that it left in its working
-             directory, each record's name being a relative path. A last one with no
-             name holds, in digits, how many were left out.
+``FILE``     a piece of a stream of records: what is new or changed in its working
+             directory, compared with the files that it was given. The first record has
+             no name and holds, in digits, how much that is: files, and whatever else is
+             no directory. Then come files, each record's name being a relative path, as
+             many as there is room for. What does not come was left out.
 ``CELL_DONE`` the end of a cell; the body is an ``Outcome``. Its cause is ``REPORTED``, where
              the child's report says what came of the cell, or what the supervisor did.
              Everything that the cell wrote comes before.

@@ -52,10 +52,11 @@ def read(text: bytes, *, cell: bool = False) -> Report:
     try:
         found = json.loads(text)
         problems = tuple(
-            SourceProblem(int(each["line"]), int(each["column"]), str(each["message"])) for each in found["problems"]
+            SourceProblem(int(each["line"]), int(each["column"]), str(each["message"]), str(each.get("file", "")))
+            for each in found["problems"]
         )
         reason = (_CELL_REASONS if cell else _REASONS)[found["reason"]]
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ReportError(str(error)) from None
     numbers = (_natural(found.get(name)) for name in ("exit_code", "line", "memory"))
     return Report(reason, problems, *numbers)
@@ -70,9 +71,14 @@ def describe(problems: Sequence[SourceProblem], reason: Reason) -> str:
     return "\n".join(
         problem.message
         if reason is Reason.SYNTAX and problem.message.startswith("  File")
-        else f"Line {problem.line}, column {problem.column}: {problem.message}"
+        else f"{_place(problem)}: {problem.message}"
         for problem in problems
     )
+
+
+def _place(problem: SourceProblem) -> str:
+    where = f"{problem.file}, line" if problem.file else "Line"
+    return f"{where} {problem.line}, column {problem.column}"
 
 
 def error_text(stderr: str, sentence: str) -> str:

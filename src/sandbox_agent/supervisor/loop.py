@@ -74,7 +74,7 @@ CONFINED_WITHIN = 20.0
 COLLECTED_WITHIN = 2.0
 """Seconds that reading the files of a run may take."""
 
-_RECORD_OF_OMISSIONS = 32
+_RECORD_OF_THE_COUNT = 32
 
 _CAP_KILL, _CAP_SETGID, _CAP_SETUID = 1 << 5, 1 << 6, 1 << 7
 
@@ -151,8 +151,8 @@ class Supervisor:
 
     def _fork_ahead(self) -> ReadyChild:
         """Fork a child and wait until it is confined; raise ``ConfinementError`` with its reason if it cannot be."""
-        pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(9)]
-        stdin, stdout, stderr, payload, ready, report, hint, display, prompt = pipes
+        pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(10)]
+        stdin, stdout, stderr, payload, ready, report, hint, display, prompt, given = pipes
         theirs = [read if (read, write) in (stdin, payload) else write for read, write in pipes]
         supervisor = os.getpid()
         pid = os.fork()
@@ -168,7 +168,7 @@ class Supervisor:
             Source(report[0], EventType.REPORT, Budget(MAX_REPORT)),
             Source(display[0], EventType.DISPLAY, Budget(self._config.limits.attachments)),
         ]
-        return ReadyChild(pid, stdin[1], payload[1], ready[0], hint[0], prompt[0], output, sources)
+        return ReadyChild(pid, stdin[1], payload[1], ready[0], hint[0], prompt[0], given[0], output, sources)
 
     @staticmethod
     def _await_confinement(ready: int) -> None:
@@ -210,7 +210,8 @@ class Supervisor:
         for fd in (child.ready, child.hint, child.prompt):
             close(fd)
         if run.flags & COLLECT and self._config.box in self._box.dirty():
-            self._collect()
+            self._collect(child.given)
+        close(child.given)
         self._outbound.send(event(EventType.RESULT, run.run, outcome.pack()))
         reset.kill_all(child.pid, self._wake)
         if outcome.signal:
@@ -234,16 +235,18 @@ class Supervisor:
             hint=available(child.hint),
         )
 
-    def _collect(self) -> None:
-        """Send the files that the run left. A confined process reads them; what takes it too long is left out."""
+    def _collect(self, notes: int) -> None:
+        """Send what the run left that is not as it was given. A confined process reads it, and the ``notes`` of what
+        was given; what takes it too long is left out.
+        """
         reset.prove_empty(self._wake)
         read, write = os.pipe2(os.O_CLOEXEC)
         supervisor = os.getpid()
         pid = os.fork()
         if pid == 0:
-            collector.main(self._confinement, write, supervisor)
+            collector.main(self._confinement, write, notes, supervisor)
         os.close(write)
-        room = Budget(self._config.limits.attachments + _RECORD_OF_OMISSIONS)
+        room = Budget(self._config.limits.attachments + _RECORD_OF_THE_COUNT)
         self._outbound.begin(self._outbound.run, [Source(read, EventType.FILE, room)])
         deadline = time.monotonic() + COLLECTED_WITHIN
         while self._outbound.sources and not self._outbound.truncated and (left := deadline - time.monotonic()) > 0:
