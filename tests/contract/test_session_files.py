@@ -9,7 +9,7 @@ import pytest
 
 from code_executor import Executor, Output, Reason
 from code_executor.core.errors import FileError, SessionBusyError, SessionUnknownError
-from code_executor.core.models import Cell, FileAction, FileOrder, Interrupt
+from code_executor.core.models import Cell, File, FileAction, FileOrder, Interrupt
 from code_executor.execution.session import Session
 
 pytestmark = pytest.mark.anyio
@@ -285,3 +285,98 @@ async def test_a_clerk_can_read_nothing_that_a_cell_cannot(session: Session) -> 
     assert await fault(session, FileAction.GET, "root/etc/passwd") in ("ENOTDIR", "ELOOP")
     for path in ("../etc/passwd", "/etc/passwd", "a/../../etc/passwd", "", "."):
         assert await fault(session, FileAction.GET, path) == "EINVAL"
+
+
+# ---- what a cell makes comes back with it
+
+
+async def made(session: Session, code: str) -> tuple[dict[str, bytes], int]:
+    result = await session.run(code)
+    assert result.reason is Reason.COMPLETED, result.error
+    return {file.path: file.data for file in result.files}, result.files_omitted
+
+
+async def test_a_cell_returns_what_it_made_or_changed_and_nothing_twice(session: Session) -> None:
+    assert await made(session, "1") == ({}, 0)
+    assert await made(session, "import os\nos.mkdir('d'); open('d/a', 'w').write('1'); open('b', 'w').write('2');") == (
+        {"b": b"2", "d/a": b"1"}, 0,
+    )  # fmt: skip
+    assert await made(session, "open('b').read();") == ({}, 0)
+    assert await made(session, "open('b', 'w').write('2');") == ({}, 0)  # as it was
+    assert await made(session, "open('b', 'w').write('3');") == ({"b": b"3"}, 0)
+    assert await made(session, "os.rename('b', 'c')") == ({"c": b"3"}, 0)
+    assert await made(session, "os.remove('c'); os.remove('d/a')") == ({}, 0)
+    assert await made(session, "open('c', 'w').write('3');") == ({"c": b"3"}, 0)
+
+
+async def test_a_change_is_seen_whatever_its_size_and_times_say(session: Session) -> None:
+    code = "import os, mmap\nopen('f', 'wb').write(b'a' * 4096); f = open('f', 'r+b'); m = mmap.mmap(f.fileno(), 0)"
+    assert (await made(session, code))[0] == {"f": b"a" * 4096}
+    assert (await made(session, "m[0] = 98"))[0] == {"f": b"b" + b"a" * 4095}
+    code = "s = os.stat('f'); f.seek(1); f.write(b'c'); f.flush(); os.utime('f', ns=(s.st_atime_ns, s.st_mtime_ns))"
+    assert (await made(session, code))[0] == {"f": b"bc" + b"a" * 4094}
+
+
+async def test_what_was_given_or_put_comes_back_only_if_a_cell_changes_it(executor: Executor) -> None:
+    async with executor.session(files=(File("given", b"1"), File("other", b"2"))) as session:
+        await session.write_file("put", b"3")
+        assert await made(session, "1") == ({}, 0)
+        assert (await made(session, "for n in 'given', 'put': open(n, 'a').write('!')"))[0] == {
+            "given": b"1!", "put": b"3!",
+        }  # fmt: skip
+        await session.write_file("given", b"4")
+        assert await made(session, "open('other', 'w').write('2');") == ({}, 0)
+        await session.delete_file("put")
+        assert await made(session, "open('put', 'w').write('3!');") == ({"put": b"3!"}, 0)
+
+
+async def test_files_given_are_there_for_the_first_order(executor: Executor) -> None:
+    async with executor.session(files=(File("a/b", b"1" * 100_000),)) as session:
+        assert await session.read_file("a/b") == b"1" * 100_000
+
+
+async def test_what_a_cell_makes_too_much_of_is_counted_once(executor: Executor, session: Session) -> None:
+    odd = "import os\nos.symlink('x', 'l'); open(b'\\xff', 'w').close(); os.mkdir('locked', 0)"
+    assert await made(session, odd) == ({}, 3)
+    assert await made(session, "1") == ({}, 0)
+    files, omitted = await made(session, "for n in range(40): open(f'f{n:02}', 'w').write('x')")
+    assert (len(files), omitted) == (32, 8)
+    large = executor.limits.attachments
+    files, omitted = await made(session, f"open('large', 'wb').write(bytes({large})); open('small', 'w').write('s');")
+    assert (files, omitted) == ({"small": b"s"}, 1)
+    assert await made(session, "1") == ({}, 0)
+    assert (await made(session, "f = open('large', 'r+b'); f.seek(9); f.write(b'x'); f.close()"))[1] == 1
+
+
+async def test_files_come_with_a_failed_cell_and_with_one_that_ends_its_session(executor: Executor) -> None:
+    async with executor.session() as session:
+        result = await session.run("open('a', 'w').write('1')\n1 / 0")
+        assert (result.reason, result.files) == (Reason.EXCEPTION, (File("a", b"1"),))
+        result = await session.run("import time\nopen('b', 'w').write('2')\ntime.sleep(60)", timeout=0.5)
+        assert (result.reason, result.files) == (Reason.WALL_TIME, (File("b", b"2"),))
+    async with executor.session() as session:
+        result = await session.run("f = open('c', 'w'); f.write('3'); f.close()\nimport os\nos._exit(3)")
+        assert (result.reason, result.files) == (Reason.EXIT, (File("c", b"3"),))
+
+
+async def test_what_a_thread_leaves_between_cells_comes_with_the_next(session: Session) -> None:
+    code = "import threading\ngo = threading.Event()\ndef f():\n    go.wait()\n    open('late', 'w').write('1')\n"
+    await session.run(f"{code}t = threading.Thread(target=f); t.start()")
+    assert (await made(session, "go.set(); t.join()"))[0] == {"late": b"1"}
+
+
+async def test_files_are_events_of_their_cell(session: Session) -> None:
+    events = [event async for event in session.stream(Cell("open('a', 'w').write('1');"))]
+    assert File("a", b"1") in events
+
+
+async def test_the_policy_is_asked_about_a_python_file_that_is_put(small: Executor) -> None:
+    async with small.session() as session:
+        with pytest.raises(FileError, match=r"helper\.py, line 2, column 8: .*os") as caught:
+            await session.write_file("helper.py", b"x = 1\nimport os\n")
+        assert caught.value.fault == "REFUSED"
+        assert (await session.list_files()).entries == ()
+        assert await session.write_file("helper.py", b"import os\n", policy=False)
+        assert await session.write_file("data.txt", b"import os\n")
+        assert await session.write_file("other.py", b"x = 1\n")
+        assert (await session.run("import other; other.x")).output == "1\n"

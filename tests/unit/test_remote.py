@@ -122,8 +122,8 @@ CELL = Cell("code \0 \ud800", stdin="in", timeout=2.5, policy=False, display=Fal
 INFO = SessionInfo("name", SessionState.WAITING, cells=3, idle=600.0, left=12.5)
 
 
-ORDER = FileOrder(FileAction.PUT, "a/b", b"\0\xff")
-ANSWER = FileAnswer((FileEntry("a/b", 3),), 2, b"\0\xff", made=True, fault="ENOENT")
+ORDER = FileOrder(FileAction.PUT, "a/b", b"\0\xff", policy=False)
+ANSWER = FileAnswer((FileEntry("a/b", 3),), 2, b"\0\xff", made=True, fault="REFUSED", why="so")
 
 
 class Scripted:

@@ -72,13 +72,19 @@ def from_failure(error: CodeExecutorError) -> Refusal:
         # when one of the client's own ends is its own decision
         return Refusal(429, _sentence(error)) if error.own else Refusal(503, _sentence(error), {"Retry-After": "30"})
     if isinstance(error, FileError):
-        status = 404 if error.fault == "ENOENT" else 507 if error.fault in files.FULL else 409
-        return Refusal(status, _sentence(error))
+        return Refusal(files_status(error.fault), _sentence(error))
     if isinstance(error, SessionBusyError):
         return Refusal(409, _sentence(error))
     if isinstance(error, SessionError):
         return Refusal(404, _sentence(error))
     return Refusal(500, "The service failed to run the program. It is safe to try again.")
+
+
+def files_status(fault: str) -> int:
+    """Return the status that says so: of what is wrong with a file of a session."""
+    if fault in files.FULL:
+        return 507
+    return {"ENOENT": 404, "EINVAL": 422, "ENAMETOOLONG": 422, files.REFUSED: 422}.get(fault, 409)
 
 
 def _sentence(error: CodeExecutorError) -> str:

@@ -227,11 +227,18 @@ def _cell(message: Object) -> Cell:
 
 
 def _order_object(order: FileOrder) -> Object:
-    return {"action": order.action.value, "path": order.path, "contentBase64": _base64(order.data)}
+    return {
+        "action": order.action.value,
+        "path": order.path,
+        "contentBase64": _base64(order.data),
+        "policy": order.policy,
+    }
 
 
 def _order(message: Object) -> FileOrder:
-    return FileOrder(FileAction(message["action"]), message["path"], base64.b64decode(message["contentBase64"]))
+    return FileOrder(
+        FileAction(message["action"]), message["path"], base64.b64decode(message["contentBase64"]), message["policy"]
+    )
 
 
 # ---- what a session has
@@ -253,6 +260,7 @@ def _answer_object(answer: FileAnswer) -> Object:
         "contentBase64": _base64(answer.data),
         "made": answer.made,
         "fault": answer.fault,
+        "why": answer.why,
     }
 
 
@@ -263,6 +271,7 @@ def _answer(message: Object) -> FileAnswer:
         base64.b64decode(message["contentBase64"]),
         message["made"],
         message["fault"],
+        message["why"],
     )
 
 

@@ -26,10 +26,14 @@ FAULTS = {
 """Why nothing was done: what the agent calls it, and a sentence. Whatever else it says counts as ``EIO``."""
 
 OTHER = "EIO"
+REFUSED = "REFUSED"
+"""The policy refuses what is in the file."""
 FULL = frozenset({"ENOSPC", "EDQUOT", "EFBIG"})
 
 
-def failure(path: str, fault: str) -> FileError:
+def failure(path: str, fault: str, why: str = "") -> FileError:
     """Return the exception for a fault that was answered about ``path``."""
+    if fault == REFUSED:
+        return FileError(f"the policy refuses it: {why}", fault=fault)
     known = fault if fault in FAULTS else OTHER
     return FileError(f"{path!r}: {FAULTS.get(known, 'it cannot be read or written')}", fault=known)

@@ -168,6 +168,7 @@ class FileAnswer:
 
     ``entries`` are the files that it has, and ``omitted`` how many things more cannot be listed. ``data`` is what is
     in a file. ``made``: there was nothing at the path before. ``fault``: why nothing was done (`core.files`), or empty.
+    ``why``: of what the policy refuses, what that is.
     """
 
     entries: tuple[FileEntry, ...] = ()
@@ -175,6 +176,7 @@ class FileAnswer:
     data: bytes = b""
     made: bool = False
     fault: str = ""
+    why: str = ""
 
 
 Event = Started | Output | Waiting | Display | File | CellDone | FileAnswer | Result
@@ -226,12 +228,14 @@ class FileAction(StrEnum):
 class FileOrder:
     """Input of a session: something to do with its files while no cell runs, answered with a `FileAnswer`.
 
-    ``path`` is relative to the working directory; ``data`` is what a file gets.
+    ``path`` is relative to the working directory; ``data`` is what a file gets. ``policy`` False puts a Python file
+    there without the check of its source.
     """
 
     action: FileAction
     path: str = ""
     data: bytes = b""
+    policy: bool = True
 
 
 Input = Stdin | Interrupt | Cancel | Cell | FileOrder

@@ -52,6 +52,7 @@ def _answer(records: list[protocol.Record]) -> FileAnswer:
             data=data,
             made=bool(head.get("made", False)),
             fault=str(head.get("fault", "")),
+            why=str(head.get("why", "")),
         )
     except (ValueError, TypeError, IndexError, AttributeError, RecursionError):
         return DISTURBED

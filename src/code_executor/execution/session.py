@@ -164,7 +164,7 @@ class Session:
         doing.add_done_callback(lambda task: task.exception())  # of which nobody may be there to hear
         answer = await asyncio.shield(doing)  # what was begun comes to its end
         if answer.fault:
-            raise failure(order.path, answer.fault)
+            raise failure(order.path, answer.fault, answer.why)
         return answer
 
     async def list_files(self) -> FileAnswer:
@@ -175,9 +175,12 @@ class Session:
         """Return what is in a file."""
         return (await self.order(FileOrder(FileAction.GET, path))).data
 
-    async def write_file(self, path: str, data: bytes) -> bool:
-        """Put a file there, in place of what is at its path; return whether nothing was."""
-        return (await self.order(FileOrder(FileAction.PUT, path, data))).made
+    async def write_file(self, path: str, data: bytes, *, policy: bool = True) -> bool:
+        """Put a file there, in place of what is at its path; return whether nothing was.
+
+        ``policy``: whether what it says of a Python file holds.
+        """
+        return (await self.order(FileOrder(FileAction.PUT, path, data, policy))).made
 
     async def delete_file(self, path: str) -> None:
         await self.order(FileOrder(FileAction.DELETE, path))

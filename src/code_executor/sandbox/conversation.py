@@ -77,12 +77,17 @@ def cell_command(cell: Cell, limits: Limits, number: int, count: int) -> bytes:
         "cpu": int(limits.cpu_time),
         "display": cell.display,
     }
-    return _command(Command.CELL, number, json.dumps(payload).encode() + b"\n", limits)
+    return _command(Command.CELL, number, json.dumps(payload).encode() + b"\n", limits, protocol.COLLECT)
 
 
 def files_command(order: FileOrder, limits: Limits, number: int) -> bytes:
     """Return the frame that has the clerk of a session do something with its files."""
-    wanted = {"action": order.action, "path": order.path, "content": base64.b64encode(order.data).decode()}
+    wanted = {
+        "action": order.action,
+        "path": order.path,
+        "content": base64.b64encode(order.data).decode(),
+        "policy": order.policy,
+    }
     most = protocol.MAX_LISTING if order.action is FileAction.LIST else limits.attachments
     return protocol.command(
         Command.FILES,

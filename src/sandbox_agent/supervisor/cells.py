@@ -3,7 +3,8 @@
 The clock and the budgets are a cell's. While no cell is under way nothing is bounded here and nothing is passed on:
 what threads write meanwhile waits in its pipe for the next cell, and how long a session may idle is the host's affair.
 
-Between cells, or after one, an errand may be under way (`errands`): the clerk does something with the session's files.
+Between cells the host may have something done with the session's files, and after a cell those that it made or changed
+are sent. Both are errands (`errands`). While one is under way, what the interpreter writes waits as well.
 
 A cell is over when the child says so, by its second byte in a pipe. A cell whose time is over is interrupted first, so
 that the session keeps its state; if it goes on, the session is stopped.
@@ -15,11 +16,11 @@ import os
 import signal
 from collections.abc import Callable
 
-from sandbox_agent.confinement.confine import Confinement
 from sandbox_agent.confinement.kernel import available
 from sandbox_agent.contract.limits import Limits
 from sandbox_agent.contract.protocol import (
     CELL_GRACE_MS,
+    COLLECT,
     MAX_REPORT,
     Cause,
     Command,
@@ -28,12 +29,18 @@ from sandbox_agent.contract.protocol import (
     Outcome,
     event,
 )
-from sandbox_agent.supervisor import clerk, reset
+from sandbox_agent.supervisor import reset
 from sandbox_agent.supervisor.clock import Clock
-from sandbox_agent.supervisor.errands import Errand
+from sandbox_agent.supervisor.errands import Errand, Errands
 from sandbox_agent.supervisor.judge import Judge
 from sandbox_agent.supervisor.relay import Inbound, Outbound, ReadyChild, Source, close, discard
 from sandbox_agent.supervisor.reset import Exit
+
+COLLECTED_WITHIN = 3.0
+"""Seconds that looking for what a cell made, and sending it, may take."""
+
+COUNT_ROOM = 32
+"""Bytes of the record that says how much was found."""
 
 _BEGUN, _OVER = 1, 2
 
@@ -50,6 +57,7 @@ class Cell:
         self.interrupted = False
         self.late: Cause | None = None
         self.grace: Clock | None = None
+        self.outcome: Outcome | None = None  # once it is over
 
     def left(self) -> float:
         """Return the seconds until `expire`."""
@@ -72,15 +80,18 @@ class CellRelay:
         *,
         run: int,
         child: ReadyChild,
-        confinement: Confinement,
+        limits: Limits,
+        errands: Errands,
+        has_files: Callable[[], bool],
     ) -> None:
         self._inbound = inbound
         self._outbound = outbound
         self._judge = judge
         self._run = run
         self._child = child
-        self._confinement = confinement
-        self._limits: Limits = confinement.config.limits
+        self._limits = limits
+        self._errands = errands
+        self._has_files = has_files
         self._stdin: int | None = child.stdin
         self._cell: Cell | None = None
         self._errand: Errand | None = None
@@ -96,7 +107,7 @@ class CellRelay:
             left = None
             running = self._cell is not None and self._errand is None
             if self._errand is not None:
-                left = max(0.0, self._errand.left())
+                left = self._errand.left()
             elif self._cell is not None and (left := self._cell.left()) <= 0:
                 if self._cell.late is not None:
                     return self._cell.late, None
@@ -125,6 +136,8 @@ class CellRelay:
                 close(source.fd)
         close(self._child.payload)
         close(self._stdin)
+        if self._cell is not None and self._cell.outcome is not None:  # its files were being sent; that is over as well
+            self._cell.header = self._cell.header._replace(flags=0)
         return self._cell
 
     # ---- the child's side
@@ -150,14 +163,25 @@ class CellRelay:
 
     def _finish(self, cell: Cell) -> None:
         self._inbound.discard()  # input that it did not take
-        outcome = Outcome(
+        cell.outcome = Outcome(
             cell.late or (Cause.CANCELLED if cell.interrupted else Cause.REPORTED),
             wall_us=cell.clock.ran_us(),
             cpu_us=self._judge.used(self._child.pid),
         )
-        self._outbound.send(event(EventType.CELL_DONE, self._run, outcome.pack()))
-        self._cell = None
         self._sources, self._outbound.sources = self._outbound.sources, []
+        if not self._has_files():
+            self._errands.forget()
+        elif cell.header.flags & COLLECT:
+            most = self._limits.attachments + COUNT_ROOM
+            self._errand = self._begin_errand(int(COLLECTED_WITHIN * 1000), most)
+        if self._errand is None:
+            self._tell_cell_done(cell.outcome)
+        else:
+            close(self._errand.order)  # it has none
+
+    def _tell_cell_done(self, outcome: Outcome) -> None:
+        self._cell = None
+        self._outbound.send(event(EventType.CELL_DONE, self._run, outcome.pack()))
 
     def _signal(self) -> None:
         """Interrupt the cell, or do so when it begins: before, a signal would be lost."""
@@ -169,9 +193,11 @@ class CellRelay:
         cause = errand.follow(self._outbound)
         if cause is not None:
             self._errand = None
-            self._inbound.discard()  # of its order, what it did not take
-            self._outbound.begin(self._run, [])
-            self._outbound.send(event(EventType.FILES_DONE, self._run, Outcome(cause).pack()))
+            if self._cell is not None and self._cell.outcome is not None:
+                self._tell_cell_done(self._cell.outcome)
+            else:
+                self._inbound.discard()  # of its order, what it did not take
+                self._outbound.send(event(EventType.FILES_DONE, self._run, Outcome(cause).pack()))
 
     # ---- the host's side
 
@@ -213,13 +239,19 @@ class CellRelay:
         self._inbound.forward(header.length, self._child.payload, last=False)
 
     def _send_clerk(self, header: CommandHeader) -> None:
-        """Let the clerk have an order."""
-        try:
-            errand = Errand(clerk.main, self._confinement, within_ms=header.wall_ms, most=header.output_bytes)
-        except OSError:
+        """Let a clerk have an order."""
+        self._errand = self._begin_errand(header.wall_ms, header.output_bytes)
+        if self._errand is None:
             self._inbound.forward(header.length, None, last=False)
             self._outbound.send(event(EventType.FILES_DONE, self._run, Outcome(Cause.PROCESS_LIMIT).pack()))
-            return
-        self._errand = errand
-        errand.begin(self._outbound, self._run)
-        self._inbound.forward(header.length, errand.order, last=True)
+        else:
+            self._inbound.forward(header.length, self._errand.order, last=True)
+
+    def _begin_errand(self, within_ms: int, most: int) -> Errand | None:
+        """Send a clerk; None where the session's own processes leave it no room."""
+        try:
+            errand = self._errands.begin(within_ms=within_ms, most=most)
+        except OSError:
+            return None
+        errand.begin(self._outbound)
+        return errand

@@ -13,6 +13,10 @@ Therefore the clerk
 * writes a file beside its place first and then renames it, so that whoever reads it sees the old one or the new one;
 * is not waited for: after the time of its order the supervisor kills it.
 
+After a cell it looks for what is new or changed, and sends that. What it saw last time is in its notes (`child.given`),
+in a file of memory that no process of the session has a descriptor of. The notes of the files that the session was
+opened with come through a pipe, whose end also says that these files are there.
+
 A program can still lie to its own client about its own files. It can do that anyway.
 """
 
@@ -27,8 +31,12 @@ import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple, NoReturn
 
+from sandbox_agent.child import given
+from sandbox_agent.child.given import GivenFile, Note
 from sandbox_agent.confinement.confine import Confinement, arrange, confine
-from sandbox_agent.contract import protocol
+from sandbox_agent.contract import protocol, report
+from sandbox_agent.contract.policy import Policy
+from sandbox_agent.contract.verdict import Reason
 
 NO_FILE, TOO_LARGE, CHANGED = "NO_FILE", "TOO_LARGE", "CHANGED"
 """Faults that have no number in ``errno``: it is no regular file; it is too large; it changed while it was read."""
@@ -36,7 +44,10 @@ NO_FILE, TOO_LARGE, CHANGED = "NO_FILE", "TOO_LARGE", "CHANGED"
 SEEN_WITHIN = 1.0
 """Seconds that looking through the box may take."""
 
-_ORDER, _ANSWER = 0, 1
+REFUSED = "REFUSED"
+"""The policy refuses what is in it; the answer's ``why`` says what."""
+
+_ORDER, _ANSWER, _NOTES, _GIVEN = range(4)
 _DEEPEST = 256  # levels of directories; each costs an open descriptor
 _CACHE = b"__pycache__"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -49,28 +60,73 @@ class Fault(Exception):  # noqa: N818  # it is one
 
 
 class Entry(NamedTuple):
-    """What is at a path: ``directory`` is open while it is looked at. ``size`` None: it is no regular file."""
+    """What is at a path: ``directory`` is open while it is looked at."""
 
     path: bytes
     directory: int
     name: bytes
-    size: int | None
+    status: os.stat_result
+
+    @property
+    def size(self) -> int | None:
+        """Bytes; None if it is no regular file."""
+        return self.status.st_size if stat.S_ISREG(self.status.st_mode) else None
 
 
-def main(state: Confinement, descriptors: list[int], supervisor: int) -> NoReturn:
-    """Confine this process, do the order that comes in the first of the descriptors, answer in the second, and exit."""
+class Notes:
+    """What is known of the files, by `given.name_of` their paths."""
+
+    def __init__(self) -> None:
+        self._known = given.notes_in(_GIVEN)  # waits for whoever puts those files there
+        os.lseek(_NOTES, 0, os.SEEK_SET)
+        self._known.update(given.notes_in(_NOTES))
+
+    def is_known(self, path: bytes, note: Note) -> bool:
+        return self._known.get(given.name_of(path)) == note
+
+    def save(self) -> None:
+        """Keep them for the next clerk."""
+        text = b"".join(given.packed(name, note) for name, note in self._known.items())
+        os.ftruncate(_NOTES, 0)
+        os.lseek(_NOTES, 0, os.SEEK_SET)
+        write(text, _NOTES)
+
+    def replace(self, seen: dict[bytes, Note]) -> None:
+        self._known = seen
+
+    def add(self, path: str, data: bytes) -> None:
+        self._known[given.name_of(os.fsencode(path))] = Note(len(data), given.digest_of(data))
+
+    def drop(self, path: str) -> None:
+        self._known.pop(given.name_of(os.fsencode(path)), None)
+
+
+def main(state: Confinement, policy: Policy, descriptors: list[int], supervisor: int) -> NoReturn:
+    """Confine this process, do an order, and exit.
+
+    The descriptors: of a pipe that the order comes in (if it is empty, what is new or changed is wanted), of another
+    for the answer, of the notes, and of a pipe of notes of what the session was given.
+    """
     try:
         landlock_fd = arrange(descriptors, state.landlock_fd)
         confine(state, landlock_fd, supervisor)
-        order = json.loads(b"".join(iter(lambda: os.read(_ORDER, 1 << 20), b"")))
+        order = b"".join(iter(lambda: os.read(_ORDER, 1 << 20), b""))
+        notes = Notes()
         box = os.open(state.config.box, _DIRECTORY)
-        for record in _answered(box, order, state.config.limits.attachments):
+        config, most = state.config, state.config.limits.attachments
+        answer = (
+            _answered(box, json.loads(order), notes, policy, most)
+            if order
+            else _changes(box, notes, config.attachment_files, most)
+        )
+        notes.save()
+        for record in answer:
             write(record)
     finally:
         os._exit(0)
 
 
-def _answered(box: int, order: dict[str, Any], most: int) -> list[bytes]:
+def _answered(box: int, order: dict[str, Any], notes: Notes, policy: Policy, most: int) -> list[bytes]:
     """Do an order; return the records of its answer."""
     path = order["path"]
     try:
@@ -81,9 +137,16 @@ def _answered(box: int, order: dict[str, Any], most: int) -> list[bytes]:
                 data = content(box, path, most)
                 return [_head({"size": len(data)}), protocol.record(path, data)]
             case "put":
-                return [_head({"made": _put(box, path, base64.b64decode(order["content"]))})]
+                data = base64.b64decode(order["content"])
+                refused = given.problems([GivenFile(path, data)], policy) if order["policy"] else []
+                if refused:
+                    return [_head({"fault": REFUSED, "why": report.describe(refused, Reason.POLICY)})]
+                made = _put(box, path, data)
+                notes.add(path, data)
+                return [_head({"made": made})]
             case _:
                 _delete(box, path)
+                notes.drop(path)
                 return [_head({})]
     except Fault as fault:
         return [_head({"fault": str(fault)})]
@@ -133,8 +196,8 @@ def seen(box: int) -> Iterator[Entry]:
             elif len(levels) < _DEEPEST:
                 levels.append((inner, path + name + b"/", _names(inner, deadline)))
             else:
+                yield Entry(path + name, directory, name, os.fstat(inner))
                 os.close(inner)
-                yield Entry(path + name, directory, name, None)
     finally:
         for directory, _, _ in levels[1:]:
             os.close(directory)
@@ -158,7 +221,7 @@ def _look_at(directory: int, name: bytes, path: bytes) -> tuple[Entry | None, in
     except OSError:
         return None, None
     if stat.S_ISREG(status.st_mode):
-        return Entry(path, directory, name, status.st_size), None
+        return Entry(path, directory, name, status), None
     if stat.S_ISDIR(status.st_mode):
         if name == _CACHE:  # it comes of every import
             return None, None
@@ -166,7 +229,7 @@ def _look_at(directory: int, name: bytes, path: bytes) -> tuple[Entry | None, in
             return None, os.open(name, _DIRECTORY, dir_fd=directory)
         except OSError:
             pass  # it is locked, or not what it was
-    return Entry(path, directory, name, None), None
+    return Entry(path, directory, name, status), None
 
 
 def text(path: bytes) -> str | None:
@@ -175,6 +238,54 @@ def text(path: bytes) -> str | None:
         return path.decode()
     except UnicodeDecodeError:
         return None
+
+
+# ---- what is new or changed
+
+
+def _changes(box: int, notes: Notes, most_files: int, most_bytes: int) -> list[bytes]:
+    """Return the records of what is not as it was noted: how much there is in all, and as much of it as has room."""
+    known: dict[bytes, Note] = {}
+    records: list[bytes] = []
+    found = 0
+    for entry in seen(box):
+        note, data = _noted(entry, most_bytes if len(records) < most_files else 0)
+        known[given.name_of(entry.path)] = note
+        if notes.is_known(entry.path, note):
+            continue
+        found += 1
+        path = text(entry.path)
+        if data is not None and path is not None and len(records) < most_files:
+            record = protocol.record(path, data)
+            if len(record) <= most_bytes:
+                most_bytes -= len(record)
+                records.append(record)
+    notes.replace(known)
+    return [protocol.record("", str(found).encode()), *records] if found else []
+
+
+def _noted(entry: Entry, most: int) -> tuple[Note, bytes | None]:
+    """Return the note of what is there, and its content unless that is no file or larger than ``most``."""
+    status = entry.status
+    try:
+        if entry.size is not None and entry.size <= most:
+            data = read(entry.directory, entry.name, most)
+            return Note(len(data), given.digest_of(data)), data
+        if entry.size is not None:
+            return Note(entry.size, _digest(entry.directory, entry.name, entry.size)), None
+    except (Fault, OSError):
+        pass
+    what = f"{status.st_mode} {status.st_ino} {status.st_size} {status.st_ctime_ns}"  # as well as it can be told
+    return Note(0, given.digest_of(what.encode())), None
+
+
+def _digest(directory: int, name: bytes, size: int) -> bytes:
+    """Return the digest of the first ``size`` bytes of a file."""
+    fd = os.open(name, _FILE, dir_fd=directory)
+    try:
+        return given.digest_of_pieces(iter(lambda: os.read(fd, 1 << 20), b""), size)
+    finally:
+        os.close(fd)
 
 
 # ---- one file

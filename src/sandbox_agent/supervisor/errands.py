@@ -1,69 +1,98 @@
-"""An errand: a confined process that the supervisor sends into the box while a session lives, and what it says.
+"""The errands of a session: one clerk after another is sent into the box, and what it says is passed on.
 
-The supervisor reads nothing of it. It passes on what the process writes, until the process is gone or its time is over.
+The supervisor reads nothing of it, neither what a clerk says nor its notes, of which it only keeps the descriptor.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-from typing import NoReturn, Protocol
 
 from sandbox_agent.confinement.confine import Confinement
+from sandbox_agent.contract.policy import Policy
 from sandbox_agent.contract.protocol import Cause, EventType
+from sandbox_agent.supervisor import clerk
 from sandbox_agent.supervisor.clock import Clock
-from sandbox_agent.supervisor.relay import Budget, Outbound, Source
+from sandbox_agent.supervisor.relay import Budget, Outbound, Source, close
 
 
-class Doing(Protocol):
-    """What the process does: it confines itself, with the given descriptors as its 0, 1, … and never returns."""
+class Errands:
+    """Sends clerks. ``given``: the pipe with notes of the files that the session was opened with."""
 
-    def __call__(self, state: Confinement, descriptors: list[int], supervisor: int) -> NoReturn: ...
+    def __init__(self, state: Confinement, policy: Policy, given: int) -> None:
+        self._state = state
+        self._policy = policy
+        self._given = given
+        self._notes = os.memfd_create("notes", os.MFD_CLOEXEC)
+        self._sent = False
+
+    def begin(self, *, within_ms: int, most: int) -> Errand:
+        """Send a clerk, with so much time and room for its answer.
+
+        Raises ``OSError`` where there can be no process more: those of the session are too many.
+        """
+        order, order_writer = os.pipe2(os.O_CLOEXEC)
+        answer, answer_writer = os.pipe2(os.O_CLOEXEC)
+        supervisor = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError:
+            for fd in (order_writer, answer):
+                os.close(fd)
+            raise
+        else:
+            if pid == 0:
+                clerk.main(self._state, self._policy, [order, answer_writer, self._notes, self._given], supervisor)
+        finally:
+            for fd in (order, answer_writer):
+                os.close(fd)
+        self._sent = True
+        return Errand(pid, order_writer, Source(answer, EventType.FILE, Budget(most)), within_ms)
+
+    def forget(self) -> None:
+        """There is no file left that could be noted."""
+        os.ftruncate(self._notes, 0)
+
+    def end(self) -> int:
+        """Return a descriptor to read the notes from, which is the caller's to close."""
+        if not self._sent:
+            close(self._notes)
+            return self._given
+        close(self._given)
+        os.lseek(self._notes, 0, os.SEEK_SET)
+        return self._notes
 
 
 class Errand:
-    """One such process, which reads from the pipe that ``order`` is the other end of.
+    """A clerk at work. ``order``: where its order is written to; it begins when that is closed."""
 
-    Raises ``OSError`` where no process can be made: those of the session are too many.
-    """
-
-    def __init__(
-        self, doing: Doing, state: Confinement, *, within_ms: int, most: int, more: tuple[int, ...] = ()
-    ) -> None:
-        order, self.order = os.pipe2(os.O_CLOEXEC)
-        answer, theirs = os.pipe2(os.O_CLOEXEC)
-        supervisor = os.getpid()
-        try:
-            self._pid = os.fork()
-        except OSError:
-            for fd in (order, self.order, answer, theirs):
-                os.close(fd)
-            raise
-        if self._pid == 0:
-            doing(state, [order, theirs, *more], supervisor)
-        os.close(order)
-        os.close(theirs)
-        self._source = Source(answer, EventType.FILE, Budget(most))
+    def __init__(self, pid: int, order: int, answer: Source, within_ms: int) -> None:
+        self.order = order
+        self._pid = pid
+        self._answer = answer
         self._clock = Clock(within_ms, 0)
 
-    def begin(self, outbound: Outbound, run: int) -> None:
-        """Have what it writes passed on."""
-        outbound.begin(run, [self._source])
-
     def left(self) -> float:
-        """Return the seconds until its time is over."""
-        return self._clock.left()
+        """Return the seconds until its time is over, but not less than none."""
+        return max(0.0, self._clock.left())
+
+    def begin(self, outbound: Outbound) -> None:
+        """Have what it says passed on, instead of what the session's interpreter does."""
+        outbound.begin(outbound.run, [self._answer])
 
     def follow(self, outbound: Outbound) -> Cause | None:
-        """Pass on what it wrote; return how it ended, once it has. All that it said is with the host then."""
+        """Pass on what it says; return how it ended, once it has. All that it said is with the host then."""
         outbound.pump()
+        cause = None
         if not outbound.sources:
-            return Cause.REPORTED
-        if outbound.truncated or self.left() <= 0:
+            cause = Cause.REPORTED
+        elif outbound.truncated or not self.left():
+            cause = Cause.OUTPUT_LIMIT if outbound.truncated else Cause.WALL_TIME
             self._stop()
             outbound.drain()
-            return Cause.OUTPUT_LIMIT if outbound.truncated else Cause.WALL_TIME
-        return None
+        if cause is not None:
+            outbound.begin(outbound.run, [])
+        return cause
 
     def _stop(self) -> None:
         try:
