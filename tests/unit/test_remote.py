@@ -119,7 +119,7 @@ EXECUTION = Execution(
 
 A, C = Caller("a"), Caller("c")
 CELL = Cell("code \0 \ud800", stdin="in", timeout=2.5, policy=False, display=False)
-INFO = SessionInfo("name", SessionState.WAITING, cells=3, idle=600.0, left=12.5)
+INFO = SessionInfo("name", SessionState.WAITING, cells=3, idle=600.0, left=12.5, age=3.5)
 
 
 ORDER = FileOrder(FileAction.PUT, "a/b", b"\0\xff", policy=False)
@@ -158,8 +158,18 @@ class Scripted:
             raise self._failure
         return INFO
 
-    async def open(self, caller: Caller, files: tuple[File, ...]) -> SessionInfo:
-        return self._answer("open", caller, files)
+    async def open(self, caller: Caller, files: tuple[File, ...], key: str) -> SessionInfo:
+        return self._answer("open", caller, files, key)
+
+    async def restart(self, name: str, caller: Caller) -> SessionInfo:
+        return self._answer("restart", name, caller)
+
+    async def list(self, caller: Caller) -> Sequence[SessionInfo]:
+        return [self._answer("list", caller), INFO]
+
+    async def result(self, name: str, caller: Caller, number: int) -> Result:
+        self._answer("result", name, caller, number)
+        return RESULT
 
     async def info(self, name: str, caller: Caller) -> SessionInfo:
         return self._answer("session", name, caller)
@@ -199,7 +209,7 @@ class Desk:
     def __init__(self, service: Scripted) -> None:
         self.stream = service.stream_cell
         self.open, self.info, self.send, self.end = service.open, service.info, service.send, service.end
-        self.order = service.order
+        self.order, self.restart, self.list, self.result = service.order, service.restart, service.list, service.result
 
 
 def service_of(scripted: object) -> Service:
@@ -256,7 +266,10 @@ async def test_everything_that_is_asked_of_a_session_comes_as_it_was() -> None:
     service = Scripted([Started("an-id", 0.0), RESULT])
     files = (File("path", b"\0\xff"),)
     async with connected(service) as worker:
-        assert await worker.sessions.open(C, files) == INFO
+        assert await worker.sessions.open(C, files, "a key") == INFO
+        assert await worker.sessions.restart("n", C) == INFO
+        assert await worker.sessions.list(C) == [INFO, INFO]
+        assert await worker.sessions.result("n", C, 7) == RESULT
         assert await worker.sessions.info("n", C) == INFO
         assert [event async for event in worker.sessions.stream("n", C, CELL)] == [Started("an-id", 0.0), RESULT]
         await worker.sessions.send("n", C, Stdin("text é"))
@@ -264,7 +277,10 @@ async def test_everything_that_is_asked_of_a_session_comes_as_it_was() -> None:
         assert await worker.sessions.order("n", C, ORDER) == ANSWER
         await worker.sessions.end("n", C)
     assert service.asked == [
-        ("open", C, files),
+        ("open", C, files, "a key"),
+        ("restart", "n", C),
+        ("list", C),
+        ("result", "n", C, 7),
         ("session", "n", C),
         ("cell", "n", C, CELL),
         EXECUTION,
@@ -295,6 +311,9 @@ async def test_every_failure_of_a_session_comes_as_what_it_was(failure: CodeExec
             worker.sessions.info("n", C),
             worker.sessions.send("n", C, Interrupt()),
             worker.sessions.order("n", C, ORDER),
+            worker.sessions.restart("n", C),
+            worker.sessions.list(C),
+            worker.sessions.result("n", C, 1),
             worker.sessions.end("n", C),
             result_of(worker.sessions.stream("n", C, CELL)),
         ):

@@ -22,6 +22,7 @@ _COUNTED = {
     ("POST", execute.PATH): RUNS,
     ("POST", "/api/sessions"): RUNS,
     ("POST", "/api/sessions/*/cells"): RUNS,
+    ("POST", "/api/sessions/*/restart"): RUNS,
     ("POST", "/api/check"): CHECKS,
 }
 _EXPOSED = ("Location", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "RateLimit-Policy", "Retry-After")
@@ -77,7 +78,7 @@ def create_app(service: Service, bounds: RequestLimits, version: str, origins: t
             whole,
             allow_origins=origins,
             allow_methods=["GET", "POST", "PUT", "DELETE"],
-            allow_headers=["Content-Type"],
+            allow_headers=["Content-Type", "Idempotency-Key"],
             expose_headers=_EXPOSED,
         )
     return Identity(whole)

@@ -10,6 +10,9 @@ from code_executor.core.caller import Caller
 from code_executor.core.limits import Limits, RequestLimits
 from code_executor.core.models import Cell, Execution, File, Stdin
 
+MAX_KEY = 255
+"""Characters of a key that makes opening a session safe to repeat."""
+
 _PATH: TypeAdapter[str] = TypeAdapter(Path)
 
 
@@ -61,6 +64,13 @@ def parse_session(body: bytes, bounds: RequestLimits) -> tuple[File, ...]:
         raise from_validation(error) from None
     _bounded_files(files, bounds)
     return files
+
+
+def parse_key(key: str | None) -> str:
+    """Read the header Idempotency-Key; empty where there is none. Raise ``Refusal``."""
+    if key is not None and not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
+        raise _invalid("Idempotency-Key", f"Must be 1 to {MAX_KEY} printable ASCII characters")
+    return key or ""
 
 
 def parse_cell(body: bytes, limits: Limits, bounds: RequestLimits) -> Cell:

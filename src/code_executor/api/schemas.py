@@ -164,6 +164,13 @@ class SessionResponse(BaseModel):
     cells: int = Field(description="Number of cells that were run.")
     idle_timeout: float = Field(description="Time in seconds without a running cell after which the session ends.")
     expires_in: float = Field(description="Time in seconds until the session ends in any case.")
+    age: float = Field(description="Time in seconds since it was opened, or restarted.")
+
+
+class SessionListResponse(BaseModel):
+    """The client's sessions."""
+
+    sessions: list[SessionResponse] = Field(description="The oldest first.")
 
 
 class FileEntryOut(BaseModel):

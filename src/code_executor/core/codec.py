@@ -286,6 +286,7 @@ def session_object(info: SessionInfo) -> Object:
         "cells": info.cells,
         "idleTimeout": info.idle,
         "expiresIn": round(info.left, 3),
+        "age": round(info.age, 3),
     }
 
 
@@ -296,6 +297,7 @@ def _session(message: Object) -> SessionInfo:
         message["cells"],
         message["idleTimeout"],
         message["expiresIn"],
+        message["age"],
     )
 
 

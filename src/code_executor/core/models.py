@@ -252,13 +252,14 @@ class SessionState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SessionInfo:
-    """What a client is told of its session; ``idle`` and ``left`` are seconds."""
+    """What a client is told of its session; ``idle``, ``left`` and ``age`` are seconds."""
 
     id: str
     state: SessionState
     cells: int
     idle: float
     left: float
+    age: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

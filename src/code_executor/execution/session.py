@@ -15,7 +15,7 @@ from typing import Self
 
 from code_executor.core.caller import LOCAL, Caller
 from code_executor.core.cells import CellTurn
-from code_executor.core.errors import CodeExecutorError, SessionBusyError, SessionUnknownError
+from code_executor.core.errors import CellUnknownError, CodeExecutorError, SessionBusyError, SessionUnknownError
 from code_executor.core.files import failure
 from code_executor.core.limits import SessionLimits
 from code_executor.core.models import (
@@ -62,6 +62,7 @@ class Session:
         limits: SessionLimits | None = None,
     ) -> None:
         self.caller = caller
+        self.files = files
         self.limits = limits or SessionLimits()
         self.began = self.used = time.monotonic()
         self.why = ""
@@ -74,6 +75,7 @@ class Session:
         self._input_left = self.limits.input
         self._orders = asyncio.Lock()  # about files, one at a time, and not while a cell begins
         self._answer: asyncio.Future[FileAnswer] | None = None
+        self._result: Result | None = None  # of the cell that ran last
         self._opened: asyncio.Future[None] | None = None
         self._life: asyncio.Task[None] | None = None
 
@@ -153,6 +155,19 @@ class Session:
         finally:
             if not ended and self._turn.running and self._turn.cell is cell:
                 self._inputs.put_nowait(Interrupt())
+
+    def result(self, number: int) -> Result:
+        """Return again what came of the last cell, for whoever lost its answer; ``number``: of the cell, from 1.
+
+        Raises ``SessionBusyError`` while it runs, and ``CellUnknownError`` for any other cell.
+        """
+        self._require_life()
+        if number != self.cells or not number:
+            last = f"cell {self.cells}" if self.cells else "none yet"
+            raise CellUnknownError(f"only the result of the last cell is kept, which is {last}")
+        if self._turn.running or self._result is None:
+            raise SessionBusyError(f"cell {number} is still running")
+        return self._result
 
     async def order(self, order: FileOrder) -> FileAnswer:
         """Do something with its files and return what came of it; `list_files` and so on are easier to use.
@@ -266,6 +281,7 @@ class Session:
         self._turn.wait(waiting=isinstance(event, Waiting))
         self._events.put_nowait(event)
         if isinstance(event, CellDone):
+            self._result = event.result
             self._turn.end()
             self.used = time.monotonic()
 

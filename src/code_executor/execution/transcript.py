@@ -98,6 +98,8 @@ class Transcript:
             return self._note_displays(event.body)
         if event.type is EventType.FILE:
             return self._note_files(event.body)
+        if event.type not in _STREAMS:
+            return []  # the end of something that was not asked for
         name = _STREAMS[event.type]
         text = self._decoders[name].decode(event.body)
         return self._note(name, text)

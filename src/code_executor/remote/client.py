@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 
 from code_executor.core.caller import Caller
@@ -129,12 +129,24 @@ class RemoteSessions:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
-    async def open(self, caller: Caller, files: tuple[File, ...] = ()) -> SessionInfo:
-        fields = {"caller": caller.id, "files": [encode(file) for file in files]}
+    async def open(self, caller: Caller, files: tuple[File, ...] = (), key: str = "") -> SessionInfo:
+        fields = {"caller": caller.id, "files": [encode(file) for file in files], "key": key}
         return _session(await self._connections.ask("open_session", **fields))
 
     async def info(self, name: str, caller: Caller) -> SessionInfo:
         return _session(await self._connections.ask("session", name=name, caller=caller.id))
+
+    async def restart(self, name: str, caller: Caller) -> SessionInfo:
+        return _session(await self._connections.ask("restart_session", name=name, caller=caller.id))
+
+    async def list(self, caller: Caller) -> Sequence[SessionInfo]:
+        message = await self._connections.ask("sessions", caller=caller.id)
+        return [_session(each) for each in message["sessions"]] if "sessions" in message else answered(message)
+
+    async def result(self, name: str, caller: Caller, number: int) -> Result:
+        message = await self._connections.ask("cell_result", name=name, caller=caller.id, number=number)
+        result: Result = answered(message)
+        return result
 
     def stream(self, name: str, caller: Caller, cell: Cell) -> AsyncGenerator[Event, None]:
         return self._connections.stream("run_cell", name=name, caller=caller.id, cell=encode(cell))
