@@ -79,7 +79,7 @@ def test_an_empty_file_and_the_largest_one_go_in_and_out(http: httpx.Client, ses
     assert "larger than the service sends" in problem(http.get(f"{session}/files/large"), 409)
 
 
-@pytest.mark.parametrize("path", ["%2e%2e/x", "a/%2e%2e/%2e%2e/x", "%2fetc/passwd", "a//b", "a%00b", "x" * 300])
+@pytest.mark.parametrize("path", ["%2e%2e/x", "a/%2e%2e/%2e%2e/x", "%2fetc/passwd", "a/", "a%00b", "x" * 300])
 def test_one_rule_for_paths_holds_here_too(http: httpx.Client, session: str, path: str) -> None:
     with http.stream("PUT", f"{session}/files/{path}", content=b"x") as answer:
         assert answer.status_code == 422, path

@@ -150,6 +150,8 @@ def _answered(box: int, order: dict[str, Any], notes: Notes, policy: Policy, mos
                 return [_head({})]
     except Fault as fault:
         return [_head({"fault": str(fault)})]
+    except UnicodeError:  # a path that is no text
+        return [_head({"fault": "EINVAL"})]
     except OSError as error:
         return [_head({"fault": errno.errorcode.get(error.errno or 0, "EIO")})]
 
