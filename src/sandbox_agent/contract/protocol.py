@@ -115,7 +115,7 @@ class Command(IntEnum):
     CANCEL = 3
     INTERRUPT = 4
     CELL = 5
-    FILES = 6
+    FILES = 7
 
 
 class EventType(IntEnum):
