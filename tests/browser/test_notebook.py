@@ -254,3 +254,40 @@ def test_it_is_as_dark_as_the_page(notebook: Notebook) -> None:
     notebook.page.get_by_role("button", name="Theme: light").click()
     background = "element => getComputedStyle(element).backgroundColor"
     assert lightness(notebook.cell(1).evaluate(background)) < 0.2
+
+
+def test_files_are_added_listed_read_downloaded_and_deleted(notebook: Notebook) -> None:
+    notebook.write("print(open('table.csv').read())\nopen('made.txt', 'w').write('by a cell');")
+    shelf = notebook.element.locator(".shelf")
+    shelf.locator("summary").click()
+    shelf.get_by_label("Add files").set_input_files(
+        [
+            {"name": "table.csv", "mimeType": "text/csv", "buffer": b"a,b"},
+            {"name": "x y#.txt", "mimeType": "", "buffer": b""},
+        ]
+    )
+    files = shelf.get_by_role("list", name="Files of the session")
+    expect(files.get_by_role("listitem")).to_contain_text(["table.csv 3 bytes", "x y#.txt 0 bytes"])
+    notebook.run(1)
+    expect(notebook.log(1)).to_have_text("a,b\n")
+    expect(files.get_by_role("listitem")).to_contain_text(["made.txt 9 bytes", "table.csv", "x y#.txt"])
+    with notebook.page.expect_download() as download:
+        files.get_by_title("Download made.txt").click()
+    assert download.value.path().read_bytes() == b"by a cell"
+    files.get_by_title("Delete x y#.txt").click()
+    expect(files.get_by_role("listitem")).to_contain_text(["made.txt", "table.csv"])
+
+
+def test_a_restart_keeps_the_files_that_were_added_and_no_other(notebook: Notebook) -> None:
+    notebook.write("x = 1; open('made.txt', 'w').close()", "x")
+    shelf = notebook.element.locator(".shelf")
+    shelf.locator("summary").click()
+    shelf.get_by_label("Add files").set_input_files([{"name": "given.txt", "mimeType": "", "buffer": b"1"}])
+    notebook.run(1)
+    items = shelf.get_by_role("listitem")
+    expect(items).to_contain_text(["given.txt", "made.txt"])
+    notebook.button("Restart").click()
+    expect(items).to_contain_text(["given.txt"])
+    expect(items).to_have_count(1)
+    notebook.run(2)
+    expect(notebook.log(2)).to_contain_text("NameError")

@@ -9,17 +9,17 @@ export interface RunRequest {
   /** The source of the program. */
   code: string;
   /** The language of the program. */
-  language?: "python";
+  language?: string | null;
   /** Time limit in seconds; the default is the service's maximum. */
   timeout?: number | null;
   /** What the program reads from input() and sys.stdin. */
-  stdin?: string;
+  stdin?: string | null;
   /** sys.argv[1:] */
-  args?: string[];
-  /** Files for the working directory. If two have the same path, the later one counts. */
-  files?: InputFile[];
+  args?: string[] | null;
+  /** Files for the working directory. If two have the same path, the later one counts. None may be `main.py`, and none may lie where another is. */
+  files?: InputFile[] | null;
   /** Return the figures of plt.show() and the value of the last expression in `displays`. */
-  display?: boolean;
+  display?: boolean | null;
 }
 
 /** A file for the working directory: its content as text, or anything in base64. */
@@ -65,7 +65,7 @@ export interface Result {
   displays: Display[];
   /** Files that the program made or changed in its working directory. */
   files: OutputFile[];
-  /** Number of files that were left out because they were too many or too large. */
+  /** Number of new or changed files that are not in `files`: too many, too large, or no files to send. */
   filesOmitted: number;
 }
 
@@ -95,6 +95,8 @@ export interface Problem {
   line: number;
   column: number;
   message: string;
+  /** The path of the request's file that it is in; it is missing where it is in the program. */
+  file?: string | null;
 }
 
 /** Something that the program shows beside its output. */
@@ -126,7 +128,7 @@ export interface CheckRequest {
   /** The source of the program. */
   code: string;
   /** The language of the program. */
-  language?: "python";
+  language?: string | null;
 }
 
 /** Whether a source may run, and what is refused if not. */
@@ -148,6 +150,25 @@ export interface SessionInfo {
   idleTimeout: number;
   /** Time in seconds until the session ends in any case. */
   expiresIn: number;
+  /** Time in seconds since it was opened, or restarted. */
+  age: number;
+}
+
+/** The files of a session. */
+export interface FileList {
+  files: FileEntry[];
+  /** Number of other things there: links, names that are no UTF-8, locked directories, and so on. */
+  filesOmitted: number;
+}
+
+/** A file of a session. */
+export interface FileEntry {
+  /** Relative to the working directory. */
+  path: string;
+  /** Bytes. */
+  size: number;
+  /** Guessed from the path. */
+  mediaType: string;
 }
 
 /** One cell to run. */
@@ -157,9 +178,9 @@ export interface CellRequest {
   /** Time limit in seconds; the default is the service's maximum. */
   timeout?: number | null;
   /** What the cell reads first. More can be sent while it runs. */
-  stdin?: string;
+  stdin?: string | null;
   /** Return the figures of plt.show() and the value of the last expression in `displays`. */
-  display?: boolean;
+  display?: boolean | null;
 }
 
 /** Input for a cell that waits for it. */
