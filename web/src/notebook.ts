@@ -202,7 +202,7 @@ export class RunNotebookElement extends HTMLElement {
       await this.#look(session);
     }
     if (session !== this.#session) return;
-    void this.#files.refresh(session);
+    await this.#files.refresh(session); // before the next cell, while which there are none to be had
     this.#status.say(failed ? "bad" : "good", failed ? "A cell failed" : "Ready");
     this.#looking = window.setTimeout(() => void this.#look(session), 1000 * (session.idleTimeout + 1));
   }
