@@ -34,6 +34,8 @@ NAMES = {
     "CheckRequest": "CheckRequest",
     "CheckResponse": "CheckResponse",
     "SessionResponse": "SessionInfo",
+    "FileListResponse": "FileList",
+    "FileEntryOut": "FileEntry",
     "CellRequest": "CellRequest",
     "InputRequest": "InputRequest",
     "Event": "ServiceEvent",  # a browser has an `Event` already

@@ -150,6 +150,25 @@ export interface SessionInfo {
   idleTimeout: number;
   /** Time in seconds until the session ends in any case. */
   expiresIn: number;
+  /** Time in seconds since it was opened, or restarted. */
+  age: number;
+}
+
+/** The files of a session. */
+export interface FileList {
+  files: FileEntry[];
+  /** Number of other things there: links, names that are no UTF-8, locked directories, and so on. */
+  filesOmitted: number;
+}
+
+/** A file of a session. */
+export interface FileEntry {
+  /** Relative to the working directory. */
+  path: string;
+  /** Bytes. */
+  size: number;
+  /** Guessed from the path. */
+  mediaType: string;
 }
 
 /** One cell to run. */

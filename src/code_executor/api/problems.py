@@ -15,12 +15,15 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match
 
+from code_executor.core import files
 from code_executor.core.errors import (
     CodeExecutorError,
+    FileError,
     PoolBusyError,
     PoolClosedError,
     SessionBusyError,
     SessionError,
+    SessionKeyError,
     SessionsFullError,
 )
 
@@ -88,11 +91,22 @@ def from_failure(error: CodeExecutorError) -> Refusal:
     if isinstance(error, SessionsFullError):
         # when one of the client's own ends is its own decision
         return Refusal(429, _sentence(error)) if error.own else Refusal(503, _sentence(error), {"Retry-After": "30"})
+    if isinstance(error, FileError):
+        return Refusal(files_status(error.fault), _sentence(error))
+    if isinstance(error, SessionKeyError):
+        return Refusal(422, _sentence(error))
     if isinstance(error, SessionBusyError):
         return Refusal(409, _sentence(error))
     if isinstance(error, SessionError):
         return Refusal(404, _sentence(error))
     return Refusal(500, "The service failed to run the program. It is safe to try again.")
+
+
+def files_status(fault: str) -> int:
+    """Return the status that says so: of what is wrong with a file of a session."""
+    if fault in files.FULL:
+        return 507
+    return {"ENOENT": 404, "EINVAL": 422, "ENAMETOOLONG": 422, files.REFUSED: 422}.get(fault, 409)
 
 
 def _sentence(error: CodeExecutorError) -> str:

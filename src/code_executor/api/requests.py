@@ -14,6 +14,9 @@ from code_executor.core.caller import Caller
 from code_executor.core.limits import Limits, RequestLimits
 from code_executor.core.models import Cell, Execution, File, Stdin
 
+MAX_KEY = 255
+"""Characters of a key that makes opening a session safe to repeat."""
+
 Asked = TypeVar("Asked", bound=BaseModel)
 
 
@@ -55,6 +58,13 @@ def parse_session(body: bytes, bounds: RequestLimits) -> tuple[File, ...]:
     return _files(_read(SessionRequest, body or b"{}").files, bounds, program=False)
 
 
+def parse_key(key: str | None) -> str:
+    """Read the header Idempotency-Key; empty where there is none. Raise ``Refusal``."""
+    if key is not None and not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
+        raise _invalid("Idempotency-Key", f"Must be 1 to {MAX_KEY} printable ASCII characters")
+    return key or ""
+
+
 def parse_cell(body: bytes, limits: Limits, bounds: RequestLimits) -> Cell:
     """Read a request to run a cell; raise ``Refusal``."""
     asked = _read(CellRequest, body)
@@ -70,6 +80,21 @@ def parse_input(body: bytes, bounds: RequestLimits) -> Stdin:
     asked = _read(InputRequest, body)
     _bounded("data", asked.data, bounds.stdin)
     return Stdin(asked.data)
+
+
+def parse_path(path: str) -> str:
+    """Read the path of a file in a working directory, by the rule of a request's files; raise ``Refusal``."""
+    try:
+        return paths.normal(path)
+    except paths.PathError as error:
+        raise _invalid("path", str(error)) from None
+
+
+def parse_content(body: bytes, bounds: RequestLimits) -> bytes:
+    """Read what a file is to hold, which is anything; raise ``Refusal``."""
+    if len(body) > bounds.files:
+        raise Refusal(413, f"The file is larger than {bounds.files} bytes.")
+    return body
 
 
 def _read(model: type[Asked], body: bytes) -> Asked:

@@ -221,6 +221,30 @@ class SessionResponse(BaseModel):
     cells: int = Field(description="Number of cells that were run.")
     idle_timeout: float = Field(description="Time in seconds without a running cell after which the session ends.")
     expires_in: float = Field(description="Time in seconds until the session ends in any case.")
+    age: float = Field(description="Time in seconds since it was opened, or restarted.")
+
+
+class SessionListResponse(BaseModel):
+    """The client's sessions."""
+
+    sessions: list[SessionResponse] = Field(description="The oldest first.")
+
+
+class FileEntryOut(BaseModel):
+    """A file of a session."""
+
+    path: str = Field(description="Relative to the working directory.")
+    size: int = Field(description="Bytes.")
+    mediaType: str = Field(description="Guessed from the path.")  # noqa: N815
+
+
+class FileListResponse(BaseModel):
+    """The files of a session."""
+
+    files: list[FileEntryOut]
+    filesOmitted: int = Field(  # noqa: N815
+        description="Number of other things there: links, names that are no UTF-8, locked directories, and so on."
+    )
 
 
 class CheckRequest(BaseModel):

@@ -29,7 +29,7 @@ from code_executor.app.logs import configure_logging
 from code_executor.app.settings import Settings
 from code_executor.core import runner
 from code_executor.core.limits import Limits
-from code_executor.core.models import Cell, Event, Execution, File, Input, Result
+from code_executor.core.models import Cell, Event, Execution, File, FileAnswer, Input, Result
 from code_executor.execution.executor import PoolExecutor
 from code_executor.execution.session import Session
 from code_executor.sandbox.pool import Pool
@@ -151,10 +151,30 @@ class BlockingExecutor:
 class BlockingSession:
     """A session of a `BlockingExecutor`."""
 
-    def __init__(self, session: Session, call: Callable[[Coroutine[Any, Any, Result]], Result]) -> None:
+    def __init__(self, session: Session, call: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
         self._session = session
         self._call = call
 
     def run(self, code: str | Cell, **options: object) -> Result:
         """As ``Session.run``."""
-        return self._call(self._session.run(code, **options))
+        result: Result = self._call(self._session.run(code, **options))
+        return result
+
+    def list_files(self) -> FileAnswer:
+        """As ``Session.list_files``."""
+        answer: FileAnswer = self._call(self._session.list_files())
+        return answer
+
+    def read_file(self, path: str) -> bytes:
+        """As ``Session.read_file``."""
+        data: bytes = self._call(self._session.read_file(path))
+        return data
+
+    def write_file(self, path: str, data: bytes, *, policy: bool = True) -> bool:
+        """As ``Session.write_file``."""
+        made: bool = self._call(self._session.write_file(path, data, policy=policy))
+        return made
+
+    def delete_file(self, path: str) -> None:
+        """As ``Session.delete_file``."""
+        self._call(self._session.delete_file(path))

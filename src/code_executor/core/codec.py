@@ -15,7 +15,7 @@ from typing import Any
 
 from code_executor.core import errors
 from code_executor.core.caller import Caller
-from code_executor.core.errors import CodeExecutorError, PoolBusyError, SessionsFullError
+from code_executor.core.errors import CodeExecutorError, FileError, PoolBusyError, SessionsFullError
 from code_executor.core.models import (
     Allowance,
     Cancel,
@@ -24,6 +24,10 @@ from code_executor.core.models import (
     Display,
     Execution,
     File,
+    FileAction,
+    FileAnswer,
+    FileEntry,
+    FileOrder,
     Interrupt,
     Output,
     Readiness,
@@ -78,9 +82,13 @@ def file_object(file: File) -> Object:
     return {
         "path": file.path,
         "size": len(file.data),
-        "mediaType": mimetypes.guess_type(file.path, strict=False)[0] or "application/octet-stream",
+        "mediaType": _media_type(file.path),
         "contentBase64": _base64(file.data),
     }
+
+
+def _media_type(path: str) -> str:
+    return mimetypes.guess_type(path, strict=False)[0] or "application/octet-stream"
 
 
 def _file(message: Object) -> File:
@@ -218,6 +226,55 @@ def _cell(message: Object) -> Cell:
     )
 
 
+def _order_object(order: FileOrder) -> Object:
+    return {
+        "action": order.action.value,
+        "path": order.path,
+        "contentBase64": _base64(order.data),
+        "policy": order.policy,
+    }
+
+
+def _order(message: Object) -> FileOrder:
+    return FileOrder(
+        FileAction(message["action"]), message["path"], base64.b64decode(message["contentBase64"]), message["policy"]
+    )
+
+
+# ---- what a session has
+
+
+def listing_object(answer: FileAnswer) -> Object:
+    """Return the object of a list of files, as an answer shows it: without a ``type``."""
+    return {
+        "files": [
+            {"path": entry.path, "size": entry.size, "mediaType": _media_type(entry.path)} for entry in answer.entries
+        ],
+        "filesOmitted": answer.omitted,
+    }
+
+
+def _answer_object(answer: FileAnswer) -> Object:
+    return {
+        **listing_object(answer),
+        "contentBase64": _base64(answer.data),
+        "made": answer.made,
+        "fault": answer.fault,
+        "why": answer.why,
+    }
+
+
+def _answer(message: Object) -> FileAnswer:
+    return FileAnswer(
+        tuple(FileEntry(entry["path"], entry["size"]) for entry in message["files"]),
+        message["filesOmitted"],
+        base64.b64decode(message["contentBase64"]),
+        message["made"],
+        message["fault"],
+        message["why"],
+    )
+
+
 # ---- how things stand
 
 
@@ -229,6 +286,7 @@ def session_object(info: SessionInfo) -> Object:
         "cells": info.cells,
         "idleTimeout": info.idle,
         "expiresIn": round(info.left, 3),
+        "age": round(info.age, 3),
     }
 
 
@@ -239,6 +297,7 @@ def _session(message: Object) -> SessionInfo:
         message["cells"],
         message["idleTimeout"],
         message["expiresIn"],
+        message["age"],
     )
 
 
@@ -271,6 +330,8 @@ def _failure(error: CodeExecutorError) -> Object:
         message["retryAfter"] = error.retry_after
     if isinstance(error, SessionsFullError):
         message["own"] = error.own
+    if isinstance(error, FileError):
+        message["fault"] = error.fault
     return message
 
 
@@ -280,6 +341,8 @@ def _error(message: Object) -> CodeExecutorError:
         return PoolBusyError(message["why"], message["retryAfter"])
     if kind is SessionsFullError:
         return SessionsFullError(message["why"], own=message["own"])
+    if kind is FileError:
+        return FileError(message["why"], fault=message["fault"])
     return kind(message["why"])
 
 
@@ -309,9 +372,11 @@ _FORMS = {
     "cellDone": _Form(
         lambda done: {"result": result_object(done.result)}, lambda message: CellDone(_result(message["result"]))
     ),
+    "fileAnswer": _Form(_answer_object, _answer),
     "result": _Form(result_object, _result),
     "execution": _Form(_execution_object, _execution),
     "cell": _Form(_cell_object, _cell),
+    "fileOrder": _Form(_order_object, _order),
     "stdin": _Form(lambda stdin: {"data": stdin.data}, lambda message: Stdin(message["data"])),
     "interrupt": _Form(_empty, lambda _: Interrupt()),
     "cancel": _Form(_empty, lambda _: Cancel()),
@@ -330,6 +395,8 @@ _NAMES: dict[type, str] = {
     Waiting: "waiting",
     Display: "display",
     File: "file",
+    FileAnswer: "fileAnswer",
+    FileOrder: "fileOrder",
     CellDone: "cellDone",
     Result: "result",
     Execution: "execution",

@@ -20,6 +20,10 @@ __all__ = [
     "Event",
     "Execution",
     "File",
+    "FileAction",
+    "FileAnswer",
+    "FileEntry",
+    "FileOrder",
     "Input",
     "Interrupt",
     "Output",
@@ -163,7 +167,32 @@ class CellDone:
     result: Result
 
 
-Event = Started | Output | Waiting | Display | File | CellDone | Result
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """A file of a session: a relative path, and its size in bytes."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileAnswer:
+    """Event of a session: what came of a `FileOrder`.
+
+    ``entries`` are the files that it has, and ``omitted`` how many things more cannot be listed. ``data`` is what is
+    in a file. ``made``: there was nothing at the path before. ``fault``: why nothing was done (`core.files`), or empty.
+    ``why``: of what the policy refuses, what that is.
+    """
+
+    entries: tuple[FileEntry, ...] = ()
+    omitted: int = 0
+    data: bytes = b""
+    made: bool = False
+    fault: str = ""
+    why: str = ""
+
+
+Event = Started | Output | Waiting | Display | File | CellDone | FileAnswer | Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +230,28 @@ class Cell:
         _require_positive(self.timeout)
 
 
-Input = Stdin | Interrupt | Cancel | Cell
+class FileAction(StrEnum):
+    LIST = "list"
+    GET = "get"
+    PUT = "put"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class FileOrder:
+    """Input of a session: something to do with its files while no cell runs, answered with a `FileAnswer`.
+
+    ``path`` is relative to the working directory; ``data`` is what a file gets. ``policy`` False puts a Python file
+    there without the check of its source.
+    """
+
+    action: FileAction
+    path: str = ""
+    data: bytes = b""
+    policy: bool = True
+
+
+Input = Stdin | Interrupt | Cancel | Cell | FileOrder
 
 
 class SessionState(StrEnum):
@@ -215,13 +265,14 @@ class SessionState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SessionInfo:
-    """What a client is told of its session; ``idle`` and ``left`` are seconds."""
+    """What a client is told of its session; ``idle``, ``left`` and ``age`` are seconds."""
 
     id: str
     state: SessionState
     cells: int
     idle: float
     left: float
+    age: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

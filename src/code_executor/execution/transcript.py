@@ -23,6 +23,7 @@ from code_executor.core.models import (
     Result,
     Waiting,
 )
+from code_executor.execution.answers import AnswerTranscript
 from code_executor.sandbox.conversation import outcome_of
 from sandbox_agent.contract import protocol, report, verdict, wording
 from sandbox_agent.contract.protocol import Cause, EventType, Outcome, RecordReader
@@ -97,6 +98,8 @@ class Transcript:
             return self._note_displays(event.body)
         if event.type is EventType.FILE:
             return self._note_files(event.body)
+        if event.type not in _STREAMS:
+            return []  # the end of something that was not asked for
         name = _STREAMS[event.type]
         text = self._decoders[name].decode(event.body)
         return self._note(name, text)
@@ -233,12 +236,15 @@ class SessionTranscript(Transcript):
         self._turn = turn
         self._cell: CellTranscript | None = None
         self._cell_number = 0
+        self._answer = AnswerTranscript(limits)
 
     def take(self, event: protocol.Event) -> Sequence[Event]:
         cell = self._cell_transcript()
         if event.type is EventType.CELL_DONE and cell is not None:
             self._cell = None
             return [*cell.take(event), CellDone(cell.result())]
+        if cell is None and event.type in (EventType.FILE, EventType.FILES_DONE):
+            return self._answer.take(event)
         if event.type is EventType.RESULT or cell is None:
             super().take(event)
         return cell.take(event) if cell is not None else []

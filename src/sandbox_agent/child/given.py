@@ -87,10 +87,15 @@ def put(files: Iterable[GivenFile], notes: int, *written: GivenFile) -> None:
 
 def _note(notes: int, path: str, data: bytes) -> bool:
     try:
-        os.write(notes, _NOTE.pack(name_of(os.fsencode(path)), digest_of(data), len(data)))
+        os.write(notes, packed(name_of(os.fsencode(path)), Note(len(data), digest_of(data))))
     except BlockingIOError:
         return False
     return True
+
+
+def packed(name: bytes, note: Note) -> bytes:
+    """Return a note as `notes_in` reads it; ``name``: that of a path."""
+    return _NOTE.pack(name, note.digest, note.size)
 
 
 def notes_in(fd: int) -> dict[bytes, Note]:
@@ -107,3 +112,14 @@ def name_of(path: bytes) -> bytes:
 
 def digest_of(data: bytes) -> bytes:
     return blake2b(data, digest_size=_DIGEST).digest()
+
+
+def digest_of_pieces(pieces: Iterable[bytes], most: int) -> bytes:
+    """Return the digest of the first ``most`` bytes of all the pieces together."""
+    digest = blake2b(digest_size=_DIGEST)
+    for piece in pieces:
+        digest.update(piece[:most])
+        most -= len(piece)
+        if most <= 0:
+            break
+    return digest.digest()

@@ -15,8 +15,12 @@ Host to supervisor, a *command*: a header of 20 bytes, then ``length`` bytes of 
              that time not count. Flag ``COLLECT``: send the files it leaves behind. Flag
              ``SESSION``: the run goes on, without a limit of time, and is given cells.
 ``CELL``     a session runs this next; the body is the cell below. ``wall_ms``,
-             ``cpu_ms`` and ``output_bytes`` are limits of the cell. One at a time: while
-             a cell is under way another one is dropped.
+             ``cpu_ms`` and ``output_bytes`` are limits of the cell. Flag ``COLLECT``: send
+             the files that are new or changed since this was last asked for. One at a
+             time: while a cell or an order is under way another one is dropped.
+``FILES``    the clerk of a session does this with its files; the body is the order below.
+             ``wall_ms`` and ``output_bytes`` are limits of the order. One at a time: while
+             a cell or an order is under way another one is dropped.
 ``STDIN``    the body is the next piece of stdin; an empty one closes it.
              In a session it is dropped while no cell is under way.
 ``CANCEL``   stop the run now.
@@ -49,6 +53,8 @@ Supervisor to host, an *event*: a header of 8 bytes, then ``length`` bytes of bo
 ``CELL_DONE`` the end of a cell; the body is an ``Outcome``. Its cause is ``REPORTED``, where
              the child's report says what came of the cell, or what the supervisor did.
              Everything that the cell wrote comes before.
+``FILES_DONE`` the end of an order; the body is an ``Outcome``. Where its cause is ``REPORTED``,
+             the ``FILE`` stream before it is the answer, whole.
 ``RESULT``   the end of the run: a ``Outcome`` (fixed, binary). Nothing of this run
              follows, and the next ``READY`` says that the sandbox is clean.
 ``FATAL``    the sandbox can no longer be used; the body is a sentence for the log.
@@ -61,6 +67,12 @@ The payload of ``RUN`` is JSON: ``{"code": str, "args": [str], "policy": bool, "
 For a session it is ``{"session": true, "files": …}`` and a line end, and that of a cell
 ``{"code": str, "number": int, "policy": bool, "cpu": seconds, "display": bool}`` and a line end.
 Only the child reads it. The supervisor reads headers, never bodies: see ``supervisor.py``.
+
+An order is JSON, ``{"action": "list" | "get" | "put" | "delete", "path": str, "content": base64}``. The clerk alone
+reads it. Its answer is a stream of records, of which the first has no name and is JSON. ``{"fault": str}`` says why
+nothing was done, as ``errno`` names it or as the clerk does (`supervisor.clerk`). Otherwise it is, for ``list``,
+``{"entries": [[path, size], …], "omitted": int}``, for ``put`` ``{"made": bool}``, and for ``get`` ``{"size": int}``: a
+second record is the file then.
 """
 
 from __future__ import annotations
@@ -90,11 +102,17 @@ MAX_REPORT = 1 << 20
 MAX_LINE = 9
 """The body of a ``LINE`` is not longer than this, in bytes."""
 
+MAX_LISTING = 1 << 20
+"""Bytes of the answer that lists the files of a session."""
+
+ANSWER_SLACK = 1 << 16
+"""Bytes that the answer of an order may have beside a file, or a listing."""
+
 CELL_GRACE_MS = 2000
 """What a cell may take to end once the supervisor has interrupted it because its time is over."""
 
 STDIN_OPEN, INTERACTIVE, COLLECT, SESSION = 1, 2, 4, 8
-"""Flags of ``RUN``."""
+"""Flags of ``RUN``, and ``COLLECT`` of ``CELL``."""
 
 NO_SYSCALL = 0xFFFFFFFF
 
@@ -105,6 +123,7 @@ class Command(IntEnum):
     CANCEL = 3
     INTERRUPT = 4
     CELL = 5
+    FILES = 7
 
 
 class EventType(IntEnum):
@@ -119,6 +138,7 @@ class EventType(IntEnum):
     FILE = 9
     CELL_DONE = 10
     LINE = 11
+    FILES_DONE = 12
 
 
 class Cause(IntEnum):
@@ -157,9 +177,9 @@ class CommandHeader(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The body of a ``RESULT`` or a ``CELL_DONE``. Times in microseconds, memory in bytes; ``signal`` 0 means none.
+    """The body of ``RESULT``, ``CELL_DONE`` and ``FILES_DONE``. Times in microseconds, memory in bytes.
 
-    ``syscall``: the number of the call that a program was ended for. The program can forge it.
+    ``signal`` 0 means none. ``syscall``: the number of the call that a program was ended for. The program can forge it.
     """
 
     cause: Cause

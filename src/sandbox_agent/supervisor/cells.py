@@ -3,6 +3,9 @@
 The clock and the budgets are a cell's. While no cell is under way nothing is bounded here and nothing is passed on:
 what threads write meanwhile waits in its pipe for the next cell, and how long a session may idle is the host's affair.
 
+Between cells the host may have something done with the session's files, and after a cell those that it made or changed
+are sent. Both are errands (`errands`). While one is under way, what the interpreter writes waits as well.
+
 A cell is over when the child says so, by its second byte in a pipe. A cell whose time is over is interrupted first, so
 that the session keeps its state; if it goes on, the session is stopped.
 """
@@ -17,6 +20,7 @@ from sandbox_agent.confinement.kernel import available
 from sandbox_agent.contract.limits import Limits
 from sandbox_agent.contract.protocol import (
     CELL_GRACE_MS,
+    COLLECT,
     MAX_REPORT,
     Cause,
     Command,
@@ -27,9 +31,16 @@ from sandbox_agent.contract.protocol import (
 )
 from sandbox_agent.supervisor import reset
 from sandbox_agent.supervisor.clock import Clock
+from sandbox_agent.supervisor.errands import Errand, Errands
 from sandbox_agent.supervisor.judge import Judge
 from sandbox_agent.supervisor.relay import Inbound, Outbound, ReadyChild, Source, close, discard
 from sandbox_agent.supervisor.reset import Exit
+
+COLLECTED_WITHIN = 3.0
+"""Seconds that looking for what a cell made, and sending it, may take."""
+
+COUNT_ROOM = 32
+"""Bytes of the record that says how much was found."""
 
 _BEGUN, _OVER = 1, 2
 
@@ -46,6 +57,7 @@ class Cell:
         self.interrupted = False
         self.late: Cause | None = None
         self.grace: Clock | None = None
+        self.outcome: Outcome | None = None  # once it is over
 
     def left(self) -> float:
         """Return the seconds until `expire`."""
@@ -61,7 +73,16 @@ class CellRelay:
     """Passes the cells of one session to its child, one at a time."""
 
     def __init__(
-        self, inbound: Inbound, outbound: Outbound, judge: Judge, *, run: int, child: ReadyChild, limits: Limits
+        self,
+        inbound: Inbound,
+        outbound: Outbound,
+        judge: Judge,
+        *,
+        run: int,
+        child: ReadyChild,
+        limits: Limits,
+        errands: Errands,
+        has_files: Callable[[], bool],
     ) -> None:
         self._inbound = inbound
         self._outbound = outbound
@@ -69,8 +90,11 @@ class CellRelay:
         self._run = run
         self._child = child
         self._limits = limits
+        self._errands = errands
+        self._has_files = has_files
         self._stdin: int | None = child.stdin
         self._cell: Cell | None = None
+        self._errand: Errand | None = None
         self._sources: list[Source] = outbound.sources  # here while no cell is under way
         outbound.sources = []
         self._begun = False
@@ -81,18 +105,23 @@ class CellRelay:
         watched = {self._child.prompt, self._child.ready}
         while True:
             left = None
-            if self._cell is not None and (left := self._cell.left()) <= 0:
+            running = self._cell is not None and self._errand is None
+            if self._errand is not None:
+                left = self._errand.left()
+            elif self._cell is not None and (left := self._cell.left()) <= 0:
                 if self._cell.late is not None:
                     return self._cell.late, None
                 self._cell.expire()
                 self._signal()
                 continue
             self._inbound.pump()
-            host = poll(0 if more else left, watched if self._cell is not None else set())
+            host = poll(0 if more else left, watched if running else set())
             exit_, _, more = reset.reap(self._child.pid)
             if exit_ is not None:
                 return None, exit_
-            if self._cell is not None and (cause := self._follow(self._cell)) is not None:
+            if self._errand is not None:
+                self._attend(self._errand)
+            elif self._cell is not None and (cause := self._follow(self._cell)) is not None:
                 return cause, None
             header = self._inbound.read_header() if host and not self._inbound.busy else None
             if header is not None and (cause := self._obey(header)) is not None:
@@ -101,12 +130,14 @@ class CellRelay:
     def ended(self) -> Cell | None:
         """Let go of what is only a session's; return the cell that was under way."""
         if not self._begun:
-            self._outbound.sources = self._sources  # the child's report of why it did not begin
-        elif self._cell is None:
+            self._outbound.sources += self._sources  # the child's report of why it did not begin
+        else:
             for source in self._sources:
                 close(source.fd)
         close(self._child.payload)
         close(self._stdin)
+        if self._cell is not None and self._cell.outcome is not None:  # its files were being sent; that is over as well
+            self._cell.header = self._cell.header._replace(flags=0)
         return self._cell
 
     # ---- the child's side
@@ -132,29 +163,55 @@ class CellRelay:
 
     def _finish(self, cell: Cell) -> None:
         self._inbound.discard()  # input that it did not take
-        outcome = Outcome(
+        cell.outcome = Outcome(
             cell.late or (Cause.CANCELLED if cell.interrupted else Cause.REPORTED),
             wall_us=cell.clock.ran_us(),
             cpu_us=self._judge.used(self._child.pid),
         )
-        self._outbound.send(event(EventType.CELL_DONE, self._run, outcome.pack()))
-        self._cell = None
         self._sources, self._outbound.sources = self._outbound.sources, []
+        if not self._has_files():
+            self._errands.forget()
+        elif cell.header.flags & COLLECT:
+            most = self._limits.attachments + COUNT_ROOM
+            self._errand = self._begin_errand(int(COLLECTED_WITHIN * 1000), most)
+        if self._errand is None:
+            self._tell_cell_done(cell.outcome)
+        else:
+            close(self._errand.order)  # it has none
+
+    def _tell_cell_done(self, outcome: Outcome) -> None:
+        self._cell = None
+        self._outbound.send(event(EventType.CELL_DONE, self._run, outcome.pack()))
 
     def _signal(self) -> None:
         """Interrupt the cell, or do so when it begins: before, a signal would be lost."""
         if self._cell is not None and _BEGUN <= self._cell.steps < _OVER:
             os.kill(self._child.pid, signal.SIGINT)
 
+    def _attend(self, errand: Errand) -> None:
+        """Pass on what the errand says, and say so when it is over."""
+        cause = errand.follow(self._outbound)
+        if cause is not None:
+            self._errand = None
+            if self._cell is not None and self._cell.outcome is not None:
+                self._tell_cell_done(self._cell.outcome)
+            else:
+                self._inbound.discard()  # of its order, what it did not take
+                self._outbound.send(event(EventType.FILES_DONE, self._run, Outcome(cause).pack()))
+
     # ---- the host's side
 
     def _obey(self, header: CommandHeader) -> Cause | None:
         ours = header.run == self._run
-        cell = self._cell
+        cell = self._cell if self._errand is None else None
+        idle = self._cell is None and self._errand is None
         if ours and header.type == Command.CANCEL:
             return Cause.CANCELLED
-        if ours and header.type == Command.CELL and cell is None:
+        if ours and header.type == Command.CELL and idle:
             self._begin(header)
+            return None
+        if ours and header.type == Command.FILES and idle:
+            self._send_clerk(header)
             return None
         if ours and header.type == Command.STDIN and cell is not None:
             cell.clock.go_on()
@@ -180,3 +237,21 @@ class CellRelay:
         self._judge.begin(self._child.pid)
         self._cell = Cell(header, int(self._limits.input_time))
         self._inbound.forward(header.length, self._child.payload, last=False)
+
+    def _send_clerk(self, header: CommandHeader) -> None:
+        """Let a clerk have an order."""
+        self._errand = self._begin_errand(header.wall_ms, header.output_bytes)
+        if self._errand is None:
+            self._inbound.forward(header.length, None, last=False)
+            self._outbound.send(event(EventType.FILES_DONE, self._run, Outcome(Cause.PROCESS_LIMIT).pack()))
+        else:
+            self._inbound.forward(header.length, self._errand.order, last=True)
+
+    def _begin_errand(self, within_ms: int, most: int) -> Errand | None:
+        """Send a clerk; None where the session's own processes leave it no room."""
+        try:
+            errand = self._errands.begin(within_ms=within_ms, most=most)
+        except OSError:
+            return None
+        errand.begin(self._outbound)
+        return errand

@@ -52,8 +52,9 @@ from sandbox_agent.contract.protocol import (
     event,
 )
 from sandbox_agent.supervisor import accounts, collector, counters, reset
-from sandbox_agent.supervisor.cells import CellRelay
+from sandbox_agent.supervisor.cells import COUNT_ROOM, CellRelay
 from sandbox_agent.supervisor.clock import Clock
+from sandbox_agent.supervisor.errands import Errands
 from sandbox_agent.supervisor.immortal import immortalize
 from sandbox_agent.supervisor.introduction import describe
 from sandbox_agent.supervisor.judge import Judge
@@ -77,8 +78,6 @@ COLLECTED_WITHIN = 2.0
 
 _EXPECTED = (0, signal.SIGINT)
 """Signals that a run may die of without a doubt: none, and the one that Python sends itself after an interrupt."""
-
-_RECORD_OF_THE_COUNT = 32
 
 _CAP_KILL, _CAP_SETGID, _CAP_SETUID = 1 << 5, 1 << 6, 1 << 7
 
@@ -200,8 +199,11 @@ class Supervisor:
         self._outbound.begin(run.run, child.sources)
         is_session = bool(run.flags & SESSION)
         self._inbound.forward(run.length, child.payload, last=not is_session)
+        notes = child.given
         if is_session:
-            run, clock, stopped, exit_ = self._relay_session(child, run, clock)
+            errands = Errands(self._confinement, self._policy, child.given)
+            run, clock, stopped, exit_ = self._relay_session(child, run, clock, errands)
+            notes = errands.end()
         else:
             stopped, exit_ = self._relay(child, run, clock)
         wall_us = clock.ran_us()
@@ -216,9 +218,9 @@ class Supervisor:
         outcome = dataclasses.replace(self._outcome(child, run, stopped, exit_), wall_us=wall_us)
         for fd in (child.ready, child.hint, child.prompt):
             close(fd)
-        if run.flags & COLLECT and self._config.box in self._box.dirty():
-            self._collect(child.given)
-        close(child.given)
+        if run.flags & COLLECT and self._has_files():
+            self._collect(notes)
+        close(notes)
         self._outbound.send(event(EventType.RESULT, run.run, outcome.pack()))
         reset.kill_all(child.pid, self._wake)
         if outcome.signal not in _EXPECTED:
@@ -242,6 +244,9 @@ class Supervisor:
             hint=available(child.hint),
         )
 
+    def _has_files(self) -> bool:
+        return self._config.box in self._box.dirty()
+
     def _collect(self, notes: int) -> None:
         """Send what the run left that is not as it was given. A confined process reads it, and the ``notes`` of what
         was given; what takes it too long is left out.
@@ -253,7 +258,7 @@ class Supervisor:
         if pid == 0:
             collector.main(self._confinement, write, notes, supervisor)
         os.close(write)
-        room = Budget(self._config.limits.attachments + _RECORD_OF_THE_COUNT)
+        room = Budget(self._config.limits.attachments + COUNT_ROOM)
         self._outbound.begin(self._outbound.run, [Source(read, EventType.FILE, room)])
         deadline = time.monotonic() + COLLECTED_WITHIN
         while self._outbound.sources and not self._outbound.truncated and (left := deadline - time.monotonic()) > 0:
@@ -327,11 +332,18 @@ class Supervisor:
         return Cause.INPUT_TIME if clock.waiting else Cause.WALL_TIME, None
 
     def _relay_session(
-        self, child: ReadyChild, run: CommandHeader, clock: Clock
+        self, child: ReadyChild, run: CommandHeader, clock: Clock, errands: Errands
     ) -> tuple[CommandHeader, Clock, Cause | None, Exit | None]:
         """Relay a session to its end; return what it ended in (a cell, or itself), its clock, and as `_relay`."""
         cells = CellRelay(
-            self._inbound, self._outbound, self._judge, run=run.run, child=child, limits=self._config.limits
+            self._inbound,
+            self._outbound,
+            self._judge,
+            run=run.run,
+            child=child,
+            limits=self._config.limits,
+            errands=errands,
+            has_files=self._has_files,
         )
         self._stdin = None
         stopped, exit_ = cells.relay(self._poll)
