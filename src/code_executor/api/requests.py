@@ -50,15 +50,18 @@ def parse_check(body: bytes, caller: Caller, bounds: RequestLimits) -> Execution
     return Execution(asked.code, check_only=True, caller=caller)
 
 
-def parse_session(body: bytes, bounds: RequestLimits) -> tuple[File, ...]:
-    """Read a request to open a session, which may be empty; return its files or raise ``Refusal``."""
+def parse_session(body: bytes, bounds: RequestLimits) -> tuple[tuple[File, ...], bool | None]:
+    """Read a request to open a session, which may be empty.
+
+    Returns its files, and whether its cells are interactive; raises ``Refusal``.
+    """
     try:
         asked = SessionRequest.model_validate_json(body or b"{}")
         files = tuple(File(file.path, file.data()) for file in asked.files)
     except ValidationError as error:
         raise from_validation(error) from None
     _bounded_files(files, bounds)
-    return files
+    return files, asked.interactive
 
 
 def parse_cell(body: bytes, limits: Limits, bounds: RequestLimits) -> Cell:
@@ -68,19 +71,20 @@ def parse_cell(body: bytes, limits: Limits, bounds: RequestLimits) -> Cell:
     except ValidationError as error:
         raise from_validation(error) from None
     _bounded("code", asked.code, bounds.code)
-    _bounded("stdin", asked.stdin, bounds.stdin)
+    _bounded("stdin", asked.stdin or "", bounds.stdin)
     _in_time(asked.timeout, limits)
-    return Cell(asked.code, asked.stdin, asked.timeout, display=asked.display)
+    return Cell(asked.code, asked.stdin, asked.timeout, display=asked.display, interactive=asked.interactive)
 
 
-def parse_input(body: bytes, bounds: RequestLimits) -> Stdin:
-    """Read input for a cell; raise ``Refusal``."""
+def parse_input(body: bytes, bounds: RequestLimits) -> list[Stdin]:
+    """Read input for a cell, one piece or two; raise ``Refusal``."""
     try:
         asked = InputRequest.model_validate_json(body)
     except ValidationError as error:
         raise from_validation(error) from None
-    _bounded("data", asked.data, bounds.stdin)
-    return Stdin(asked.data)
+    _bounded("data", asked.data or "", bounds.stdin)
+    pieces = [] if asked.data is None else [Stdin(asked.data)]
+    return [*pieces, Stdin(None)] if asked.eof else pieces
 
 
 def _bounded_files(files: tuple[File, ...], bounds: RequestLimits) -> None:

@@ -32,7 +32,7 @@ _UNKNOWN: dict[int | str, dict[str, Any]] = {
     404: described("No such session of yours, or it has ended; or this service has none.")
 }
 _BUSY: dict[int | str, dict[str, Any]] = {
-    409: described("A cell is already running; or, for input and interrupt, none is.")
+    409: described("A cell is already running; or, for input and interrupt, none is, or it takes no more input.")
 }
 _EXAMPLES = {
     "assign": {"summary": "Keep a value", "value": {"code": "x = 41"}},
@@ -65,8 +65,9 @@ class _Endpoints:
         body = await request.body()
         if body:
             require_json(request.headers.get("content-type", ""))
-        files = parse_session(body, self._bounds)
-        info = await until_disconnect(request.receive, self._sessions.open(caller_of(request.scope), files))
+        files, interactive = parse_session(body, self._bounds)
+        opening = self._sessions.open(caller_of(request.scope), files, interactive=interactive)
+        info = await until_disconnect(request.receive, opening)
         return JSONResponse(session_object(info), 201, {"Location": f"/api/sessions/{info.id}"})
 
     async def show(self, session: Name, request: Request) -> Response:
@@ -84,10 +85,10 @@ class _Endpoints:
         return await respond(request, self._sessions.stream(session, caller_of(request.scope), cell))
 
     async def give_input(self, session: Name, request: Request) -> Response:
-        """Send it a piece of its standard input."""
+        """Send it a piece of its standard input, or say that it ends here."""
         require_json(request.headers.get("content-type", ""))
-        piece = parse_input(await request.body(), self._bounds)
-        await self._sessions.send(session, caller_of(request.scope), piece)
+        for piece in parse_input(await request.body(), self._bounds):
+            await self._sessions.send(session, caller_of(request.scope), piece)
         return Response(status_code=204)
 
     async def interrupt(self, session: Name, request: Request) -> Response:

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -46,7 +47,7 @@ class Session:
     """A living interpreter. Use it as an async context manager, or `open` and `close` it.
 
     ``caller``: who asked. ``files`` are put into its working directory. ``limits``: of its life, and of the input that
-    one cell may be sent.
+    one cell may be sent. ``interactive``: what it is for the cells that do not say it themselves (`Cell`).
     """
 
     def __init__(
@@ -56,8 +57,10 @@ class Session:
         caller: Caller = LOCAL,
         files: tuple[File, ...] = (),
         limits: SessionLimits | None = None,
+        interactive: bool | None = None,
     ) -> None:
         self.caller = caller
+        self.interactive = interactive
         self.limits = limits or SessionLimits()
         self.began = self.used = time.monotonic()
         self.why = ""
@@ -68,6 +71,7 @@ class Session:
         self._turn = CellTurn()
         self._events: asyncio.Queue[Event] = asyncio.Queue()  # of the cell
         self._input_left = self.limits.input
+        self._reads = False  # whether the cell may be sent more
         self._opened: asyncio.Future[None] | None = None
         self._life: asyncio.Task[None] | None = None
 
@@ -133,6 +137,8 @@ class Session:
 
         Raises ``SessionBusyError`` while another cell is under way, and ``SessionUnknownError`` after the end.
         """
+        if cell.interactive is None:
+            cell = replace(cell, interactive=self.interactive)
         events = self._begin(cell)
         ended = False
         try:
@@ -148,13 +154,16 @@ class Session:
     def send(self, item: Stdin | Interrupt) -> None:
         """Give the cell under way a piece of its stdin, or interrupt it; raise ``SessionBusyError`` if there is none.
 
-        Also where the cell was sent so much that no more is taken.
+        Also where the cell takes no input (any more), or was sent too much of it.
         """
         self._require_life()
         if not self._turn.running:
             raise SessionBusyError("no cell is running")
         waiting = self._inputs.qsize()
         if isinstance(item, Stdin):
+            if not self._reads:
+                raise SessionBusyError("the cell takes no more input: its stdin has ended")
+            self._reads = item.data is not None
             self._input_left -= len((item.data or "").encode("utf-8", "replace"))
             too_much = self._input_left < 0 or waiting >= _MOST_INPUTS
         else:  # is let through where input is not any more
@@ -174,6 +183,7 @@ class Session:
         self._require_life()
         self._turn.begin(cell)
         self._input_left = self.limits.input
+        self._reads = cell.reads
         self._events = asyncio.Queue()
         self._inputs.put_nowait(cell)
         return self._events

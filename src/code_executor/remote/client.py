@@ -127,8 +127,10 @@ class RemoteSessions:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
-    async def open(self, caller: Caller, files: tuple[File, ...] = ()) -> SessionInfo:
-        fields = {"caller": caller.id, "files": [encode(file) for file in files]}
+    async def open(
+        self, caller: Caller, files: tuple[File, ...] = (), *, interactive: bool | None = None
+    ) -> SessionInfo:
+        fields = {"caller": caller.id, "files": [encode(file) for file in files], "interactive": interactive}
         return _session(await self._connections.ask("open_session", **fields))
 
     async def info(self, name: str, caller: Caller) -> SessionInfo:

@@ -72,8 +72,9 @@ async def _once(service: Service, call: Object) -> Object:
 async def _value(service: Service, call: Object) -> Object:
     caller = Caller(call.get("caller", ""))
     match call:
-        case {"op": "open_session", "files": files}:
-            return encode(await service.sessions.open(caller, tuple(map(decode, files))))
+        case {"op": "open_session", "files": files, "interactive": interactive}:
+            files = tuple(map(decode, files))
+            return encode(await service.sessions.open(caller, files, interactive=interactive))
         case {"op": "session", "name": name}:
             return encode(await service.sessions.info(name, caller))
         case {"op": "send", "name": name, "item": item}:

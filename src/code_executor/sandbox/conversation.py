@@ -73,8 +73,11 @@ def cell_command(cell: Cell, limits: Limits, number: int, count: int) -> bytes:
         "policy": cell.policy,
         "cpu": int(limits.cpu_time),
         "display": cell.display,
+        "stdin": None if cell.reads else cell.stdin or "",
     }
-    return _command(Command.CELL, number, json.dumps(payload).encode() + b"\n", limits)
+    flags = protocol.INTERACTIVE if cell.reads else 0
+    flags |= protocol.PATIENT if cell.is_patient else 0
+    return _command(Command.CELL, number, json.dumps(payload).encode() + b"\n", limits, flags)
 
 
 def _command(kind: Command, number: int, body: bytes, limits: Limits, flags: int = 0) -> bytes:
@@ -187,6 +190,8 @@ class Conversation:
         match item:
             case Cell():
                 await self._feed_cell(item)
+            case Stdin(data=None) if self._execution.session:
+                await self._command(Command.EOF, b"\n")
             case Stdin(data=None):
                 await self._command(Command.STDIN)
             case Stdin(data=str(text)):
@@ -205,7 +210,8 @@ class Conversation:
         patience = turn.limits.wall_time + turn.limits.input_time + protocol.CELL_GRACE_MS / 1000 + MUTE_AFTER
         self._patience.reschedule(asyncio.get_running_loop().time() + patience)
         await self._sandbox.send(cell_command(cell, turn.limits, self._sandbox.number, turn.count))
-        await self._feed_stdin(cell.stdin)
+        if cell.reads:
+            await self._feed_stdin(cell.stdin or "")
 
     async def _feed_stdin(self, text: str) -> None:
         stdin = text.encode("utf-8", "replace")

@@ -17,8 +17,12 @@ RUNS, CHECKS = "runs", "checks"
 class SessionDesk(Protocol):
     """Sessions of callers. Whatever cannot be raises ``SessionError``; a caller only sees its own."""
 
-    async def open(self, caller: Caller, files: tuple[File, ...] = ()) -> SessionInfo:
-        """Open a session. Raises also what ``Runner.stream`` raises."""
+    async def open(
+        self, caller: Caller, files: tuple[File, ...] = (), *, interactive: bool | None = None
+    ) -> SessionInfo:
+        """Open a session. ``interactive``: as of a `Cell`, for those that do not say it. Raises also what
+        ``Runner.stream`` raises.
+        """
 
     async def info(self, name: str, caller: Caller) -> SessionInfo:
         """Say how a session stands."""

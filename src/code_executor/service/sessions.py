@@ -77,9 +77,11 @@ class Sessions:
     ) -> None:
         await self.close()
 
-    async def open(self, caller: Caller, files: tuple[File, ...] = ()) -> SessionInfo:
+    async def open(
+        self, caller: Caller, files: tuple[File, ...] = (), *, interactive: bool | None = None
+    ) -> SessionInfo:
         """Open one for ``caller``; raise ``SessionError`` or what `Session.open` raises."""
-        session = Session(self._runner, caller=caller, files=files, limits=self.book.limits)
+        session = Session(self._runner, caller=caller, files=files, limits=self.book.limits, interactive=interactive)
         name = self.book.admit(caller, session)
         try:
             await session.open()

@@ -18,7 +18,7 @@ import sys
 import types
 from typing import Any, NoReturn
 
-from sandbox_agent.child import display, pipes, program, session, stacks, streams
+from sandbox_agent.child import display, pipes, program, session, stacks, stdin, streams
 from sandbox_agent.child.source import RefusedError, compiled
 from sandbox_agent.confinement import kernel
 from sandbox_agent.confinement.confine import Confinement, arrange, confine
@@ -77,7 +77,7 @@ def _make_ready(policy: Policy) -> None:
 
 
 def _serve(policy: Policy, config: AgentConfig) -> NoReturn:
-    messages = pipes.read_messages(pipes.PAYLOAD)
+    messages = pipes.Messages(pipes.PAYLOAD)
     request = json.loads(next(messages))
     if request.get("session"):
         _write_files(request["files"])
@@ -91,7 +91,7 @@ def _serve(policy: Policy, config: AgentConfig) -> NoReturn:
     else:
         os.close(pipes.DISPLAY)
     if request["interactive"]:
-        streams.prompt_for_input()
+        stdin.prompt()
     else:
         os.close(pipes.PROMPT)
     _limit_processor(int(request.get("cpu") or config.cpu_seconds), config)

@@ -14,6 +14,7 @@ import sys
 import threading
 import traceback
 import types
+from collections.abc import Callable
 from typing import Any
 
 from sandbox_agent.child import display, pipes, stacks
@@ -57,12 +58,17 @@ def set_hooks() -> None:
     threading.excepthook = _thread_excepthook
 
 
-def execute(code: list[types.CodeType], module: types.ModuleType) -> None:
-    """Run what `compiled` returned, in a module."""
-    exec(code[0], module.__dict__)
+def execute(code: list[types.CodeType], module: types.ModuleType, evaluate: Callable[..., Any] = eval) -> str | None:
+    """Run what `compiled` returned, in a module; return the text of its last value, if it is shown.
+
+    ``evaluate`` runs a piece of code with the names that it is given.
+    """
+    text = None
+    evaluate(code[0], module.__dict__)
     for last in code[1:]:
-        display.value(eval(last, module.__dict__))
+        text = display.value(evaluate(last, module.__dict__))
     display.figures()
+    return text
 
 
 def exit_status(stop: SystemExit) -> int:

@@ -23,25 +23,25 @@ class RefusedError(Exception):
         self.problems = problems
 
 
-def compiled(source: str, name: str, policy: Policy | None, *, last: bool) -> list[types.CodeType]:
+def compiled(source: str, name: str, policy: Policy | None, *, last: bool, flags: int = 0) -> list[types.CodeType]:
     """Check (unless ``policy`` is None) and compile a source as the file ``name``; raise ``RefusedError``.
 
     Returns the program, followed, if ``last``, by its last expression alone, whose value is to be displayed; a
-    semicolon after it says, as in a notebook, that it is not.
+    semicolon after it says, as in a notebook, that it is not. ``flags``: of the compiler.
     """
     source = source.removeprefix("\ufeff")  # a byte order mark, as Python reads a file
     quote(source, name)
     try:
         # a str, never bytes: an encoding cookie must not make the compiler read another text than the checker
-        tree = ast.parse(source, name)
+        tree = compile(source, name, "exec", ast.PyCF_ONLY_AST | flags, dont_inherit=True)
         problems = check(tree, policy) if policy is not None else []
         if problems:
             raise RefusedError("policy", problems)
         shown = last and tree.body and isinstance(tree.body[-1], ast.Expr) and not _has_semicolon(source, tree.body[-1])
         value = tree.body.pop() if shown else None
-        code = [compile(tree, name, "exec", dont_inherit=True, optimize=0)]
+        code = [compile(tree, name, "exec", flags, dont_inherit=True, optimize=0)]
         if isinstance(value, ast.Expr):
-            code.append(compile(ast.Expression(value.value), name, "eval", dont_inherit=True, optimize=0))
+            code.append(compile(ast.Expression(value.value), name, "eval", flags, dont_inherit=True, optimize=0))
     except SyntaxError as error:
         text = _syntax_text(error) if error.lineno else wording.uncompilable(error)
         raise RefusedError("syntax", [SourceProblem(error.lineno or 1, (error.offset or 1), text)]) from None

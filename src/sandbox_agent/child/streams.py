@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
 import sys
-from typing import Any
 
-from sandbox_agent.child.pipes import PROMPT, STDERR, STDIN, STDOUT
-from sandbox_agent.confinement.kernel import available
+from sandbox_agent.child.pipes import STDERR, STDIN, STDOUT
 
 
 def open_streams() -> None:
@@ -26,37 +22,9 @@ def open_streams() -> None:
     out.name, err.name = "<stdout>", "<stderr>"
 
 
-def prompt_for_input() -> None:
-    """Have whatever reads stdin say so beforehand."""
-    sys.stdin = sys.__stdin__ = _text_input(_PromptingFile(STDIN, closefd=False))  # type: ignore[misc]
-
-
 def _text_input(raw: io.FileIO) -> io.TextIOWrapper:
     raw.name = "<stdin>"
     return io.TextIOWrapper(io.BufferedReader(raw), "utf-8", "surrogateescape", newline="\n")
-
-
-class _PromptingFile(io.FileIO):
-    """A stdin that tells the supervisor, with a byte in the prompt pipe, when the program is about to wait for it."""
-
-    def readinto(self, buffer: Any) -> int | None:
-        self._prompt()
-        return super().readinto(buffer)
-
-    def read(self, size: int | None = -1) -> bytes:
-        if size is None or size < 0:
-            return self.readall()
-        self._prompt()
-        return super().read(size) or b""
-
-    def readall(self) -> bytes:
-        return b"".join(iter(lambda: self.read(1 << 16), b""))
-
-    @staticmethod
-    def _prompt() -> None:
-        with contextlib.suppress(OSError):
-            if not available(STDIN):
-                os.write(PROMPT, b"\0")
 
 
 def flush() -> bool:
