@@ -30,7 +30,7 @@ _messages: Messages | None = None
 """Where a session hears of the end of its stdin."""
 
 
-def prompt() -> tuple[io.FileIO, io.BufferedReader, Any]:
+def prompt() -> tuple[Any, Any, Any]:
     """Have whatever reads stdin say so beforehand; return the layers of what is ``sys.stdin`` now."""
     raw = _PromptingFile(STDIN, "rb", closefd=False)
     raw.name = "<stdin>"
@@ -130,6 +130,8 @@ class CellInput:
 
     def _renew(self, given: str | None) -> None:
         """Make the same objects read descriptor 0 from its beginning: earlier cells may have names for them."""
+        for layer in (self._raw, self._buffer, self._text):
+            vars(layer).pop("__IOBase_closed", None)  # how io remembers that one was closed
         io.FileIO.__init__(self._raw, STDIN, "rb", closefd=False)
         self._raw.name = "<stdin>"
         io.BufferedReader.__init__(self._buffer, self._raw)

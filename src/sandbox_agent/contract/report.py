@@ -41,7 +41,7 @@ class ReportError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """The exception that ended a cell: the name of its class, with the module, and the lines that Python prints of it."""
+    """The exception that ended a cell: its class, with the module, and the lines that Python prints of it."""
 
     type: str
     message: str
@@ -75,10 +75,10 @@ def read(text: bytes, *, cell: bool = False) -> Report:
         reason = (_CELL_REASONS if cell else _REASONS)[found["reason"]]
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ReportError(str(error)) from None
-    numbers = (_natural(found.get(name)) for name in ("exit_code", "line", "memory"))
+    exit_code, line, memory = (_natural(found.get(name)) for name in ("exit_code", "line", "memory"))
     value = found.get("value")
     shown = value[:LONGEST_VALUE] if isinstance(value, str) else None
-    return Report(reason, problems, *numbers, value=shown, exception=_raised(found.get("exception")))
+    return Report(reason, problems, exit_code, line, memory, shown, _raised(found.get("exception")))
 
 
 def _raised(value: object) -> Raised | None:
