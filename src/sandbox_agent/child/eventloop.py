@@ -10,9 +10,11 @@ from __future__ import annotations
 import contextvars
 import inspect
 import sys
+import threading
 from types import CodeType
 from typing import Any
 
+from sandbox_agent.child import callstack
 from sandbox_agent.child.pipes import Messages
 
 
@@ -33,13 +35,13 @@ class EventLoop:
     def evaluate(self, code: CodeType, names: dict[str, Any]) -> Any:
         """Run a piece of a cell; return its value, if it is an expression."""
         if _awaits(code):
-            return self._complete(self._context.run(eval, code, names), code)
+            return self._complete(eval(code, names), code)
         if self._loop is None:
-            return self._context.run(eval, code, names)
+            return callstack.call(self._context.run, eval, code, names)
         self._beside = True
         self._set_running(self._loop)
         try:
-            return self._context.run(eval, code, names)
+            return callstack.call(self._context.run, eval, code, names)
         finally:
             self._beside = False
             self._set_running(None)
@@ -75,8 +77,6 @@ class EventLoop:
         return None if loop is self._loop and not loop.is_running() else loop
 
     def _note_running(self, loop: Any) -> None:
-        import threading
-
         if loop is None and self._beside and threading.current_thread() is threading.main_thread():
             loop = self._loop
         self._set_running(loop)
@@ -88,7 +88,7 @@ class EventLoop:
         why: BaseException | None = None
         while not task.done():
             try:
-                self._loop.run_forever()
+                callstack.invoke(self._loop.run_forever)
             except BaseException as error:  # an interrupt; sys.exit(), in the coroutine or in any other task
                 if why is not None:
                     break

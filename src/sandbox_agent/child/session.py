@@ -21,7 +21,7 @@ import sys
 from types import CodeType
 from typing import Any, NoReturn
 
-from sandbox_agent.child import display, notebook, pipes, program, raised, streams
+from sandbox_agent.child import callstack, display, ending, hooks, notebook, pipes, program, raised, streams
 from sandbox_agent.child.eventloop import EventLoop
 from sandbox_agent.child.source import RefusedError, compiled, quote
 from sandbox_agent.child.stdin import CellInput
@@ -46,7 +46,7 @@ def serve(messages: pipes.Messages, policy: Policy, most_displayed: int) -> NoRe
     """Run the cells that come as ``messages``; never returns."""
     try:
         display.open_on(pipes.DISPLAY, most_displayed)
-        program.set_hooks()
+        hooks.install()
         stdin = CellInput(messages)
         loop = EventLoop()
         interpreter = _Interpreter(policy, most_displayed, stdin, loop)
@@ -70,8 +70,6 @@ class _Interpreter:
         self._loop = loop
         self._flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
         self._module = program.main_module([])
-        del self._module.__file__  # as in a notebook
-        sys.argv[:] = [""]
         sys.ps1, sys.ps2 = ">>> ", "... "
         self._on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._used = 0.0  # seconds of processor time, as RLIMIT_CPU counts them
@@ -106,7 +104,7 @@ class _Interpreter:
             if plain is None:
                 raise
             code = compiled(plain, name, policy, last=cell["display"], flags=self._flags)
-            quote(cell["code"], name)
+        quote(cell["code"], name)
         self._flags |= code[0].co_flags & _FUTURES
         return code
 
@@ -146,17 +144,15 @@ class _Interpreter:
             signal.signal(signal.SIGINT, self._on_interrupt or signal.default_int_handler)
             os.write(pipes.READY, b"\0")
             text = program.execute(code, self._module, self._evaluate)
-        except SystemExit as stop:  # ends the cell
-            status = program.exit_status(stop)
-            return _report("exit" if status else "", status)
         except BaseException as error:
-            failure = error
+            failure = callstack.without_ours(error)
         else:
             return _report("", 0, value=text if text is None else text[:LONGEST_VALUE])
-        status = program.uncaught(failure)  # not while it is handled: see `program`
-        raised.remember(failure)
-        told = raised.described(failure)
-        return _report(_REASONS[program.kind_of(failure)], status, line=_line(failure, name), exception=told)
+        status = ending.print_uncaught(failure)  # not while it is handled: it would be the context of what comes
+        if status is not None:  # ends the cell
+            return _report("exit" if status else "", status)
+        line, told = program.line_of(failure, name), raised.described(failure)
+        return _report(_REASONS[program.kind_of(failure)], 1, line=line, exception=told)
 
 
 def _report(reason: str, status: int, **more: Any) -> dict[str, Any]:
@@ -171,17 +167,6 @@ def _refusal(refused: RefusedError) -> dict[str, Any]:
         told = raised.described(error)
     problems = [problem._asdict() for problem in refused.problems]
     return _report(refused.reason, 1, problems=problems, exception=told)
-
-
-def _line(error: BaseException, name: str) -> int | None:
-    """Return the last line of the cell ``name`` that an exception came through."""
-    line = None
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == name:
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line
 
 
 def _ignore_interrupts() -> Any:
