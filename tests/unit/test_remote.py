@@ -148,8 +148,10 @@ class Scripted:
             raise self._failure
         return INFO
 
-    async def open(self, caller: Caller, files: tuple[File, ...]) -> SessionInfo:
-        return self._answer("open", caller, files)
+    async def open(
+        self, caller: Caller, files: tuple[File, ...] = (), *, interactive: bool | None = None
+    ) -> SessionInfo:
+        return self._answer("open", caller, files, interactive)
 
     async def info(self, name: str, caller: Caller) -> SessionInfo:
         return self._answer("session", name, caller)
@@ -241,14 +243,14 @@ async def test_everything_that_is_asked_of_a_session_comes_as_it_was() -> None:
     service = Scripted([Started("an-id", 0.0), RESULT])
     files = (File("path", b"\0\xff"),)
     async with connected(service) as worker:
-        assert await worker.sessions.open(C, files) == INFO
+        assert await worker.sessions.open(C, files, interactive=False) == INFO
         assert await worker.sessions.info("n", C) == INFO
         assert [event async for event in worker.sessions.stream("n", C, CELL)] == [Started("an-id", 0.0), RESULT]
         await worker.sessions.send("n", C, Stdin("text é"))
         await worker.sessions.send("n", C, Interrupt())
         await worker.sessions.end("n", C)
     assert service.asked == [
-        ("open", C, files),
+        ("open", C, files, False),
         ("session", "n", C),
         ("cell", "n", C, CELL),
         EXECUTION,
