@@ -9,7 +9,7 @@ import pytest
 
 from code_executor import Executor, Reason, Result
 from code_executor.core.errors import SessionBusyError
-from code_executor.core.models import Cell, Interrupt, Raised, Stdin, Waiting
+from code_executor.core.models import Cell, Execution, Interrupt, Output, Raised, Stdin, Waiting
 from code_executor.execution.session import Session
 from tests.census import until
 
@@ -40,7 +40,7 @@ async def talk(session: Session, cell: Cell, *answers: list[Stdin]) -> Result:
     left = list(answers)
     async for event in session.stream(cell):
         if isinstance(event, Waiting):
-            for item in left.pop(0):
+            for item in left.pop(0) if left else ():  # it may also wait for the end, before it has come
                 session.send(item)
         elif isinstance(event, Result):
             assert not left
@@ -129,6 +129,34 @@ async def test_typed_input_ends_where_it_is_said_to_and_the_next_cell_can_be_typ
     assert (await talk(session, Cell("input()"), [Stdin("fresh\n")])).value == "'fresh'"
     both = Cell("input(), input()", stdin="given\n", interactive=True)
     assert (await talk(session, both, [Stdin("typed\n")])).value == "('given', 'typed')"
+
+
+@pytest.mark.parametrize(
+    ("code", "value"),
+    [
+        ("open(0).readline()", "'typed\\n'"),
+        ("open('/dev/stdin').readline()", "'typed\\n'"),
+        ("open(0, 'rb', buffering=0).read(9)", "b'typed\\n'"),
+        ("import os; os.read(0, 9)", "b'typed\\n'"),
+        ("import select, sys; select.select([sys.stdin], [], []) and input()", "'typed'"),
+    ],
+)
+async def test_other_ways_to_stdin_are_told_of_as_well(
+    executor: Executor, session: Session, code: str, value: str
+) -> None:
+    for _ in range(2):
+        assert (await talk(session, Cell(code), [Stdin("typed\n")])).value == value
+    before, last = code.rpartition("; ")[::2]
+    answers: asyncio.Queue[Stdin] = asyncio.Queue()
+
+    async def inputs() -> AsyncIterator[Stdin]:
+        yield await answers.get()
+
+    async for event in executor.stream(Execution(f"{before}\nprint(repr({last}))"), inputs()):
+        if isinstance(event, Waiting):
+            answers.put_nowait(Stdin("typed\n"))
+        elif isinstance(event, Result):
+            assert event.output == f"{value}\n"
 
 
 async def test_a_cell_whose_stdin_has_ended_takes_no_more(session: Session) -> None:
@@ -226,10 +254,16 @@ async def test_tasks_go_on_between_cells(session: Session) -> None:
     ],
 )
 async def test_an_interrupt_ends_a_cell_that_awaits_and_the_loop_goes_on(session: Session, code: str) -> None:
-    result = await session.run(f"import asyncio\nprint('go')\n{code}", timeout=0.5)
-    assert (result.reason, result.exception and result.exception.type) == (Reason.WALL_TIME, "KeyboardInterrupt")
+    begun = False
+    async for event in session.stream(Cell(f"import asyncio\nprint('go', flush=True)\n{code}")):
+        if isinstance(event, Output) and not begun:
+            begun = True
+            session.send(Interrupt())
+        elif isinstance(event, Result):
+            result = event
+    assert (result.reason, result.exception and result.exception.type) == (Reason.CANCELLED, "KeyboardInterrupt")
     assert result.line is not None
-    assert result.line >= 3
+    assert result.line >= 2
     assert await values(session, "await asyncio.sleep(0, 1)") == ["1"]
 
 
@@ -282,7 +316,8 @@ async def test_what_cannot_be_told_whole_is_cut_and_ends_nothing(session: Sessio
     assert result.exception is not None
     assert (result.exception.type, len(result.exception.traceback) <= 100) == ("RecursionError", True)
     assert (await session.run("raise ValueError('\\ud800' + 'y' * 100_000)")).exception is not None
-    assert await values(session, "class L:\n    def __repr__(self): return '\\ud800'\nL()") == ["?"]
+    odd = "class L:\n    def __repr__(self): return '\\ud800'\n    def _repr_html_(self): return 'x'\nL()"
+    assert await values(session, odd) == ["?"]
 
 
 async def test_a_program_has_neither_field(executor: Executor) -> None:

@@ -18,7 +18,19 @@ import sys
 import types
 from typing import Any, NoReturn
 
-from sandbox_agent.child import callstack, display, ending, imports, pipes, program, session, stacks, stdin, streams
+from sandbox_agent.child import (
+    asking,
+    callstack,
+    display,
+    ending,
+    imports,
+    pipes,
+    program,
+    session,
+    stacks,
+    stdin,
+    streams,
+)
 from sandbox_agent.child.script import Script
 from sandbox_agent.child.source import RefusedError, compiled
 from sandbox_agent.confinement import kernel
@@ -101,6 +113,7 @@ def _serve(policy: Policy, config: AgentConfig, script: Script) -> NoReturn:
         os.close(pipes.DISPLAY)
     if request["interactive"]:
         stdin.prompt()
+        asking.install()
     else:
         os.close(pipes.PROMPT)
     _limit_processor(int(request.get("cpu") or config.cpu_seconds), config)

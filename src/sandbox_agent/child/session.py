@@ -21,7 +21,7 @@ import sys
 from types import CodeType
 from typing import Any, NoReturn
 
-from sandbox_agent.child import callstack, display, ending, hooks, notebook, pipes, program, raised, streams
+from sandbox_agent.child import asking, callstack, display, ending, hooks, notebook, pipes, program, raised, streams
 from sandbox_agent.child.eventloop import EventLoop
 from sandbox_agent.child.source import RefusedError, compiled, quote
 from sandbox_agent.child.stdin import CellInput
@@ -48,6 +48,7 @@ def serve(messages: pipes.Messages, policy: Policy, most_displayed: int) -> NoRe
         display.open_on(pipes.DISPLAY, most_displayed)
         hooks.install()
         stdin = CellInput(messages)
+        asking.install()
         loop = EventLoop()
         interpreter = _Interpreter(policy, most_displayed, stdin, loop)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

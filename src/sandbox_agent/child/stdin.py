@@ -32,7 +32,7 @@ _messages: Messages | None = None
 
 def prompt() -> tuple[Any, Any, Any]:
     """Have whatever reads stdin say so beforehand; return the layers of what is ``sys.stdin`` now."""
-    raw = _PromptingFile(STDIN, "rb", closefd=False)
+    raw = PromptingFile(STDIN, "rb", closefd=False)
     raw.name = "<stdin>"
     buffer = io.BufferedReader(raw)
     text = io.TextIOWrapper(buffer, "utf-8", "surrogateescape", newline="\n")
@@ -41,7 +41,7 @@ def prompt() -> tuple[Any, Any, Any]:
     return raw, buffer, text
 
 
-class _PromptingFile(io.FileIO):
+class PromptingFile(io.FileIO):
     """A stdin that tells the supervisor when the program is about to wait for it."""
 
     def readinto(self, buffer: Any) -> int | None:
@@ -60,16 +60,26 @@ class _PromptingFile(io.FileIO):
 
 def wait() -> None:
     """Tell the supervisor, with a byte in the prompt pipe, if reading stdin will wait; let its end be seen."""
+    if announce() and _messages is not None:
+        _await(_messages)
+
+
+def announce() -> bool:
+    """Tell the supervisor if nothing is there to read; return whether it is so."""
     with contextlib.suppress(OSError):
-        if available(STDIN):
-            return
-        os.write(PROMPT, b"\0")
-        if _messages is None:
-            return
+        if not available(STDIN):
+            os.write(PROMPT, b"\0")
+            return True
+    return False
+
+
+def _await(messages: Messages) -> None:
+    """Wait for stdin, or for the news of its end."""
+    with contextlib.suppress(OSError):
         events = select.poll()
         events.register(STDIN, select.POLLIN)
-        events.register(_messages.fd, select.POLLIN)
-        while not _messages.is_next_there():
+        events.register(messages.fd, select.POLLIN)
+        while not messages.is_next_there():
             if STDIN in dict(events.poll()):
                 return
         if not available(STDIN):
