@@ -57,6 +57,7 @@ def main(state: Confinement, descriptors: list[int], policy: Policy, supervisor:
     try:
         landlock_fd = arrange(descriptors, state.landlock_fd)
         try:
+            _let_streams_be_opened_again()
             confine(state, landlock_fd, supervisor)
             with contextlib.suppress(OSError):  # it makes results faster, nothing else
                 kernel.hold_memory()
@@ -71,6 +72,15 @@ def main(state: Confinement, descriptors: list[int], policy: Policy, supervisor:
         _serve(policy, state.config, script)
     finally:  # whatever happens: this process is a copy of the supervisor, and must not go on as one
         os._exit(1)
+
+
+def _let_streams_be_opened_again() -> None:
+    """Let the program open ``/dev/stdin`` and its like: the kernel asks what the modes of these pipes say.
+
+    Each only in its own direction. Who could read from its stdout could take away what the supervisor has counted.
+    """
+    for fd, mode in ((pipes.STDIN, 0o444), (pipes.STDOUT, 0o222), (pipes.STDERR, 0o222)):
+        os.fchmod(fd, mode)
 
 
 def _make_ready(policy: Policy) -> Script:

@@ -16,6 +16,7 @@ import select
 import sys
 from typing import Any
 
+from sandbox_agent.child import streams
 from sandbox_agent.child.pipes import PROMPT, STDIN, Messages
 from sandbox_agent.child.source import RefusedError
 from sandbox_agent.confinement.kernel import available
@@ -68,6 +69,7 @@ def announce() -> bool:
     """Tell the supervisor if nothing is there to read; return whether it is so."""
     with contextlib.suppress(OSError):
         if not available(STDIN):
+            streams.flush()  # what a thread asks comes before the news that it waits
             os.write(PROMPT, b"\0")
             return True
     return False

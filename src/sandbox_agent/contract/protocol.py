@@ -108,7 +108,7 @@ class Command(IntEnum):
     CANCEL = 3
     INTERRUPT = 4
     CELL = 5
-    EOF = 7
+    EOF = 6
 
 
 class EventType(IntEnum):

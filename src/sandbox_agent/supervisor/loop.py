@@ -346,8 +346,12 @@ class Supervisor:
         host, mask = self._inbound.wanted()
         events.register(host, mask)
         events.register(self._wake, select.POLLIN)
-        for fd, source_mask in self._outbound.wanted():
-            events.register(fd, source_mask)
+        rest = self._outbound.rest()
+        if rest > 0:
+            timeout = rest if timeout is None else min(timeout, rest)
+        else:
+            for fd, source_mask in self._outbound.wanted():
+                events.register(fd, source_mask)
         for fd in watched:
             events.register(fd, select.POLLIN)
         ready = dict(events.poll(None if timeout is None else timeout * 1000))
