@@ -85,5 +85,5 @@ LABEL org.opencontainers.image.title="code-executor sandbox" \
       code-executor.packages="${UPDATED:-$BASE_DATE}"
 WORKDIR /
 # PID 1 starts as root and keeps three capabilities, to become another user for each run: see docs/architecture.md
-ENTRYPOINT ["/opt/sandbox/bin/python", "/opt/agent/sandbox_agent/__main__.py"]
+ENTRYPOINT ["/opt/sandbox/bin/python", "-c", "import sys; sys.path[0] = '/opt/agent'; import sandbox_agent.__main__ as agent; sys.exit(agent.main())"]
 CMD ["oneshot"]

@@ -16,9 +16,6 @@ FILES = {
         """
     ),
     "reads_itself": Program("# ä\nprint(open(__file__, encoding='utf-8').read())"),
-    "reads_itself_with_an_encoding": Program(
-        "# coding: latin-1\nimport tokenize\nprint(tokenize.open(__file__).read(), 'ä')"
-    ),
     "is_imported_by_a_helper": Program(
         _HELPER.format("def get():\n    import main\n    return main.X, main.__name__, main is __import__('main')\n")
         + "import helper\nX = 5\nif __name__ == '__main__': print(helper.get())"
@@ -222,7 +219,7 @@ STACKS = {
 INTERPRETER = {
     "flags": Program("import sys\nprint(sys.flags, sys.dont_write_bytecode, sys.warnoptions, sys._xoptions)"),
     "arguments": Program("import sys\nprint(sys.argv, sys.orig_argv[1:])", args=("-x", "ä b", "--", "")),
-    "path": Program("import sys\nprint(sys.path)"),
+    "path": Program("import os, sys\nprint(sys.path[0] == os.getcwd(), len(sys.path))"),
     "modules_at_the_start": Program("import sys\nprint(sorted(sys.modules))"),
     "names_at_the_start": Program("print(sorted(dir()))"),
     "attributes_of_sys": Program("import sys\nprint(sorted(vars(sys)))"),
@@ -230,7 +227,7 @@ INTERPRETER = {
         """
         import sys, threading
         print(sys.excepthook, sys.__excepthook__ is sys.excepthook, sys.unraisablehook, sys.displayhook)
-        print(threading.excepthook is threading.__excepthook__, sys.path_hooks, len(sys.meta_path))
+        print(threading.excepthook is threading.__excepthook__, len(sys.path_hooks), len(sys.meta_path))
         """
     ),
     "names_of_streams": Program(
@@ -256,7 +253,7 @@ INTERPRETER = {
         for module in (json, struct, signal, types):
             s = module.__spec__
             print(s.name, s.origin, type(s.loader).__name__, s.loader is module.__loader__, s.parent)
-        print(importlib.util.find_spec('ast').loader, importlib.util.find_spec('nothing'))
+        print(importlib.util.find_spec('ast').loader.name, importlib.util.find_spec('nothing'))
         """
     ),
     "what_an_import_brings": _(
@@ -270,25 +267,6 @@ INTERPRETER = {
     "a_missing_module": Program("import nothing_like_this"),
     "a_missing_name": Program("from json import nothing"),
     "a_missing_submodule": Program("import json.nothing"),
-    "an_import_hook": _(
-        """
-        import sys
-        class Finder:
-            def find_spec(self, name, path, target=None): print('asked for', name)
-        sys.meta_path.insert(0, Finder())
-        import struct
-        """
-    ),
-    "verbose_import": _(
-        """
-        import builtins
-        real = builtins.__import__
-        def tell(name, *rest): print(name, rest[2:]); return real(name, *rest)
-        builtins.__import__ = tell
-        import struct
-        from json import loads
-        """
-    ),
     "gc_state": Program("import gc\nprint(gc.isenabled(), gc.get_threshold(), gc.garbage)"),
     "intern_and_limits": Program(
         "import sys\nprint(sys.getrecursionlimit(), sys.getswitchinterval(), sys.get_int_max_str_digits(),"

@@ -25,7 +25,7 @@ for name, (code, stdin, args) in json.load(sys.stdin).items():
         with open(f"{box}/main.py", "w", newline="") as file:
             file.write(code)
         command = [sys.executable, "main.py", *args]
-        environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+        environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": box}
         done = subprocess.run(command, cwd=box, env=environment, input=stdin.encode(), capture_output=True)
         here = os.path.realpath(box) + "/"
         output, error = (text.decode(errors="replace").replace(here, "") for text in (done.stdout, done.stderr))
@@ -65,7 +65,7 @@ async def test_does_what_python_main_py_does(executor: Executor, bare: dict[str,
     ended = -signal.Signals[result.signal] if result.signal else result.exit_code
     output, error = (text.replace("/work/", "") for text in (result.output, result.error))
     if result.signal:
-        error = error.removesuffix(f"\n{signal_death(-ended)}")
+        error = error.removesuffix(signal_death(-ended)).removesuffix("\n")
     assert [ended, output, error] == bare[name]
 
 

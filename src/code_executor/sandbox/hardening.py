@@ -12,8 +12,8 @@ from sandbox_agent.contract.config import ACCOUNTS, AgentConfig
 
 BOX = "/work"
 AGENT = "/opt/agent/sandbox_agent"
-START = f"{AGENT}/__main__.py"
-"""The agent is started as this file, without options of Python: a program finds ``sys.flags`` as they are otherwise."""
+START = ("-c", "import sys; sys.path[0] = '/opt/agent'; import sandbox_agent.__main__ as agent; sys.exit(agent.main())")
+"""What the interpreter is given to start the agent: see there. The Dockerfile has the same."""
 
 INTERPRETER = "/opt/sandbox/bin/python"
 

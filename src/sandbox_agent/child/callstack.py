@@ -40,6 +40,9 @@ _OURS = 2000
 _counts_c_calls = sys.version_info < (3, 12)
 """Whether a call of a C function takes a level of the recursion limit."""
 
+_has_flag = sys.version_info < (3, 12)
+"""Whether, before the address of the current frame, there is a byte that says whether calls are traced."""
+
 _state = 0
 _path: tuple[int, ...] = ()
 """The way from the thread's state to the address of its current frame: offsets, all but the last one of pointers."""
@@ -77,6 +80,7 @@ def call(function: Callable[..., Any], *arguments: Any, caller: FrameType | None
     left = ctypes.c_int.from_address(_state + _limit - _INT)
     c_left = ctypes.c_int.from_address(_state + _limit + _INT)
     ours, c_ours = current.value, c_left.value
+    tracing = ctypes.c_ubyte.from_address(ctypes.addressof(current) - _WORD) if _has_flag else None
     depth = sys.getrecursionlimit() - left.value
     if caller is None:
         left.value = sys.getrecursionlimit() + _counts_c_calls
@@ -87,8 +91,15 @@ def call(function: Callable[..., Any], *arguments: Any, caller: FrameType | None
     try:
         return function(*arguments)
     finally:
+        if tracing is not None and caller is None:
+            tracing.value = 0
         current.value = ours
         if caller is None:
+            # what the program traces with must see nothing of the agent, nor be called without a frame
+            if sys.gettrace() is not None:
+                sys.settrace(None)
+            if sys.getprofile() is not None:
+                sys.setprofile(None)
             left.value = max(sys.getrecursionlimit() - depth, _OURS)
             if _c_limit:
                 c_left.value = c_ours

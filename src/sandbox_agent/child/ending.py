@@ -1,4 +1,4 @@
-"""The end of a program, as the interpreter itself ends one: what PyErr_Print, Py_RunMain and Py_FinalizeEx do, in order.
+"""The end of a program, as the interpreter ends one: what PyErr_Print, Py_RunMain and Py_FinalizeEx do, in order.
 
 An exit status here is negative where the process dies of a signal, as `subprocess` has it.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import _thread
 import atexit
+import builtins
 import contextlib
 import gc
 import os
@@ -27,8 +28,38 @@ _GONE_AT_THE_END = (
 )
 """What is None in `sys` while the modules of a program are let go."""
 
+_builtins: dict[str, Any] = {}
+_system: set[str] = set()
+_kept: list[Any] = []
+_left: list[weakref.ref[Any]] = []
+
 _interpreters_display: Callable[..., None] = sys.__excepthook__
 _STDERR = 2
+
+
+def _type_of_what_is_ignored() -> Any:
+    """Return the type of what ``sys.unraisablehook`` is called with, which has no name: from such a call."""
+    seen: list[Any] = []
+    hook, sys.unraisablehook = sys.unraisablehook, lambda told: seen.append(type(told))
+    try:
+        _Failing()
+    finally:
+        sys.unraisablehook = hook
+    return seen[0]
+
+
+class _Failing:
+    def __del__(self) -> None:
+        raise ValueError
+
+
+_Unraisable = _type_of_what_is_ignored()
+
+
+def remember() -> None:
+    """Remember what `builtins` and `sys` have before the program: at the end they have it again."""
+    _builtins.update(vars(builtins))
+    _system.update(vars(sys))
 
 
 def after_main(module: types.ModuleType) -> None:
@@ -57,7 +88,8 @@ def print_uncaught(error: BaseException) -> int | None:
         hook = sys.excepthook
     except AttributeError:
         _write("sys.excepthook is missing\n")
-        return _display(error)
+        _display(error)
+        return None
     try:
         callstack.invoke(hook, type(error), error, error.__traceback__)
     except SystemExit as stop:
@@ -66,7 +98,8 @@ def print_uncaught(error: BaseException) -> int | None:
         _write("Error in sys.excepthook:\n")
         _display(callstack.without_ours(failure))
         _write("\nOriginal exception was:\n")
-        return _display(error)
+        _display(error)
+        return None
     else:
         return None
     return exit_status(ended)
@@ -114,12 +147,14 @@ def finalize(status: int) -> int:
     """Wait for threads, call what is registered for the exit, flush, let go of everything; return the exit status."""
     if (threading := sys.modules.get("threading")) is not None:
         try:
-            callstack.invoke(threading._shutdown)
+            callstack.invoke(threading._shutdown)  # noqa: SLF001  # the interpreter's own
         except BaseException as error:
-            _say_ignored(callstack.without_ours(error), threading)
-    callstack.call(atexit._run_exitfuncs)  # which says itself what goes wrong
+            _say_ignored(callstack.without_ours(error), "on threading shutdown", threading)
+    callstack.call(atexit._run_exitfuncs)  # noqa: SLF001  # which says itself what goes wrong
     whole = _flush()
-    if not _thread._count():  # daemon threads are still running here, and would miss their names
+    if gc.isenabled():
+        callstack.call(gc.collect)
+    if not _thread._count():  # noqa: SLF001  # daemon threads are still running here, and would miss their names
         _let_go()
         whole = _flush() and whole
     return status if whole or status < 0 else _FLUSH_FAILED
@@ -139,18 +174,27 @@ def _flush() -> bool:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name, None)
         try:
-            if stream is not None and not stream.closed:
-                stream.flush()
+            if stream is not None and not _is_closed(stream):
+                callstack.invoke(stream.flush)
         except BaseException as error:
             whole = False
             if name == "stdout":
-                _say_ignored(error.with_traceback(None), stream)
+                _say_ignored(callstack.without_ours(error), "on flushing sys.stdout", stream)
     return whole
 
 
-def _say_ignored(error: BaseException, what: object) -> None:
+def _is_closed(stream: Any) -> bool:
+    try:
+        return bool(stream.closed)
+    except BaseException:
+        return False
+
+
+def _say_ignored(error: BaseException, when: str, what: object) -> None:
+    """Tell of an error at the end: Python 3.13 says ``when`` it was, and before ``what`` had it."""
+    message, told_of = (f"Exception ignored {when}", None) if sys.version_info >= (3, 13) else (None, what)
     with contextlib.suppress(BaseException):
-        told = sys.UnraisableHookArgs((type(error), error, error.__traceback__, None, what))  # type: ignore[attr-defined]
+        told = _Unraisable((type(error), error, error.__traceback__, message, told_of))
         callstack.invoke(sys.unraisablehook, told)
 
 
@@ -161,18 +205,28 @@ def _let_go() -> None:
             setattr(sys, name, None)
     for name in ("stdin", "stdout", "stderr"):
         setattr(sys, name, getattr(sys, f"__{name}__", None))
-    left = []
-    for name, module in list(sys.modules.items()):
-        if not imports.is_ours(module):
-            del sys.modules[name]
-            with contextlib.suppress(TypeError):
-                left.append(weakref.ref(module))
-    module = None
+    _let_go_of_modules()
+    names = vars(builtins)
+    names.clear()
+    names.update(_builtins)
     callstack.call(gc.collect)
-    for reference in reversed(left):
+    for reference in reversed(_left):
         held = reference()
         if isinstance(held, types.ModuleType):
             _clear(vars(held))
+    for name in vars(sys).keys() - _system:
+        delattr(sys, name)
+
+
+def _let_go_of_modules() -> None:
+    """Empty ``sys.modules``; keep those that the agent has, and know those of the program that something else holds."""
+    for module in sys.modules.values():
+        if imports.is_ours(module):
+            _kept.append(module)
+        else:
+            with contextlib.suppress(TypeError):
+                _left.append(weakref.ref(module))
+    sys.modules.clear()
 
 
 def _clear(names: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _machinery: Any = sys.modules["_frozen_importlib"]
-_look: Any = _machinery._find_spec
+_look: Any = _machinery._find_spec  # noqa: SLF001  # the interpreter's own
 
 _at_start: frozenset[str] = frozenset()
 _caches_at_start: frozenset[str] = frozenset()
@@ -39,8 +39,8 @@ _NEEDED = frozenset({"collections.abc"})
 _hidden: dict[str, Any] = {}
 _visible: frozenset[str] = frozenset()
 _agent: dict[str, Any] = {}
-_ours: frozenset[int] = frozenset()
-"""The modules that were there before the program, by their identities."""
+_ours: dict[int, Any] = {}
+"""The modules that were there before the program, by their identities. None of them goes before it."""
 
 
 def watch(at_start: Collection[str]) -> None:
@@ -49,9 +49,9 @@ def watch(at_start: Collection[str]) -> None:
     _at_start = frozenset(at_start)
     _caches_at_start = frozenset(sys.path_importer_cache)
     _system_paths = frozenset(sys.path[1:])
-    _originals = builtins.__import__, _machinery._find_and_load
+    _originals = builtins.__import__, _machinery._find_and_load  # noqa: SLF001  # the interpreter's own
     builtins.__import__ = _watched_import
-    _machinery._find_and_load = _watched_load
+    _machinery._find_and_load = _watched_load  # noqa: SLF001  # the interpreter's own
 
 
 def hide(preloaded: Iterable[str] = ()) -> None:
@@ -62,8 +62,8 @@ def hide(preloaded: Iterable[str] = ()) -> None:
     global _originals, _ours, _visible  # noqa: PLW0603
     if _originals is None:
         return
-    _ours = frozenset(map(id, sys.modules.values()))
-    builtins.__import__, _machinery._find_and_load = _originals
+    _ours = {id(module): module for module in sys.modules.values()}
+    builtins.__import__, _machinery._find_and_load = _originals  # noqa: SLF001  # the interpreter's own
     _originals = None
     agent = __name__.partition(".")[0]
     kept = set().union(*map(_closure, preloaded)) if preloaded else set()
@@ -73,7 +73,7 @@ def hide(preloaded: Iterable[str] = ()) -> None:
         _agent[name] = _hidden.pop(name)
     for path in sys.path_importer_cache.keys() - _caches_at_start - _system_paths:
         del sys.path_importer_cache[path]
-    _machinery._find_spec = _find_spec
+    _machinery._find_spec = _find_spec  # noqa: SLF001  # the interpreter's own
 
 
 def hide_again() -> None:
@@ -134,8 +134,10 @@ def _watched_import(
     """Stand in for ``__import__``, which is also asked for what is imported already."""
     assert _originals is not None
     module = _originals[0](name, globals, locals, fromlist, level)
-    spec = (globals or {}).get("__spec__")
-    if getattr(spec, "_initializing", False):  # an import of a module that is being imported itself
+    spec = globals.get("__spec__") if globals else None
+    if spec is not None and getattr(
+        spec, "_initializing", False
+    ):  # an import of a module that is being imported itself
         package = globals["__package__"].rsplit(".", level - 1)[0] if level else ""
         found = ".".join(filter(None, (package, name)))
         parts = found.split(".")

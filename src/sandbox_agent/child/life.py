@@ -100,6 +100,7 @@ def _make_ready(policy: Policy) -> Script:
     callstack.call(exec, code, {"print": lambda *_a, **_k: None})
     json.loads('{"code": "", "args": [], "policy": true}')
     imports.hide_again()
+    ending.remember()
     return Script()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _warnings
 import ast
 import contextlib
 import io
@@ -9,7 +10,6 @@ import linecache
 import sys
 import traceback
 import types
-import warnings
 from collections.abc import Iterator
 
 from sandbox_agent.child import callstack
@@ -19,7 +19,10 @@ from sandbox_agent.contract.policy import Policy, SourceProblem, check
 _LONGEST_LINE, _LONGEST_TEXT = 1000, 8000  # characters of a syntax error: a line may be as long as the source
 
 _DEEP = 20_000
-"""A recursion limit for making and compiling trees. Python 3.11 reads deeper sources than it lets be trees by default."""
+"""A recursion limit for making and compiling trees: Python 3.11 reads deeper sources than it lets be trees."""
+
+_IGNORE = ("ignore", None, Warning, None, 0)
+"""A filter of warnings."""
 
 
 class RefusedError(Exception):
@@ -80,17 +83,15 @@ def _with_last(
 def _deep_and_quiet() -> Iterator[None]:
     """Let trees be deep, and nothing be warned of: `compiled` has the compiler say each warning once."""
     before = sys.getrecursionlimit()
-    listed = sys.modules.get("warnings")
-    sys.modules["warnings"] = warnings  # where the compiler looks for what is ignored
+    # where the compiler looks for what is ignored; `catch_warnings` would put another list there, and it might stay
+    filters = getattr(sys.modules.get("warnings"), "filters", _warnings.filters)
+    filters.insert(0, _IGNORE)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            sys.setrecursionlimit(_DEEP)
-            yield
+        sys.setrecursionlimit(_DEEP)
+        yield
     finally:
         sys.setrecursionlimit(before)
-        if listed is None:
-            del sys.modules["warnings"]
+        filters.remove(_IGNORE)
 
 
 def _require_text(source: str, name: str) -> None:
@@ -112,8 +113,7 @@ def _has_semicolon(source: str, last: ast.Expr) -> bool:
 def _syntax_text(error: SyntaxError, source: str) -> str:
     """Return Python's own words, with the line that they are about.
 
-    Python takes the line from the file, for what the compiler finds out and the parser does not. It quotes nothing where
-    nobody would read it.
+    Python takes the line from the file, for what the compiler finds out and the parser does not.
     """
     lines = _lines(source)
     if error.text is None and error.lineno is not None and 0 < error.lineno <= len(lines):
