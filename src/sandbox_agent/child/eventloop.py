@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import contextvars
 import inspect
+import signal
 import sys
 import threading
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any
 
 from sandbox_agent.child import callstack
@@ -63,12 +64,15 @@ class EventLoop:
         if self._loop is not None and not self._loop.is_closed():
             return
         import asyncio  # takes too long to be there for every session
+        import selectors
         from asyncio import events
 
         if self._loop is None:
             self._find_running, self._set_running = events._get_running_loop, events._set_running_loop  # noqa: SLF001
             events._get_running_loop = self._running  # noqa: SLF001  # asked by all that runs a loop
             events._set_running_loop = self._note_running  # noqa: SLF001
+            modules = (asyncio.base_events, asyncio.selector_events, events, selectors, callstack)
+            self._machinery = {__file__, *(module.__file__ for module in modules)}
         self._loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self._loop)
 
@@ -86,20 +90,31 @@ class EventLoop:
         task = self._loop.create_task(coroutine, context=self._context)
         task.add_done_callback(lambda _: self._loop.stop())
         why: BaseException | None = None
-        while not task.done():
+
+        def interrupt(number: int, frame: FrameType | None) -> None:
+            nonlocal why
+            if frame is None or frame.f_code.co_filename not in self._machinery:
+                signal.default_int_handler(number, frame)
+            # an exception here would lose what the loop is about to call, which may be the task's next step
+            why = KeyboardInterrupt()
+            self._loop.call_soon_threadsafe(task.cancel)
+
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, interrupt)
+        tries = 0
+        while not task.done() and tries <= 1:
             try:
                 callstack.invoke(self._loop.run_forever)
             except BaseException as error:  # an interrupt; sys.exit(), in the coroutine or in any other task
-                if why is not None:
-                    break
                 why = error
+                tries += 1
                 task.cancel()
+        if signal.getsignal(signal.SIGINT) is interrupt:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
-            value = task.result()
+            return task.result()
         except BaseException as error:
             failure = error
-        else:
-            return value
         if why is not None and why is not failure:
             failure = why.with_traceback(failure.__traceback__)
         raise _from(failure, code)
