@@ -27,6 +27,7 @@ NAMES = {
     "Status": "Status",
     "Reason": "Reason",
     "ProblemOut": "Problem",
+    "ExceptionOut": "Raised",
     "DisplayOut": "Display",
     "PictureOut": "Picture",
     "MarkupOut": "Markup",

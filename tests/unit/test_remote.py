@@ -158,8 +158,10 @@ class Scripted:
             raise self._failure
         return INFO
 
-    async def open(self, caller: Caller, files: tuple[File, ...], key: str) -> SessionInfo:
-        return self._answer("open", caller, files, key)
+    async def open(
+        self, caller: Caller, files: tuple[File, ...] = (), key: str = "", *, interactive: bool | None = None
+    ) -> SessionInfo:
+        return self._answer("open", caller, files, key, interactive)
 
     async def restart(self, name: str, caller: Caller) -> SessionInfo:
         return self._answer("restart", name, caller)
@@ -266,7 +268,7 @@ async def test_everything_that_is_asked_of_a_session_comes_as_it_was() -> None:
     service = Scripted([Started("an-id", 0.0), RESULT])
     files = (File("path", b"\0\xff"),)
     async with connected(service) as worker:
-        assert await worker.sessions.open(C, files, "a key") == INFO
+        assert await worker.sessions.open(C, files, "a key", interactive=False) == INFO
         assert await worker.sessions.restart("n", C) == INFO
         assert await worker.sessions.list(C) == [INFO, INFO]
         assert await worker.sessions.result("n", C, 7) == RESULT
@@ -277,7 +279,7 @@ async def test_everything_that_is_asked_of_a_session_comes_as_it_was() -> None:
         assert await worker.sessions.order("n", C, ORDER) == ANSWER
         await worker.sessions.end("n", C)
     assert service.asked == [
-        ("open", C, files, "a key"),
+        ("open", C, files, "a key", False),
         ("restart", "n", C),
         ("list", C),
         ("result", "n", C, 7),

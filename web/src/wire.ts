@@ -67,6 +67,10 @@ export interface Result {
   files: OutputFile[];
   /** Number of new or changed files that are not in `files`: too many, too large, or no files to send. */
   filesOmitted: number;
+  /** Of a cell: the text of the last expression's value, which is in `output` too unless it is shown in another way. null if there is none, or it is None. */
+  value: string | null;
+  /** Of a cell: what it ended with, if it did. */
+  exception: Raised | null;
 }
 
 /** The outcome in three words. */
@@ -97,6 +101,15 @@ export interface Problem {
   message: string;
   /** The path of the request's file that it is in; it is missing where it is in the program. */
   file?: string | null;
+}
+
+/** The exception that a cell ended with. */
+export interface Raised {
+  /** The name of its class, with its module unless it is built in or the session's. */
+  type: string;
+  message: string;
+  /** The lines that Python prints of it. */
+  traceback: string[];
 }
 
 /** Something that the program shows beside its output. */
@@ -177,16 +190,20 @@ export interface CellRequest {
   code: string;
   /** Time limit in seconds; the default is the service's maximum. */
   timeout?: number | null;
-  /** What the cell reads first. More can be sent while it runs. */
+  /** What the cell reads; its input ends there. null: somebody types while it runs. */
   stdin?: string | null;
+  /** false: nobody types, and the input ends after `stdin`. true: somebody types, also after `stdin`, and `timeout` does not count while the cell waits. null: false if there is `stdin`; else true, except that `timeout`, if given, counts while the cell waits. */
+  interactive?: boolean | null;
   /** Return the figures of plt.show() and the value of the last expression in `displays`. */
   display?: boolean | null;
 }
 
-/** Input for a cell that waits for it. */
+/** Input for a cell that waits for it: `data`, `eof`, or both. */
 export interface InputRequest {
   /** The next piece of its standard input, with its line ends. */
-  data: string;
+  data?: string | null;
+  /** Whether its standard input ends here. */
+  eof?: boolean;
 }
 
 /** What the server sends while a program runs; the last event is `result` or `problem`. */

@@ -53,9 +53,13 @@ def parse_check(body: bytes, caller: Caller, bounds: RequestLimits) -> Execution
     return Execution(asked.code, check_only=True, caller=caller)
 
 
-def parse_session(body: bytes, bounds: RequestLimits) -> tuple[File, ...]:
-    """Read a request to open a session, which may be empty; return its files or raise ``Refusal``."""
-    return _files(_read(SessionRequest, body or b"{}").files, bounds, program=False)
+def parse_session(body: bytes, bounds: RequestLimits) -> tuple[tuple[File, ...], bool | None]:
+    """Read a request to open a session, which may be empty.
+
+    Returns its files, and whether its cells are interactive; raises ``Refusal``.
+    """
+    asked = _read(SessionRequest, body or b"{}")
+    return _files(asked.files, bounds, program=False), asked.interactive
 
 
 def parse_key(key: str | None) -> str:
@@ -68,18 +72,20 @@ def parse_key(key: str | None) -> str:
 def parse_cell(body: bytes, limits: Limits, bounds: RequestLimits) -> Cell:
     """Read a request to run a cell; raise ``Refusal``."""
     asked = _read(CellRequest, body)
-    stdin = asked.stdin or ""
     _bounded("code", asked.code, bounds.code)
-    _bounded("stdin", stdin, bounds.stdin)
+    _bounded("stdin", asked.stdin or "", bounds.stdin)
     _in_time(asked.timeout, limits)
-    return Cell(asked.code, stdin, asked.timeout, display=asked.display is not False)
+    return Cell(
+        asked.code, asked.stdin, asked.timeout, display=asked.display is not False, interactive=asked.interactive
+    )
 
 
-def parse_input(body: bytes, bounds: RequestLimits) -> Stdin:
-    """Read input for a cell; raise ``Refusal``."""
+def parse_input(body: bytes, bounds: RequestLimits) -> list[Stdin]:
+    """Read input for a cell, one piece or two; raise ``Refusal``."""
     asked = _read(InputRequest, body)
-    _bounded("data", asked.data, bounds.stdin)
-    return Stdin(asked.data)
+    _bounded("data", asked.data or "", bounds.stdin)
+    pieces = [] if asked.data is None else [Stdin(asked.data)]
+    return [*pieces, Stdin(None)] if asked.eof else pieces
 
 
 def parse_path(path: str) -> str:

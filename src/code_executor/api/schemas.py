@@ -183,6 +183,7 @@ class SessionRequest(BaseModel):
     files: Files | None = Field(
         default_factory=list, description="Files for the working directory of the cells. None may lie where another is."
     )
+    interactive: bool | None = Field(None, description="`interactive` of the cells that do not say it themselves.")
 
 
 class CellRequest(BaseModel):
@@ -194,7 +195,15 @@ class CellRequest(BaseModel):
     timeout: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="Time limit in seconds; the default is the service's maximum."
     )
-    stdin: str | None = Field("", description="What the cell reads first. More can be sent while it runs.")
+    stdin: str | None = Field(
+        None, description="What the cell reads; its input ends there. null: somebody types while it runs."
+    )
+    interactive: bool | None = Field(
+        None,
+        description="false: nobody types, and the input ends after `stdin`. true: somebody types, also after `stdin`, "
+        "and `timeout` does not count while the cell waits. null: false if there is `stdin`; else true, except that "
+        "`timeout`, if given, counts while the cell waits.",
+    )
     display: bool | None = Field(
         True,  # a default
         description="Return the figures of plt.show() and the value of the last expression in `displays`.",
@@ -202,11 +211,18 @@ class CellRequest(BaseModel):
 
 
 class InputRequest(BaseModel):
-    """Input for a cell that waits for it."""
+    """Input for a cell that waits for it: `data`, `eof`, or both."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    data: str = Field(description="The next piece of its standard input, with its line ends.")
+    data: str | None = Field(None, description="The next piece of its standard input, with its line ends.")
+    eof: bool = Field(False, description="Whether its standard input ends here.")
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.data is None and not self.eof:
+            raise ValueError("data or eof is needed")
+        return self
 
 
 class SessionResponse(BaseModel):
@@ -289,6 +305,14 @@ class FileOut(BaseModel):
     contentBase64: str  # noqa: N815
 
 
+class ExceptionOut(BaseModel):
+    """The exception that a cell ended with."""
+
+    type: str = Field(description="The name of its class, with its module unless it is built in or the session's.")
+    message: str
+    traceback: list[str] = Field(description="The lines that Python prints of it.")
+
+
 class ExecuteResponse(BaseModel):
     """What came of it. A program's failure is an answer like any other: status 200."""
 
@@ -315,6 +339,11 @@ class ExecuteResponse(BaseModel):
     files_omitted: int = Field(
         description="Number of new or changed files that are not in `files`: too many, too large, or no files to send."
     )
+    value: str | None = Field(
+        description="Of a cell: the text of the last expression's value, which is in `output` too unless it is shown "
+        "in another way. null if there is none, or it is None."
+    )
+    exception: ExceptionOut | None = Field(description="Of a cell: what it ended with, if it did.")
 
 
 class RateOut(BaseModel):

@@ -44,7 +44,7 @@ UNKNOWN: dict[int | str, dict[str, Any]] = {
 }
 _NO_LIST = "This service has no sessions, or does not list them."
 _BUSY: dict[int | str, dict[str, Any]] = {
-    409: described("A cell is already running; or, for input and interrupt, none is.")
+    409: described("A cell is already running; or, for input and interrupt, none is, or it takes no more input.")
 }
 _EXAMPLES = {
     "assign": {"summary": "Keep a value", "value": {"code": "x = 41"}},
@@ -82,8 +82,8 @@ class _Endpoints:
         body = await request.body()
         if body:
             require_json(request.headers.get("content-type", ""))
-        files = parse_session(body, self._bounds)
-        opening = self._sessions.open(caller_of(request.scope), files, parse_key(key))
+        files, interactive = parse_session(body, self._bounds)
+        opening = self._sessions.open(caller_of(request.scope), files, parse_key(key), interactive=interactive)
         info = await until_disconnect(request.receive, opening)
         return JSONResponse(session_object(info), 201, {"Location": f"/api/sessions/{info.id}"})
 
@@ -114,10 +114,10 @@ class _Endpoints:
         return await respond(request, self._sessions.stream(session, caller_of(request.scope), cell))
 
     async def give_input(self, session: Name, request: Request) -> Response:
-        """Send it a piece of its standard input."""
+        """Send it a piece of its standard input, or say that it ends here."""
         require_json(request.headers.get("content-type", ""))
-        piece = parse_input(await request.body(), self._bounds)
-        await self._sessions.send(session, caller_of(request.scope), piece)
+        for piece in parse_input(await request.body(), self._bounds):
+            await self._sessions.send(session, caller_of(request.scope), piece)
         return Response(status_code=204)
 
     async def interrupt(self, session: Name, request: Request) -> Response:

@@ -84,12 +84,12 @@ class Executor:
         """
         return self._inner.stream(execution, inputs)
 
-    def session(self, *, files: tuple[File, ...] = ()) -> Session:
+    def session(self, *, files: tuple[File, ...] = (), interactive: bool | None = None) -> Session:
         """An interpreter that lives on: ``async with executor.session() as session: await session.run("x = 1")``.
 
-        It holds a sandbox until it is closed.
+        It holds a sandbox until it is closed. ``interactive`` False: nobody types into its cells (see `Cell`).
         """
-        return Session(self, files=files)
+        return Session(self, files=files, interactive=interactive)
 
 
 class BlockingExecutor:
@@ -128,11 +128,11 @@ class BlockingExecutor:
         return self._call(self._executor.run(code, **options))
 
     @contextlib.contextmanager
-    def session(self, *, files: tuple[File, ...] = ()) -> Iterator[BlockingSession]:
+    def session(self, *, files: tuple[File, ...] = (), interactive: bool | None = None) -> Iterator[BlockingSession]:
         """As ``Executor.session``."""
         if self._executor is None:
             raise RuntimeError("use it as a context manager: with BlockingExecutor() as executor")
-        session = self._executor.session(files=files)
+        session = self._executor.session(files=files, interactive=interactive)
         self._call(session.open())
         try:
             yield BlockingSession(session, self._call)

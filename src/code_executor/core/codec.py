@@ -30,6 +30,7 @@ from code_executor.core.models import (
     FileOrder,
     Interrupt,
     Output,
+    Raised,
     Readiness,
     Reason,
     Result,
@@ -134,7 +135,19 @@ def result_object(result: Result) -> Object:
         "displays": [display_object(display) for display in result.displays],
         "files": [file_object(file) for file in result.files],
         "filesOmitted": result.files_omitted,
+        "value": result.value,
+        "exception": _raised_object(result.exception),
     }
+
+
+def _raised_object(raised: Raised | None) -> Object | None:
+    if raised is None:
+        return None
+    return {"type": raised.type, "message": raised.message, "traceback": list(raised.traceback)}
+
+
+def _raised(message: Object | None) -> Raised | None:
+    return None if message is None else Raised(message["type"], message["message"], tuple(message["traceback"]))
 
 
 def check_object(result: Result) -> Object:
@@ -166,6 +179,8 @@ def _result(message: Object) -> Result:
         displays=tuple(_display(display) for display in message["displays"]),
         files=tuple(_file(file) for file in message["files"]),
         files_omitted=message["filesOmitted"],
+        value=message["value"],
+        exception=_raised(message["exception"]),
     )
 
 
@@ -211,6 +226,7 @@ def _cell_object(cell: Cell) -> Object:
         "timeout": cell.timeout,
         "policy": cell.policy,
         "display": cell.display,
+        "interactive": cell.interactive,
         "id": cell.id,
     }
 
@@ -222,6 +238,7 @@ def _cell(message: Object) -> Cell:
         timeout=message["timeout"],
         policy=message["policy"],
         display=message["display"],
+        interactive=message["interactive"],
         id=message["id"],
     )
 

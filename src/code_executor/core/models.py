@@ -9,6 +9,7 @@ from enum import StrEnum
 from code_executor.core.caller import LOCAL, Caller
 from sandbox_agent.contract.policy import SourceProblem
 from sandbox_agent.contract.protocol import MAIN
+from sandbox_agent.contract.report import Raised
 from sandbox_agent.contract.verdict import Reason, Status
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Input",
     "Interrupt",
     "Output",
+    "Raised",
     "Readiness",
     "Reason",
     "Result",
@@ -133,7 +135,8 @@ class Result:
     ``execution_time`` of the run alone, ``queue_time`` of waiting for a sandbox before it, ``cpu_time`` of the
     processor. ``memory`` in bytes, at its peak. ``truncated``: it wrote more than is kept.
     ``line`` and ``column`` (from 1): where it went wrong, where that is known. ``files``: what it made or changed in
-    its working directory; ``files_omitted`` more were too many or too large.
+    its working directory; ``files_omitted`` more were too many or too large. Of a cell alone: ``value``, the text of
+    the last expression's value, and ``exception``, what it ended with; None where there is none.
     """
 
     id: str
@@ -154,6 +157,8 @@ class Result:
     displays: tuple[Display, ...] = ()
     files: tuple[File, ...] = ()
     files_omitted: int = 0
+    value: str | None = None
+    exception: Raised | None = None
 
     @property
     def status(self) -> Status:
@@ -216,18 +221,31 @@ class Cancel:
 class Cell:
     """Input of a session: the next piece of code to run, once the one before is done (`CellDone`).
 
-    The fields are those of an `Execution`. ``stdin`` is put before whatever `Stdin` follows.
+    The fields are those of an `Execution`, and ``interactive``: whether somebody types while it runs. False: its stdin
+    ends after ``stdin``. True: `Stdin` follows on ``stdin``, and waiting for it does not count as its time. None: as
+    False if there is a ``stdin``; else as True, except that waiting counts as its time if it has a ``timeout``.
     """
 
     code: str
-    stdin: str = ""
+    stdin: str | None = None
     timeout: float | None = None
     policy: bool = True
     display: bool = True
+    interactive: bool | None = None
     id: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def __post_init__(self) -> None:
         _require_positive(self.timeout)
+
+    @property
+    def reads(self) -> bool:
+        """Whether it may wait for `Stdin`."""
+        return self.stdin is None if self.interactive is None else self.interactive
+
+    @property
+    def is_patient(self) -> bool:
+        """Whether the time for which it waits does not count."""
+        return self.reads and (self.interactive is True or self.timeout is None)
 
 
 class FileAction(StrEnum):

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -50,7 +51,7 @@ class Session:
     """A living interpreter. Use it as an async context manager, or `open` and `close` it.
 
     ``caller``: who asked. ``files`` are put into its working directory. ``limits``: of its life, and of the input that
-    one cell may be sent.
+    one cell may be sent. ``interactive``: what it is for the cells that do not say it themselves (`Cell`).
     """
 
     def __init__(
@@ -60,9 +61,11 @@ class Session:
         caller: Caller = LOCAL,
         files: tuple[File, ...] = (),
         limits: SessionLimits | None = None,
+        interactive: bool | None = None,
     ) -> None:
         self.caller = caller
         self.files = files
+        self.interactive = interactive
         self.limits = limits or SessionLimits()
         self.began = self.used = time.monotonic()
         self.why = ""
@@ -76,6 +79,7 @@ class Session:
         self._orders = asyncio.Lock()  # about files, one at a time, and not while a cell begins
         self._answer: asyncio.Future[FileAnswer] | None = None
         self._result: Result | None = None  # of the cell that ran last
+        self._reads = False  # whether the cell may be sent more
         self._opened: asyncio.Future[None] | None = None
         self._life: asyncio.Task[None] | None = None
 
@@ -144,6 +148,8 @@ class Session:
         if not self._turn.running:
             async with self._orders:  # begins when what is being done with its files is done
                 pass
+        if cell.interactive is None:
+            cell = replace(cell, interactive=self.interactive)
         events = self._begin(cell)
         ended = False
         try:
@@ -203,13 +209,16 @@ class Session:
     def send(self, item: Stdin | Interrupt) -> None:
         """Give the cell under way a piece of its stdin, or interrupt it; raise ``SessionBusyError`` if there is none.
 
-        Also where the cell was sent so much that no more is taken.
+        Also where the cell takes no input (any more), or was sent too much of it.
         """
         self._require_life()
         if not self._turn.running:
             raise SessionBusyError("no cell is running")
         waiting = self._inputs.qsize()
         if isinstance(item, Stdin):
+            if not self._reads:
+                raise SessionBusyError("the cell takes no more input: its stdin has ended")
+            self._reads = item.data is not None
             self._input_left -= len((item.data or "").encode("utf-8", "replace"))
             too_much = self._input_left < 0 or waiting >= _MOST_INPUTS
         else:  # is let through where input is not any more
@@ -229,6 +238,7 @@ class Session:
         self._require_life()
         self._turn.begin(cell)
         self._input_left = self.limits.input
+        self._reads = cell.reads
         self._events = asyncio.Queue()
         self._inputs.put_nowait(cell)
         return self._events

@@ -216,6 +216,8 @@ class CellTranscript(Transcript):
             exit_code=told.exit_code if result.exit_code is not None else None,
             line=result.line if result.problems else told.line,
             memory=result.memory or told.memory or 0,
+            value=told.value,
+            exception=told.exception,
         )
 
     def _told(self) -> Report:

@@ -129,8 +129,15 @@ class RemoteSessions:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
-    async def open(self, caller: Caller, files: tuple[File, ...] = (), key: str = "") -> SessionInfo:
-        fields = {"caller": caller.id, "files": [encode(file) for file in files], "key": key}
+    async def open(
+        self, caller: Caller, files: tuple[File, ...] = (), key: str = "", *, interactive: bool | None = None
+    ) -> SessionInfo:
+        fields = {
+            "caller": caller.id,
+            "files": [encode(file) for file in files],
+            "key": key,
+            "interactive": interactive,
+        }
         return _session(await self._connections.ask("open_session", **fields))
 
     async def info(self, name: str, caller: Caller) -> SessionInfo:

@@ -72,8 +72,9 @@ async def _once(service: Service, call: Object) -> Object:
 async def _value(service: Service, call: Object) -> Object:
     caller = Caller(call.get("caller", ""))
     match call:
-        case {"op": "open_session", "files": files, "key": key}:
-            return encode(await service.sessions.open(caller, tuple(map(decode, files)), key))
+        case {"op": "open_session", "files": files, "key": key, "interactive": interactive}:
+            files = tuple(map(decode, files))
+            return encode(await service.sessions.open(caller, files, key, interactive=interactive))
         case {"op": "restart_session", "name": name}:
             return encode(await service.sessions.restart(name, caller))
         case {"op": "sessions"}:

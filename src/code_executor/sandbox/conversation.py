@@ -76,8 +76,12 @@ def cell_command(cell: Cell, limits: Limits, number: int, count: int) -> bytes:
         "policy": cell.policy,
         "cpu": int(limits.cpu_time),
         "display": cell.display,
+        "stdin": None if cell.reads else cell.stdin or "",
     }
-    return _command(Command.CELL, number, json.dumps(payload).encode() + b"\n", limits, protocol.COLLECT)
+    flags = protocol.COLLECT
+    flags |= protocol.INTERACTIVE if cell.reads else 0
+    flags |= protocol.PATIENT if cell.is_patient else 0
+    return _command(Command.CELL, number, json.dumps(payload).encode() + b"\n", limits, flags)
 
 
 def files_command(order: FileOrder, limits: Limits, number: int) -> bytes:
@@ -219,6 +223,8 @@ class Conversation:
                 await self._feed_cell(item)
             case FileOrder():
                 await self._feed_order(item)
+            case Stdin(data=None) if self._execution.session:
+                await self._command(Command.EOF, b"\n")
             case Stdin(data=None):
                 await self._command(Command.STDIN)
             case Stdin(data=str(text)):
@@ -237,7 +243,8 @@ class Conversation:
         patience = turn.limits.wall_time + turn.limits.input_time + protocol.CELL_GRACE_MS / 1000 + MUTE_AFTER
         self._patience.reschedule(asyncio.get_running_loop().time() + patience)
         await self._sandbox.send(cell_command(cell, turn.limits, self._sandbox.number, turn.count))
-        await self._feed_stdin(cell.stdin)
+        if cell.reads:
+            await self._feed_stdin(cell.stdin or "")
 
     async def _feed_order(self, order: FileOrder) -> None:
         """Send an order, which has so long to be answered; its sender sends one at a time, between cells."""

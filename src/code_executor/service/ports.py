@@ -29,8 +29,12 @@ RUNS, CHECKS = "runs", "checks"
 class SessionDesk(Protocol):
     """Sessions of callers. Whatever cannot be raises ``SessionError``; a caller only sees its own."""
 
-    async def open(self, caller: Caller, files: tuple[File, ...] = (), key: str = "") -> SessionInfo:
-        """Open a session, or return the one that was opened with this key. Raises what ``Runner.stream`` does too."""
+    async def open(
+        self, caller: Caller, files: tuple[File, ...] = (), key: str = "", *, interactive: bool | None = None
+    ) -> SessionInfo:
+        """Open a session, or return the one that was opened with this key. ``interactive``: as of a `Cell`, for those
+        that do not say it. Raises also what ``Runner.stream`` raises.
+        """
 
     async def restart(self, name: str, caller: Caller) -> SessionInfo:
         """Give a session a new interpreter, and the files that it was opened with. Raises as `open` does."""

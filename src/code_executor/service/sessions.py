@@ -137,14 +137,16 @@ class Sessions:
     ) -> None:
         await self.close()
 
-    async def open(self, caller: Caller, files: tuple[File, ...] = (), key: str = "") -> SessionInfo:
+    async def open(
+        self, caller: Caller, files: tuple[File, ...] = (), key: str = "", *, interactive: bool | None = None
+    ) -> SessionInfo:
         """Open one for ``caller``; raise ``SessionError`` or what `Session.open` raises.
 
         With a ``key`` that it opened one with before, and that lives, that is the one.
         """
         name = self.book.opened_with(key, caller, files) if key else None
         if name is None:
-            session = self._new(caller, files)
+            session = self._new(caller, files, interactive)
             name = self.book.admit(caller, session, key)
             await self._begin(name, session)
         return await self.info(name, caller)
@@ -155,7 +157,7 @@ class Sessions:
         Raises what `Session.open` raises; the session is over then.
         """
         old = self.book.find(name, caller)
-        session = self._new(caller, old.files)
+        session = self._new(caller, old.files, old.interactive)
         self.book.replace(name, session)
         self.book.busy.add(name)
         keeper = self._keepers.pop(name)
@@ -164,8 +166,8 @@ class Sessions:
         await self._begin(name, session)
         return await self.info(name, caller)
 
-    def _new(self, caller: Caller, files: tuple[File, ...]) -> Session:
-        return Session(self._runner, caller=caller, files=files, limits=self.book.limits)
+    def _new(self, caller: Caller, files: tuple[File, ...], interactive: bool | None) -> Session:
+        return Session(self._runner, caller=caller, files=files, limits=self.book.limits, interactive=interactive)
 
     async def _begin(self, name: str, session: Session) -> None:
         self.book.busy.add(name)

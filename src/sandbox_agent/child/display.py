@@ -46,16 +46,21 @@ def send(media_type: str, data: bytes) -> None:
         view = view[os.write(_fd, view) :]
 
 
-def value(result: Any) -> None:
-    """Show the value of a program's last expression: as HTML where it can be, else as the prompt of Python does."""
+def value(result: Any) -> str | None:
+    """Show the value of a program's last expression: as HTML where it can be, else as the prompt of Python does.
+
+    Returns its text; None if it is None.
+    """
     if result is None:
-        return
+        return None
+    text = repr(result)
     to_html = getattr(result, "_repr_html_", None)
     html = to_html() if callable(to_html) and not isinstance(result, type) else None
     if isinstance(html, str):
         send("text/html", html.encode("utf-8", "replace"))
     else:
-        print(repr(result))
+        print(text)
+    return text
 
 
 def figures() -> None:

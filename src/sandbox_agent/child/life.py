@@ -17,7 +17,20 @@ import sys
 import types
 from typing import Any, NoReturn
 
-from sandbox_agent.child import callstack, display, ending, given, imports, pipes, program, session, stacks, streams
+from sandbox_agent.child import (
+    asking,
+    callstack,
+    display,
+    ending,
+    given,
+    imports,
+    pipes,
+    program,
+    session,
+    stacks,
+    stdin,
+    streams,
+)
 from sandbox_agent.child.given import GivenFile
 from sandbox_agent.child.script import Script
 from sandbox_agent.child.source import RefusedError, compiled
@@ -93,7 +106,7 @@ def _make_ready(policy: Policy) -> Script:
 
 
 def _serve(policy: Policy, config: AgentConfig, script: Script) -> NoReturn:
-    messages = pipes.read_messages(pipes.PAYLOAD)
+    messages = pipes.Messages(pipes.PAYLOAD)
     request = json.loads(next(messages))
     files = given.read(request["files"])
     imports.make_way(file.path for file in files)
@@ -112,7 +125,8 @@ def _serve(policy: Policy, config: AgentConfig, script: Script) -> NoReturn:
     else:
         os.close(pipes.DISPLAY)
     if request["interactive"]:
-        streams.prompt_for_input()
+        stdin.prompt()
+        asking.install()
     else:
         os.close(pipes.PROMPT)
     _limit_processor(int(request.get("cpu") or config.cpu_seconds), config)

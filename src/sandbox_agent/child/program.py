@@ -9,7 +9,9 @@ import errno
 import signal
 import sys
 import types
+from collections.abc import Callable
 from importlib.machinery import BuiltinImporter, SourceFileLoader
+from typing import Any
 
 from sandbox_agent.child import callstack, display, ending, pipes, stacks
 from sandbox_agent.contract.protocol import MAIN
@@ -54,12 +56,21 @@ def run(code: list[types.CodeType], module: types.ModuleType, path: str) -> int:
     return ending.after_failure(failure, module)  # not while it is handled: it would be the context of what comes
 
 
-def execute(code: list[types.CodeType], module: types.ModuleType) -> None:
-    """Run what `compiled` returned, in a module."""
-    callstack.call(exec, code[0], module.__dict__)
+def evaluate(code: types.CodeType, names: dict[str, Any]) -> Any:
+    """Run a piece of code; return its value, if it is an expression."""
+    return callstack.call(eval, code, names)
+
+
+def execute(
+    code: list[types.CodeType], module: types.ModuleType, run_piece: Callable[..., Any] = evaluate
+) -> str | None:
+    """Run what `compiled` returned, in a module; return the text of its last value, if it is shown."""
+    text = None
+    run_piece(code[0], module.__dict__)
     for last in code[1:]:
-        display.value(callstack.call(eval, last, module.__dict__))
+        text = display.value(run_piece(last, module.__dict__))
     display.figures()
+    return text
 
 
 def line_of(error: BaseException, path: str) -> int | None:

@@ -34,11 +34,11 @@ class RefusedError(Exception):
         self.problems = problems
 
 
-def compiled(source: str, name: str, policy: Policy | None, *, last: bool) -> list[types.CodeType]:
+def compiled(source: str, name: str, policy: Policy | None, *, last: bool, flags: int = 0) -> list[types.CodeType]:
     """Check (unless ``policy`` is None) and compile a source as the file ``name``; raise ``RefusedError``.
 
     Returns the program, followed, if ``last``, by its last expression alone, whose value is to be displayed; a
-    semicolon after it says, as in a notebook, that it is not.
+    semicolon after it says, as in a notebook, that it is not. ``flags``: of the compiler.
 
     What is checked is what is compiled: both are made of this one text, with the same flags. It is a str, never bytes:
     an encoding cookie must not make the compiler read another text than the checker.
@@ -46,12 +46,12 @@ def compiled(source: str, name: str, policy: Policy | None, *, last: bool) -> li
     source = source.removeprefix("\ufeff")  # a byte order mark, as Python reads a file
     try:
         _require_text(source, name)
-        tree = _tree(source, name) if policy is not None else None
+        tree = _tree(source, name, flags) if policy is not None else None
         if tree is not None and policy is not None and (problems := check(tree, policy)):
             raise RefusedError("policy", problems)
         # as deep as Python itself can, and with its warnings
-        code = [callstack.call(compile, source, name, "exec", 0, True, 0)]
-        return _with_last(source, name, tree or _tree(source, name), code) if last else code
+        code = [callstack.call(compile, source, name, "exec", flags, True, 0)]
+        return _with_last(source, name, tree or _tree(source, name, flags), code, flags) if last else code
     except SyntaxError as error:
         text = _syntax_text(error, source) if error.lineno else wording.uncompilable(error)
         raise RefusedError("syntax", [SourceProblem(error.lineno or 1, (error.offset or 1), text)]) from None
@@ -59,12 +59,14 @@ def compiled(source: str, name: str, policy: Policy | None, *, last: bool) -> li
         raise RefusedError("syntax", [SourceProblem(1, 1, wording.uncompilable(error))]) from None
 
 
-def _tree(source: str, name: str) -> ast.Module:
+def _tree(source: str, name: str, flags: int) -> ast.Module:
     with _deep_and_quiet():
-        return callstack.call(compile, source, name, "exec", ast.PyCF_ONLY_AST, True, 0)  # type: ignore[no-any-return]
+        return callstack.call(compile, source, name, "exec", ast.PyCF_ONLY_AST | flags, True, 0)  # type: ignore[no-any-return]
 
 
-def _with_last(source: str, name: str, tree: ast.Module, code: list[types.CodeType]) -> list[types.CodeType]:
+def _with_last(
+    source: str, name: str, tree: ast.Module, code: list[types.CodeType], flags: int
+) -> list[types.CodeType]:
     """Return the code of a program whose last expression, if it has one to be shown, is a code of its own."""
     value = tree.body[-1] if tree.body else None
     if not isinstance(value, ast.Expr) or _has_semicolon(source, value):
@@ -72,8 +74,8 @@ def _with_last(source: str, name: str, tree: ast.Module, code: list[types.CodeTy
     del tree.body[-1]
     with _deep_and_quiet():
         return [
-            callstack.call(compile, tree, name, "exec", 0, True, 0),
-            callstack.call(compile, ast.Expression(value.value), name, "eval", 0, True, 0),
+            callstack.call(compile, tree, name, "exec", flags, True, 0),
+            callstack.call(compile, ast.Expression(value.value), name, "eval", flags, True, 0),
         ]
 
 

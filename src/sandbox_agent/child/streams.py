@@ -21,8 +21,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from sandbox_agent.child.bulk import Lines
-from sandbox_agent.child.pipes import PROMPT, STDERR, STDIN, STDOUT
-from sandbox_agent.confinement.kernel import available
+from sandbox_agent.child.pipes import STDERR, STDIN, STDOUT
 
 _ours: list[io.TextIOWrapper] = []
 """The stdout and stderr that the program began with."""
@@ -122,36 +121,6 @@ def _input(buffer: io.BufferedReader[io.FileIO]) -> io.TextIOWrapper:
     stream = io.TextIOWrapper(buffer, "utf-8", "surrogateescape", newline="\n")
     stream.mode = "r"  # type: ignore[misc]
     return stream
-
-
-def prompt_for_input() -> None:
-    """Have whatever reads stdin say so beforehand."""
-    stdin = io.BufferedReader(_named(_PromptingFile(STDIN, "rb", closefd=False), "<stdin>"))
-    sys.stdin = sys.__stdin__ = _input(stdin)  # type: ignore[misc]
-
-
-class _PromptingFile(io.FileIO):
-    """A stdin that tells the supervisor, with a byte in the prompt pipe, when the program is about to wait for it."""
-
-    def readinto(self, buffer: Any) -> int | None:
-        self._prompt()
-        return super().readinto(buffer)
-
-    def read(self, size: int | None = -1) -> bytes:
-        if size is None or size < 0:
-            return self.readall()
-        self._prompt()
-        return super().read(size) or b""
-
-    def readall(self) -> bytes:
-        return b"".join(iter(lambda: self.read(1 << 16), b""))
-
-    @staticmethod
-    def _prompt() -> None:
-        with contextlib.suppress(OSError):
-            if not available(STDIN):
-                flush()  # what a thread asks comes before the news that it waits
-                os.write(PROMPT, b"\0")
 
 
 def settle() -> None:

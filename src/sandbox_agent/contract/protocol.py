@@ -16,13 +16,16 @@ Host to supervisor, a *command*: a header of 20 bytes, then ``length`` bytes of 
              ``SESSION``: the run goes on, without a limit of time, and is given cells.
 ``CELL``     a session runs this next; the body is the cell below. ``wall_ms``,
              ``cpu_ms`` and ``output_bytes`` are limits of the cell. Flag ``COLLECT``: send
-             the files that are new or changed since this was last asked for. One at a
+             the files that are new or changed since this was last asked for. Flag
+             ``INTERACTIVE``: stdin may follow in ``STDIN`` commands; say ``WAITING`` when
+             the cell waits for it. Flag ``PATIENT``: let that time not count. One at a
              time: while a cell or an order is under way another one is dropped.
 ``FILES``    the clerk of a session does this with its files; the body is the order below.
              ``wall_ms`` and ``output_bytes`` are limits of the order. One at a time: while
              a cell or an order is under way another one is dropped.
 ``STDIN``    the body is the next piece of stdin; an empty one closes it.
              In a session it is dropped while no cell is under way.
+``EOF``      the stdin of the cell under way ends here; the body, a line end, goes to the child.
 ``CANCEL``   stop the run now.
 ``INTERRUPT`` send the program SIGINT, as Ctrl-C does; in a session, the cell under way.
 ============ ======================================================================
@@ -65,7 +68,9 @@ A record is ``H name_length | I data_length``, the name in UTF-8, and the data.
 The payload of ``RUN`` is JSON: ``{"code": str, "args": [str], "policy": bool, "check": bool, "cpu": seconds | null,
 "display": bool, "interactive": bool, "files": [[path, base64], …]}``.
 For a session it is ``{"session": true, "files": …}`` and a line end, and that of a cell
-``{"code": str, "number": int, "policy": bool, "cpu": seconds, "display": bool}`` and a line end.
+``{"code": str, "number": int, "policy": bool, "cpu": seconds, "display": bool, "stdin": str | null}`` and a line end;
+its stdin is null if it comes in ``STDIN`` commands. The supervisor may put a line with a number before a cell: so many
+bytes of earlier stdin nobody has read.
 Only the child reads it. The supervisor reads headers, never bodies: see ``supervisor.py``.
 
 An order is JSON, ``{"action": "list" | "get" | "put" | "delete", "path": str, "content": base64}``. The clerk alone
@@ -111,8 +116,8 @@ ANSWER_SLACK = 1 << 16
 CELL_GRACE_MS = 2000
 """What a cell may take to end once the supervisor has interrupted it because its time is over."""
 
-STDIN_OPEN, INTERACTIVE, COLLECT, SESSION = 1, 2, 4, 8
-"""Flags of ``RUN``, and ``COLLECT`` of ``CELL``."""
+STDIN_OPEN, INTERACTIVE, COLLECT, SESSION, PATIENT = 1, 2, 4, 8, 16
+"""Flags of ``RUN``, and some of ``CELL``."""
 
 NO_SYSCALL = 0xFFFFFFFF
 
@@ -123,6 +128,7 @@ class Command(IntEnum):
     CANCEL = 3
     INTERRUPT = 4
     CELL = 5
+    EOF = 6
     FILES = 7
 
 

@@ -21,7 +21,9 @@ from sandbox_agent.contract.limits import Limits
 from sandbox_agent.contract.protocol import (
     CELL_GRACE_MS,
     COLLECT,
+    INTERACTIVE,
     MAX_REPORT,
+    PATIENT,
     Cause,
     Command,
     CommandHeader,
@@ -54,6 +56,8 @@ class Cell:
         self.header = header
         self.clock = Clock(header.wall_ms, input_seconds)
         self.steps = 0
+        self.reads = bool(header.flags & INTERACTIVE)
+        self.waiting = False
         self.interrupted = False
         self.late: Cause | None = None
         self.grace: Clock | None = None
@@ -62,6 +66,17 @@ class Cell:
     def left(self) -> float:
         """Return the seconds until `expire`."""
         return (self.grace or self.clock).left()
+
+    def wait(self) -> None:
+        """It waits for stdin from now on."""
+        self.waiting = True
+        if self.header.flags & PATIENT:
+            self.clock.wait()
+
+    def go_on(self) -> None:
+        """It has what it waits for."""
+        self.waiting = False
+        self.clock.go_on()
 
     def expire(self) -> None:
         """Its time is over; from now on it has its grace."""
@@ -92,7 +107,6 @@ class CellRelay:
         self._limits = limits
         self._errands = errands
         self._has_files = has_files
-        self._stdin: int | None = child.stdin
         self._cell: Cell | None = None
         self._errand: Errand | None = None
         self._sources: list[Source] = outbound.sources  # here while no cell is under way
@@ -135,7 +149,7 @@ class CellRelay:
             for source in self._sources:
                 close(source.fd)
         close(self._child.payload)
-        close(self._stdin)
+        close(self._child.stdin)
         if self._cell is not None and self._cell.outcome is not None:  # its files were being sent; that is over as well
             self._cell.header = self._cell.header._replace(flags=0)
         return self._cell
@@ -145,9 +159,9 @@ class CellRelay:
     def _follow(self, cell: Cell) -> Cause | None:
         """Pass on what the cell wrote and see how far it is; return a cause to stop for."""
         self._outbound.pump()
-        asks = discard(self._child.prompt) and not cell.clock.waiting and cell.late is None
-        if asks and self._stdin is not None and not available(self._stdin):
-            cell.clock.wait()
+        asks = discard(self._child.prompt) and cell.reads and not cell.waiting and cell.late is None
+        if asks and not available(self._child.stdin):
+            cell.wait()
             self._outbound.flush()  # what it asked comes before the news that it waits
             self._outbound.send(event(EventType.WAITING, self._run))
         before, cell.steps = cell.steps, cell.steps + discard(self._child.ready)
@@ -213,14 +227,18 @@ class CellRelay:
         if ours and header.type == Command.FILES and idle:
             self._send_clerk(header)
             return None
-        if ours and header.type == Command.STDIN and cell is not None:
-            cell.clock.go_on()
-            self._inbound.forward(header.length, self._stdin, last=header.length == 0)
-            self._stdin = self._stdin if header.length else None
+        if ours and header.type == Command.STDIN and cell is not None and cell.reads:
+            cell.go_on()
+            self._inbound.forward(header.length, self._child.stdin, last=False)
+            return None
+        if ours and header.type == Command.EOF and cell is not None and cell.reads:
+            cell.go_on()
+            cell.reads = False
+            self._inbound.forward(header.length, self._child.payload, last=False)
             return None
         if ours and header.type == Command.INTERRUPT and cell is not None:
             cell.interrupted = True
-            cell.clock.go_on()
+            cell.go_on()
             self._signal()
         self._inbound.forward(header.length, None, last=False)
         return None
@@ -236,6 +254,9 @@ class CellRelay:
         self._sources = []
         self._judge.begin(self._child.pid)
         self._cell = Cell(header, int(self._limits.input_time))
+        stale = available(self._child.stdin)  # what earlier cells were sent and did not read
+        if stale and not available(self._child.payload):  # so that this never waits for a child that reads nothing
+            os.write(self._child.payload, b"%d\n" % stale)
         self._inbound.forward(header.length, self._child.payload, last=False)
 
     def _send_clerk(self, header: CommandHeader) -> None:

@@ -165,9 +165,11 @@ class Supervisor:
         self.send(protocol.command(Command.RUN, self._number, body, flags=SESSION | INTERACTIVE | STDIN_OPEN))
 
     def cell(self, number: int, code: str) -> None:
-        body = {"code": code, "number": number, "policy": False, "cpu": 30, "display": False}
+        body = {"code": code, "number": number, "policy": False, "cpu": 30, "display": False, "stdin": None}
         limits = {"wall_ms": 30_000, "cpu_ms": 30_000, "output_bytes": 1 << 20}
-        self.send(protocol.command(Command.CELL, self._number, json.dumps(body).encode() + b"\n", **limits))
+        self.send(
+            protocol.command(Command.CELL, self._number, json.dumps(body).encode() + b"\n", flags=INTERACTIVE, **limits)
+        )
 
     def of_a_cell(self) -> Event | None:
         """Return the next event of the cell under way; None once it is done."""
