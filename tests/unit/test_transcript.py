@@ -232,7 +232,7 @@ def test_the_line_is_the_one_that_the_child_told(cause: Cause) -> None:
     assert (result.line, result.column) == (1020, None)
 
 
-@pytest.mark.parametrize("body", ["", "x", "-1", "1" * 10, "١", "1 2"])
+@pytest.mark.parametrize("body", ["", "x", "-1", "1" * 10, "\u0661", "1 2"])
 def test_what_is_no_line_is_none(body: str) -> None:
     assert result_of(event(EventType.LINE, body), outcome=Outcome(Cause.EXCEPTION, 1)).line is None
 
