@@ -107,7 +107,7 @@ async def test_nothing_that_a_run_leaves_is_there_for_the_next(engine: str) -> N
         assert sandbox.runs >= 3  # or the second look was into another sandbox
     assert after == before
     assert not any(before["hidden"])
-    assert before["files"] == [[], [], []]
+    assert before["files"] == [["main.py"], [], []]
     assert before["stdin"] == ""
 
 
