@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from code_executor import Execution, Executor, File
+from code_executor import Execution, Executor
+from code_executor.core.models import File
 from sandbox_agent.contract.wording import signal_death
 from tests.conftest import IMAGE
 from tests.contract.program import Program
