@@ -18,7 +18,7 @@ export interface RunRequest {
   args?: string[];
   /** Files for the working directory. If two have the same path, the later one counts. */
   files?: InputFile[];
-  /** Return the figures of plt.show() and the value of the last expression in `displays`. */
+  /** Return figures, the value of the last expression, and what `display()` is given, in `displays`. */
   display?: boolean;
 }
 
@@ -100,15 +100,15 @@ export interface Problem {
 /** Something that the program shows beside its output. */
 export type Display = Picture | Markup;
 
-/** A figure. */
+/** A figure, or another picture. */
 export interface Picture {
-  mediaType: "image/png";
+  mediaType: "image/png" | "image/jpeg";
   contentBase64: string;
 }
 
-/** A rich value. The HTML is the program's: sanitise it before you show it. */
+/** A rich value. The program decides what is in it: sanitise HTML, and show SVG as the source of an `<img>`. */
 export interface Markup {
-  mediaType: "text/html";
+  mediaType: "image/svg+xml" | "text/html" | "text/markdown" | "text/latex" | "application/json";
   content: string;
 }
 
@@ -158,7 +158,7 @@ export interface CellRequest {
   timeout?: number | null;
   /** What the cell reads first. More can be sent while it runs. */
   stdin?: string;
-  /** Return the figures of plt.show() and the value of the last expression in `displays`. */
+  /** Return figures, the value of the last expression, and what `display()` is given, in `displays`. */
   display?: boolean;
 }
 

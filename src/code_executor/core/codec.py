@@ -17,6 +17,7 @@ from code_executor.core import errors
 from code_executor.core.caller import Caller
 from code_executor.core.errors import CodeExecutorError, PoolBusyError, SessionsFullError
 from code_executor.core.models import (
+    SHOWN_TEXTS,
     Allowance,
     Cancel,
     Cell,
@@ -38,7 +39,6 @@ from code_executor.core.models import (
 )
 
 Object = dict[str, Any]
-_HTML = "text/html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def _file(message: Object) -> File:
 
 
 def display_object(display: Display) -> Object:
-    if display.media_type == _HTML:
+    if display.media_type in SHOWN_TEXTS:
         return {"mediaType": display.media_type, "content": display.data.decode("utf-8", "replace")}
     return {"mediaType": display.media_type, "contentBase64": _base64(display.data)}
 

@@ -59,10 +59,12 @@ def set_hooks() -> None:
 
 def execute(code: list[types.CodeType], module: types.ModuleType) -> None:
     """Run what `compiled` returned, in a module."""
-    exec(code[0], module.__dict__)
-    for last in code[1:]:
-        display.value(eval(last, module.__dict__))
-    display.figures()
+    try:
+        exec(code[0], module.__dict__)
+        for last in code[1:]:
+            display.value(eval(last, module.__dict__))
+    finally:  # also what a program has drawn that fails afterwards
+        display.finish()
 
 
 def exit_status(stop: SystemExit) -> int:

@@ -36,7 +36,7 @@ _NEVER = 1_000_000.0
 def serve(cells: Iterator[bytes], policy: Policy, most_displayed: int) -> NoReturn:
     """Run ``cells`` as they come; never returns."""
     try:
-        display.open_on(pipes.DISPLAY, most_displayed)
+        display.open_on(pipes.DISPLAY, most_displayed, prompt=True)
         streams.prompt_for_input()
         program.set_hooks()
         interpreter = _Interpreter(policy, most_displayed)

@@ -1,0 +1,80 @@
+"""What is said of a program's objects that fail or warn while they are shown: as if the agent were not there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from types import FrameType
+
+from sandbox_agent.child import screen
+
+_AGENT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
+_DRAWING = frozenset({"matplotlib", "mpl_toolkits"})
+"""Packages that a warning is not about: whoever called them is meant, as they see it themselves."""
+
+_elsewhere: dict[str | tuple[str, type[Warning], int], int] = {}
+"""Which warnings were given once, of those that name another place than the program's call."""
+
+
+class FormatterWarning(UserWarning):
+    """A method such as ``_repr_html_`` returned what no such method may return."""
+
+
+FormatterWarning.__module__ = "builtins"  # how its name is printed
+
+
+def report(error: BaseException) -> None:
+    """Print an exception, whose traceback begins with the agent, as Python would print that of the program."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_AGENT):
+        trace = trace.tb_next
+    screen.say("".join(traceback.format_exception(type(error), error, trace)))
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn at the line of the program that is running."""
+    frame = _caller()
+    if frame is None:  # the program has ended; so does Python call the place of a warning that has none
+        warnings.warn_explicit(message, category, "sys", 1, "sys", _elsewhere)
+        return
+    names = frame.f_globals
+    warnings.warn_explicit(
+        message,
+        category,
+        frame.f_code.co_filename,
+        frame.f_lineno,
+        names.get("__name__") or "<string>",
+        names.setdefault("__warningregistry__", {}),
+    )
+
+
+@contextlib.contextmanager
+def at_the_program() -> Iterator[None]:
+    """Have warnings that would name the agent name the program's line."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for warning in caught:
+        if warning.filename.startswith(_AGENT):
+            warn(str(warning.message), warning.category)
+        else:
+            warnings.warn_explicit(
+                str(warning.message), warning.category, warning.filename, warning.lineno, None, _elsewhere
+            )
+
+
+def _caller() -> FrameType | None:
+    """Return the innermost frame that is neither the agent's nor a drawing library's; None if the program has ended."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
+    while frame is not None:
+        file = frame.f_code.co_filename
+        package = str(frame.f_globals.get("__name__")).partition(".")[0]
+        if not file.startswith(_AGENT) and package not in _DRAWING:
+            break
+        frame = frame.f_back
+    # below the agent there is only what started it
+    return None if frame is None or frame.f_code.co_filename.startswith("<frozen ") else frame
