@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 from sandbox_agent.child import screen
 
@@ -52,12 +52,11 @@ def warn(message: str, category: type[Warning]) -> None:
     )
 
 
-@contextlib.contextmanager
-def at_the_program() -> Iterator[None]:
-    """Have warnings that would name the agent name the program's line."""
+def at_the_program(function: Callable[..., Any], *arguments: Any, **more: Any) -> None:
+    """Call a function; have warnings that would name the agent name the program's line."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        yield
+        function(*arguments, **more)
     for warning in caught:
         if warning.filename.startswith(_AGENT):
             warn(str(warning.message), warning.category)

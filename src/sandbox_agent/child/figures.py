@@ -131,8 +131,7 @@ def _replace_backends(library: Any) -> None:
     need_screen = set(registry.list_builtin(library.BackendFilter.INTERACTIVE))
 
     def load_backend_module(backend: str) -> Any:
-        name = backend.lower()
-        return load("agg" if name in need_screen or (name.startswith("module://") and "inline" in name) else backend)
+        return load("agg" if backend.lower() in need_screen else backend)
 
     registry.load_backend_module = load_backend_module
 
@@ -187,8 +186,7 @@ def _draw(figure: Any) -> bytes:
     picture = io.BytesIO()
     colors = {"facecolor": figure.get_facecolor(), "edgecolor": figure.get_edgecolor()}
     try:
-        with complaints.at_the_program():
-            figure.canvas.print_figure(picture, format="png", dpi="figure", **colors)
+        complaints.at_the_program(figure.canvas.print_figure, picture, format="png", dpi="figure", **colors)
     except Exception:
         _state.broken.add(figure)
         raise
