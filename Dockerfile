@@ -85,5 +85,5 @@ LABEL org.opencontainers.image.title="code-executor sandbox" \
       code-executor.packages="${UPDATED:-$BASE_DATE}"
 WORKDIR /
 # PID 1 starts as root and keeps three capabilities, to become another user for each run: see docs/architecture.md
-ENTRYPOINT ["/opt/sandbox/bin/python", "-I", "-B", "/opt/agent/sandbox_agent"]
+ENTRYPOINT ["/opt/sandbox/bin/python", "/opt/agent/sandbox_agent/__main__.py"]
 CMD ["oneshot"]

@@ -1,11 +1,20 @@
-"""``python -I /opt/agent/sandbox_agent supervise CONFIG``, or ``oneshot``; run as a directory, it finds itself."""
+"""``python /opt/agent/sandbox_agent/__main__.py supervise CONFIG``, or ``oneshot``; it finds the rest of itself.
+
+It is started without options of Python and as a file, so that programs find ``sys.flags`` and ``sys.modules`` as
+``python main.py`` has them.
+"""
 
 import os
 import sys
 
+_AT_START = frozenset(sys.modules)
+
 
 def _main() -> int:
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    from sandbox_agent.child import imports
+
+    imports.watch(_AT_START)
     if sys.argv[1:2] == ["supervise"] and len(sys.argv) == 3:
         from sandbox_agent.supervisor import loop
 

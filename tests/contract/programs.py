@@ -6,7 +6,9 @@ from tests.contract.program import Program
 from tests.contract.program import program as _
 from tests.contract.programs_of_calls import CALLS
 from tests.contract.programs_of_endings import ENDINGS
+from tests.contract.programs_of_exits import EXITS
 from tests.contract.programs_of_failures import FAILURES
+from tests.contract.programs_of_worlds import WORLDS
 
 WORLD = {
     # ---- the world around __main__
@@ -360,4 +362,4 @@ WORLD = {
     ),
 }
 
-PROGRAMS = WORLD | ENDINGS | FAILURES | CALLS
+PROGRAMS = WORLD | WORLDS | ENDINGS | EXITS | FAILURES | CALLS

@@ -8,7 +8,7 @@ from code_executor.api.problems import Refusal, from_validation
 from code_executor.api.schemas import CellRequest, CheckRequest, ExecuteRequest, InputRequest, SessionRequest
 from code_executor.core.caller import Caller
 from code_executor.core.limits import Limits, RequestLimits
-from code_executor.core.models import Cell, Execution, File, Stdin
+from code_executor.core.models import Cell, Execution, File, Stdin, require_no_main
 
 
 def require_json(content_type: str) -> None:
@@ -28,6 +28,10 @@ def parse_execution(body: bytes, caller: Caller, limits: Limits, bounds: Request
     _bounded("code", asked.code, bounds.code)
     _bounded("stdin", asked.stdin, bounds.stdin)
     _bounded_files(files, bounds)
+    try:
+        require_no_main(files)
+    except ValueError as error:
+        raise _invalid("files", str(error)) from None
     _in_time(asked.timeout, limits)
     return Execution(
         asked.code,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -49,9 +48,6 @@ _EXITED = frozenset(
 )
 """Reasons with which a program ends by itself, and so has an exit code (unless a signal came with them)."""
 
-_FRAME = re.compile(r'^ *(?:\| *)*File "main\.py", line ([0-9]{1,9})\b', re.MULTILINE)  # int() has limits
-_WITH_A_TRACEBACK = frozenset({Reason.EXCEPTION, Reason.MEMORY_LIMIT, Reason.PROCESS_LIMIT, Reason.DISK_LIMIT})
-
 
 class Transcript:
     """Collects what a run says and makes its result. ``limits``: those of the run."""
@@ -63,6 +59,7 @@ class Transcript:
         # bytes may be cut anywhere, also in the middle of a character; what is no UTF-8 becomes U+FFFD
         self._decoders = {name: codecs.getincrementaldecoder("utf-8")("replace") for name in self._text}
         self._report = bytearray()
+        self._line: int | None = None
         self._records = {
             kind: RecordReader(limits.attachments + _SLACK) for kind in (EventType.DISPLAY, EventType.FILE)
         }
@@ -70,6 +67,7 @@ class Transcript:
         self._files: list[File] = []
         self._files_omitted = 0
         self._given = {file.path: file.data for file in getattr(execution, "files", ())}
+        self._given[protocol.MAIN] = execution.code.encode("utf-8", "surrogatepass")
         self._outcome = Outcome(Cause.INTERNAL)
         self._queue_time = 0.0
         self._machine = ""
@@ -91,6 +89,9 @@ class Transcript:
             return self._flush()
         if event.type is EventType.REPORT:
             self._report += event.body
+            return []
+        if event.type is EventType.LINE:
+            self._line = int(event.body) if event.body.isdigit() and len(event.body) <= protocol.MAX_LINE else None
             return []
         if event.type is EventType.WAITING:
             return [Waiting()]
@@ -168,7 +169,7 @@ class Transcript:
             cpu_time=outcome.cpu_us / 1000,
             memory=outcome.memory,
             truncated=outcome.truncated,
-            line=first.line if first else _traceback_line(error, reason),
+            line=first.line if first else self._line if reason is not Reason.COMPLETED else None,
             column=first.column if first else None,
             problems=told.problems,
             displays=tuple(self._displays),
@@ -262,11 +263,3 @@ class SessionTranscript(Transcript):
             self._cell = CellTranscript(turn.cell, turn.limits)
             self._cell.begin(0.0, self._machine, turn.began)
         return self._cell
-
-
-def _traceback_line(error: str, reason: Reason) -> int | None:
-    """Return the line of the program that a traceback ends in: a convenience, from what the program wrote."""
-    if reason not in _WITH_A_TRACEBACK:
-        return None
-    lines = _FRAME.findall(error)
-    return int(lines[-1]) if lines else None

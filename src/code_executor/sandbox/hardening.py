@@ -12,6 +12,9 @@ from sandbox_agent.contract.config import ACCOUNTS, AgentConfig
 
 BOX = "/work"
 AGENT = "/opt/agent/sandbox_agent"
+START = f"{AGENT}/__main__.py"
+"""The agent is started as this file, without options of Python: a program finds ``sys.flags`` as they are otherwise."""
+
 INTERPRETER = "/opt/sandbox/bin/python"
 
 SUPERVISOR_CAPABILITIES = ("SETUID", "SETGID", "KILL")

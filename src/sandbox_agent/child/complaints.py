@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import functools
 import sys
 import traceback
 import warnings
@@ -10,9 +10,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from sandbox_agent.child import screen
+from sandbox_agent.child import callstack, screen
 
-_AGENT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
 _DRAWING = frozenset({"matplotlib", "mpl_toolkits"})
 """Packages that a warning is not about: whoever called them is meant, as they see it themselves."""
 
@@ -29,10 +28,12 @@ FormatterWarning.__module__ = "builtins"  # how its name is printed
 
 def report(error: BaseException) -> None:
     """Print an exception, whose traceback begins with the agent, as Python would print that of the program."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_AGENT):
-        trace = trace.tb_next
-    screen.say("".join(traceback.format_exception(type(error), error, trace)))
+    screen.say("".join(traceback.format_exception(callstack.without_ours(error))))
+
+
+def call(function: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
+    """Call a function of the program as if the program had done so itself."""
+    return callstack.invoke(functools.partial(function, *arguments, **more), caller=callstack.program_frame())
 
 
 def warn(message: str, category: type[Warning]) -> None:
@@ -58,7 +59,7 @@ def at_the_program(function: Callable[..., Any], *arguments: Any, **more: Any) -
         warnings.simplefilter("always")
         function(*arguments, **more)
     for warning in caught:
-        if warning.filename.startswith(_AGENT):
+        if callstack.is_agents(warning.filename):
             warn(str(warning.message), warning.category)
         else:
             warnings.warn_explicit(
@@ -70,9 +71,8 @@ def _caller() -> FrameType | None:
     """Return the innermost frame that is neither the agent's nor a drawing library's; None if the program has ended."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
     while frame is not None:
-        file = frame.f_code.co_filename
         package = str(frame.f_globals.get("__name__")).partition(".")[0]
-        if not file.startswith(_AGENT) and package not in _DRAWING:
+        if not callstack.is_ours(frame) and package not in _DRAWING:
             break
         frame = frame.f_back
     # below the agent there is only what started it

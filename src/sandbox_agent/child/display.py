@@ -40,7 +40,7 @@ def value(result: Any) -> str | None:
         raise RuntimeError("lost sys.displayhook") from None
     if hook is _displayhook:
         return _show_value(result)
-    hook(result)
+    complaints.call(hook, result)
     return None
 
 
@@ -112,7 +112,7 @@ def _show(thing: Any, wanted: Wanted, *, raw: bool = False) -> str | None:
     """Send an object, or print it; return what was printed."""
     form: Form | str | None
     if not screen.is_on():
-        form = repr(thing)
+        form = complaints.call(repr, thing)
     elif raw:
         form = rich.of_bundle(thing, wanted)
     elif figures.is_figure(thing) and wanted.has("image/png") and _show_figure(thing):
@@ -138,7 +138,7 @@ def _show_figure(figure: Any) -> bool:
 
 def _text(result: Any) -> str | None:
     try:
-        return repr(result)
+        return str(complaints.call(repr, result))
     except Exception:
         return None
 

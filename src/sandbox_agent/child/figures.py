@@ -20,7 +20,7 @@ import weakref
 from importlib.machinery import PathFinder
 from typing import Any, NamedTuple
 
-from sandbox_agent.child import complaints, pipes, screen
+from sandbox_agent.child import complaints, imports, pipes, screen
 
 _BASES = "matplotlib.backend_bases"
 
@@ -49,9 +49,9 @@ _state = _State()
 
 def watch() -> None:
     """Give matplotlib its screen, as soon as there is matplotlib."""
-    if (bases := sys.modules.get(_BASES)) is not None:
+    if (bases := imports.known(_BASES)) is not None:
         _give_screen(bases)
-    else:
+    if _BASES not in sys.modules:
         sys.meta_path.insert(0, _Finder())
 
 
@@ -117,7 +117,7 @@ def _give_screen(bases: Any) -> None:
     manager.start_main_loop = classmethod(_wait_for_windows)
     bases._Backend.mainloop = staticmethod(_wait_for_windows)  # noqa: SLF001  # what has one waits in `show`
     bases.FigureCanvasBase.flush_events = _refresh_window
-    _replace_backends(sys.modules.get("matplotlib.backends.registry"))
+    _replace_backends(imports.known("matplotlib.backends.registry"))
     # before matplotlib's own, which closes all: for what is drawn by threads and at exit
     atexit.register(finish, close=False)
 

@@ -18,12 +18,14 @@ import sys
 import types
 from typing import Any, NoReturn
 
-from sandbox_agent.child import display, pipes, program, session, stacks, streams
+from sandbox_agent.child import callstack, display, ending, imports, pipes, program, session, stacks, streams
+from sandbox_agent.child.script import Script
 from sandbox_agent.child.source import RefusedError, compiled
 from sandbox_agent.confinement import kernel
 from sandbox_agent.confinement.confine import Confinement, arrange, confine
 from sandbox_agent.contract.config import AgentConfig
 from sandbox_agent.contract.policy import Policy, SourceProblem, check
+from sandbox_agent.contract.protocol import MAIN
 
 CONFINEMENT_FAILED = 70
 
@@ -46,7 +48,7 @@ def main(state: Confinement, descriptors: list[int], policy: Policy, supervisor:
             confine(state, landlock_fd, supervisor)
             with contextlib.suppress(OSError):  # it makes results faster, nothing else
                 kernel.hold_memory()
-            _make_ready(policy)
+            script = _make_ready(policy)
         except BaseException as error:
             os.write(pipes.READY, f"{type(error).__name__}: {error}".encode())
             raise
@@ -54,12 +56,12 @@ def main(state: Confinement, descriptors: list[int], policy: Policy, supervisor:
         os._exit(CONFINEMENT_FAILED)
     os.write(pipes.READY, b"\0")
     try:
-        _serve(policy, state.config)
+        _serve(policy, state.config, script)
     finally:  # whatever happens: this process is a copy of the supervisor, and must not go on as one
         os._exit(1)
 
 
-def _make_ready(policy: Policy) -> None:
+def _make_ready(policy: Policy) -> Script:
     """Do what needs no payload, and touch what every run touches, so that its page faults are paid before a request."""
     pipes.lead()
     # an interrupt is the program's, and waits for it to begin
@@ -70,21 +72,27 @@ def _make_ready(policy: Policy) -> None:
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         numpy.random.seed()  # the standard library's generator reseeds itself after a fork
-    tree = ast.parse(_WARM_UP, program.FILENAME)
+    tree = ast.parse(_WARM_UP)
     check(tree, policy)
-    exec(compile(tree, "warm-up", "exec", dont_inherit=True), {"print": lambda *_a, **_k: None})
+    code = callstack.call(compile, _WARM_UP, "warm-up", "exec", 0, True)
+    callstack.call(exec, code, {"print": lambda *_a, **_k: None})
     json.loads('{"code": "", "args": [], "policy": true}')
+    imports.hide_again()
+    ending.remember()
+    return Script()
 
 
-def _serve(policy: Policy, config: AgentConfig) -> NoReturn:
+def _serve(policy: Policy, config: AgentConfig, script: Script) -> NoReturn:
     messages = pipes.read_messages(pipes.PAYLOAD)
     request = json.loads(next(messages))
+    imports.make_way(path for path, _ in request["files"])
     if request.get("session"):
+        script.drop()
         _write_files(request["files"])
         session.serve(messages, policy, config.limits.attachments)
     os.close(pipes.PAYLOAD)
     os.close(pipes.READY)
-    code = _prepare(request, policy)
+    code = _prepare(request, policy, script)
     _write_files(request["files"])
     if request["display"]:
         display.open_on(pipes.DISPLAY, config.limits.attachments)
@@ -98,11 +106,11 @@ def _serve(policy: Policy, config: AgentConfig) -> NoReturn:
     arguments = request["args"]
     del request
     os.close(pipes.REPORT)  # before the first instruction of the program, which could forge a report
-    status = 1
-    try:
-        status = program.finish(program.run(code, program.main_module(arguments)))
-    finally:
-        os._exit(status)
+    status = program.run(code, program.main_module(arguments, script.path), script.path)
+    status = ending.finalize(status)
+    if pipes.is_leader():
+        script.remove()
+    ending.leave(status)
 
 
 def _limit_processor(seconds: int, config: AgentConfig) -> None:
@@ -112,15 +120,19 @@ def _limit_processor(seconds: int, config: AgentConfig) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
 
 
-def _prepare(request: dict[str, Any], policy: Policy) -> list[types.CodeType]:
-    """Check and compile the source; on a problem, or when only a check was asked for, report and exit."""
+def _prepare(request: dict[str, Any], policy: Policy, script: Script) -> list[types.CodeType]:
+    """Write down, check and compile the source; on a problem, or when only a check was asked for, report and exit."""
     try:
-        code = compiled(
-            request["code"], program.FILENAME, policy if request["policy"] else None, last=request["display"]
-        )
+        script.write(request["code"])  # first, for the compiler quotes it in its warnings
+    except OSError as error:
+        _report_unwritten(MAIN, error)
+    try:
+        code = compiled(request["code"], script.path, policy if request["policy"] else None, last=request["display"])
     except RefusedError as refused:
+        script.remove()
         _report(refused.reason, refused.problems)
     if request["check"]:
+        script.remove()
         _report("", [])
     return code
 
@@ -138,4 +150,8 @@ def _write_files(files: list[list[str]]) -> None:
             with open(path, "wb") as file:
                 file.write(base64.b64decode(content))
     except OSError as error:
-        _report("disk_limit", [SourceProblem(1, 1, f"The file {path!r} could not be written: {error.strerror}.")])
+        _report_unwritten(path, error)
+
+
+def _report_unwritten(path: str, error: OSError) -> NoReturn:
+    _report("disk_limit", [SourceProblem(1, 1, f"The file {path!r} could not be written: {error.strerror}.")])

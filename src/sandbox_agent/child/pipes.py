@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-STDIN, STDOUT, STDERR, PAYLOAD, READY, REPORT, HINT, DISPLAY, PROMPT = range(9)
+STDIN, STDOUT, STDERR, PAYLOAD, READY, REPORT, HINT, DISPLAY, PROMPT, LINE = range(10)
 """The descriptors of a child, in the order `life.main` takes them. A session goes on using ``READY``, for its cells."""
 
 HINT_EXCEPTION, HINT_MEMORY, HINT_DISK, HINT_PROCESSES = 1, 2, 3, 4
@@ -41,6 +41,15 @@ def hint(kind: int) -> None:
             os.write(HINT, bytes(kind))
         except OSError:
             pass  # the program closed it; it loses nothing but the name of its failure
+
+
+def send_line(line: int | None) -> None:
+    """Tell the host in which line the program failed. The program can write there too: to whoever wrote it."""
+    if line is not None and is_leader():
+        try:
+            os.write(LINE, b"%d" % line)
+        except OSError:
+            pass  # the program closed it
 
 
 def send_report(**report: Any) -> None:

@@ -66,7 +66,7 @@ def richest(thing: object, wanted: Wanted) -> Form | str | None:
     if not wanted.has(PLAIN):
         return None
     text = bundle.get(PLAIN)
-    return text if isinstance(text, str) else repr(thing)
+    return text if isinstance(text, str) else complaints.call(repr, thing)
 
 
 def of_bundle(bundle: dict[str, Any], wanted: Wanted) -> Form | str | None:
@@ -132,7 +132,7 @@ def _method(thing: object, name: str) -> Callable[..., Any] | None:
 
 def _attempt(method: Callable[..., Any], **arguments: Any) -> Any:
     try:
-        return method(**arguments)
+        return complaints.call(method, **arguments)
     except NotImplementedError:
         pass
     except Exception as error:

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from types import CodeType
 from typing import Any, NoReturn
 
-from sandbox_agent.child import display, pipes, program, streams
-from sandbox_agent.child.source import RefusedError, compiled
+from sandbox_agent.child import callstack, display, ending, hooks, pipes, program, streams
+from sandbox_agent.child.source import RefusedError, compiled, quote
 from sandbox_agent.contract.policy import Policy
 
 _REASONS = {
@@ -38,7 +38,7 @@ def serve(cells: Iterator[bytes], policy: Policy, most_displayed: int) -> NoRetu
     try:
         display.open_on(pipes.DISPLAY, most_displayed, prompt=True)
         streams.prompt_for_input()
-        program.set_hooks()
+        hooks.install()
         interpreter = _Interpreter(policy, most_displayed)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         for cell in cells:
@@ -51,8 +51,7 @@ class _Interpreter:
     def __init__(self, policy: Policy, most_displayed: int) -> None:
         self._policy = policy
         self._most_displayed = most_displayed
-        self._module = program.main_module([""])
-        del self._module.__file__  # as in a notebook
+        self._module = program.main_module([])
         self._on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._used = 0.0  # seconds of processor time, as RLIMIT_CPU counts them
         signal.setitimer(signal.ITIMER_PROF, _NEVER)
@@ -67,6 +66,7 @@ class _Interpreter:
             report = _report(refused.reason, 1, problems=[problem._asdict() for problem in refused.problems])
             os.write(pipes.READY, b"\0")
         else:
+            quote(cell["code"], name)
             report = self._execute(code, name)
             streams.flush()
             if not pipes.is_leader():  # a process that the cell forked has come to its end
@@ -103,30 +103,18 @@ class _Interpreter:
             signal.signal(signal.SIGINT, self._on_interrupt or signal.default_int_handler)
             os.write(pipes.READY, b"\0")
             program.execute(code, self._module)
-        except SystemExit as stop:  # ends the cell
-            status = program.exit_status(stop)
-            return _report("exit" if status else "", status)
         except BaseException as error:
-            failure = error
+            failure = callstack.without_ours(error)
         else:
             return _report("", 0)
-        status = program.uncaught(failure)  # not while it is handled: see `program`
-        return _report(_REASONS[program.kind_of(failure)], status, line=_line(failure, name))
+        status = ending.print_uncaught(failure)  # not while it is handled: it would be the context of what comes
+        if status is not None:  # ends the cell
+            return _report("exit" if status else "", status)
+        return _report(_REASONS[program.kind_of(failure)], 1, line=program.line_of(failure, name))
 
 
 def _report(reason: str, status: int, **more: Any) -> dict[str, Any]:
     return {"reason": reason, "exit_code": status, "problems": [], "line": None, **more}
-
-
-def _line(error: BaseException, name: str) -> int | None:
-    """Return the last line of the cell ``name`` that an exception came through."""
-    line = None
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == name:
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line
 
 
 def _ignore_interrupts() -> Any:

@@ -42,6 +42,8 @@ Supervisor to host, an *event*: a header of 8 bytes, then ``length`` bytes of bo
 ``FILE``     a piece of a stream of records: the files that it left in its working
              directory, each record's name being a relative path. A last one with no
              name holds, in digits, how many were left out.
+``LINE``     in digits, the line in which the program failed, as its child says: the
+             program can forge it. Before the ``RESULT``, if at all.
 ``CELL_DONE`` the end of a cell; the body is an ``Outcome``. Its cause is ``REPORTED``, where
              the child's report says what came of the cell, or what the supervisor did.
              Everything that the cell wrote comes before.
@@ -66,8 +68,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
-VERSION = 3
+VERSION = 4
 """Of this contract. The first ``READY`` carries it as ``protocol``; the host refuses a sandbox of another."""
+
+MAIN = "main.py"
+"""The file of a program in its working directory: its child writes the ``code`` of the payload there."""
 
 COMMAND = struct.Struct(">BBHIIII")
 EVENT = struct.Struct(">BBHI")
@@ -79,6 +84,9 @@ MAX_BODY = 1 << 20
 
 MAX_REPORT = 1 << 20
 """All ``REPORT`` bodies of a run together are not larger than this, in bytes."""
+
+MAX_LINE = 9
+"""The body of a ``LINE`` is not longer than this, in bytes."""
 
 CELL_GRACE_MS = 2000
 """What a cell may take to end once the supervisor has interrupted it because its time is over."""
@@ -108,6 +116,7 @@ class EventType(IntEnum):
     DISPLAY = 8
     FILE = 9
     CELL_DONE = 10
+    LINE = 11
 
 
 class Cause(IntEnum):

@@ -32,7 +32,7 @@ import socket
 import sys
 import time
 
-from sandbox_agent.child import life, pipes, stand_ins
+from sandbox_agent.child import callstack, imports, life, pipes, stand_ins
 from sandbox_agent.confinement import confine, kernel
 from sandbox_agent.confinement.confine import ConfinementError
 from sandbox_agent.confinement.kernel import available
@@ -41,6 +41,7 @@ from sandbox_agent.contract.policy import Policy
 from sandbox_agent.contract.protocol import (
     COLLECT,
     INTERACTIVE,
+    MAX_LINE,
     MAX_REPORT,
     SESSION,
     STDIN_OPEN,
@@ -74,6 +75,9 @@ CONFINED_WITHIN = 20.0
 
 COLLECTED_WITHIN = 2.0
 """Seconds that reading the files of a run may take."""
+
+_EXPECTED = (0, signal.SIGINT)
+"""Signals that a run may die of without a doubt: none, and the one that Python sends itself after an interrupt."""
 
 _RECORD_OF_OMISSIONS = 32
 
@@ -129,6 +133,8 @@ class Supervisor:
         self._confinement = confine.prepare(self._config, pipes.HINT, memory_held=memory_held)
         self._box = Box(self._config.writable, self._config.uid)
         self._introduction = json.dumps(describe(missing)).encode()
+        callstack.find()
+        imports.hide(self._config.preload)
         gc.collect()
         immortalize()
         kernel.trim_heap()
@@ -156,8 +162,8 @@ class Supervisor:
 
     def _fork_ahead(self) -> ReadyChild:
         """Fork a child and wait until it is confined; raise ``ConfinementError`` with its reason if it cannot be."""
-        pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(9)]
-        stdin, stdout, stderr, payload, ready, report, hint, display, prompt = pipes
+        pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(10)]
+        stdin, stdout, stderr, payload, ready, report, hint, display, prompt, line = pipes
         theirs = [read if (read, write) in (stdin, payload) else write for read, write in pipes]
         supervisor = os.getpid()
         pid = os.fork()
@@ -173,7 +179,7 @@ class Supervisor:
             Source(report[0], EventType.REPORT, Budget(MAX_REPORT)),
             Source(display[0], EventType.DISPLAY, Budget(self._config.limits.attachments)),
         ]
-        return ReadyChild(pid, stdin[1], payload[1], ready[0], hint[0], prompt[0], output, sources)
+        return ReadyChild(pid, stdin[1], payload[1], ready[0], hint[0], prompt[0], line[0], output, sources)
 
     @staticmethod
     def _await_confinement(ready: int) -> None:
@@ -210,6 +216,7 @@ class Supervisor:
             reset.kill()  # nobody writes any more; that nobody is left is proved when the caller has the result
         self._inbound.discard()
         close(self._stdin)
+        self._outbound.sources.append(Source(child.line, EventType.LINE, Budget(MAX_LINE)))
         self._outbound.drain()
         outcome = dataclasses.replace(self._outcome(child, run, stopped, exit_), wall_us=wall_us)
         for fd in (child.ready, child.hint, child.prompt):
@@ -218,7 +225,7 @@ class Supervisor:
             self._collect()
         self._outbound.send(event(EventType.RESULT, run.run, outcome.pack()))
         reset.kill_all(child.pid, self._wake)
-        if outcome.signal:
+        if outcome.signal not in _EXPECTED:
             raise ResetError(f"a run died of signal {outcome.signal}")
         if is_session:
             raise ResetError("a session is the last run of a sandbox")

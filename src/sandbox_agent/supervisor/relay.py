@@ -146,6 +146,7 @@ class ReadyChild:
     ready: int
     hint: int
     prompt: int
+    line: int
     output: Budget
     sources: list[Source]
 

@@ -158,7 +158,7 @@ def supervise(pid_namespace: list[str], landlock_abi: int) -> Supervise:
     @contextlib.contextmanager
     def start(config: AgentConfig = CONFIG, through: tuple[str, ...] = ()) -> Iterator[Supervisor]:
         through = tuple(python if word == "PYTHON" else word for word in through)
-        agent = [*through, python, "-I", "-B", f"{SRC}/sandbox_agent", "supervise", config.to_json()]
+        agent = [*through, python, f"{SRC}/sandbox_agent/__main__.py", "supervise", config.to_json()]
         with subprocess.Popen(
             [*namespaces, *binds, *agent],
             stdin=subprocess.PIPE,

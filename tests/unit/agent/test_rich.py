@@ -33,9 +33,8 @@ def having(**methods: Any) -> Any:
 
         return method
 
-    made = type("Thing", (), {name: make(value) for name, value in methods.items()})
-    made.__repr__ = lambda _self: "plain"  # type: ignore[method-assign,assignment]
-    return made()
+    made = {name: make(value) for name, value in methods.items()}
+    return type("Thing", (), {**made, "__repr__": lambda _self: "plain"})()
 
 
 @pytest.mark.parametrize("name", EVERY)

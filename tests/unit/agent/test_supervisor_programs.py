@@ -251,7 +251,7 @@ def test_a_program_is_nobody_in_particular(supervisor: Supervisor) -> None:
     assert seen["ids"] == [[UID] * 3, [UID] * 3, []]
     assert seen["cwd"] == BOX
     assert seen["umask"] == 0o022
-    assert seen["descriptors"] == [0, 1, 2, pipes.HINT]
+    assert seen["descriptors"] == [0, 1, 2, pipes.HINT, pipes.LINE]
     assert seen["core"] == [0, 0]
     assert seen["files"] == [CONFIG.open_files] * 2
     assert seen["blocked"] == []
