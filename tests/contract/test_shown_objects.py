@@ -134,3 +134,34 @@ for thread in threads: thread.join()
     displays = (await shown(executor, code)).displays
     assert len(displays) == 80
     assert {display.data for display in displays} == {letter * 20_000 for letter in (b"a", b"b", b"c", b"d")}
+
+
+async def test_processes_show_whole_records(executor: Executor) -> None:
+    code = f"""{HTML}
+import os
+for letter in 'abcd':
+    if not os.fork():
+        for _ in range(10):
+            display(H(letter * 50_000))
+        os._exit(0)
+for _ in range(4): os.wait()
+"""
+    displays = (await shown(executor, code)).displays
+    assert len(displays) == 40
+    assert {display.data for display in displays} == {letter * 50_000 for letter in (b"a", b"b", b"c", b"d")}
+
+
+FRAMES = """
+import inspect, traceback
+class A:
+    def _repr_html_(self):
+        traceback.print_stack()
+        return str({frame.filename for frame in inspect.stack()})
+"""
+
+
+@pytest.mark.parametrize("shows", ["display(A())", "A()"])
+async def test_a_method_that_is_asked_sees_the_program_below_it(executor: Executor, shows: str) -> None:
+    result = await shown(executor, FRAMES + shows)
+    assert [display.data.count(b".py") for display in result.displays] == [1]
+    assert "agent" not in result.error

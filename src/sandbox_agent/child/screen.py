@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import signal
 import sys
@@ -69,13 +71,17 @@ def finish() -> None:
 
 
 def _write(record: bytes) -> None:
-    """Write a record, whole: nobody could read what follows a piece of one."""
+    """Write a record, whole, and no process of the program another within: nobody could read what follows."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
+        with contextlib.suppress(OSError):  # a kernel that locks no pipes; one process alone needs no lock
+            fcntl.lockf(_fd, fcntl.LOCK_EX)
         view = memoryview(record)
         while view:
             view = view[os.write(_fd, view) :]
     finally:
+        with contextlib.suppress(OSError):
+            fcntl.lockf(_fd, fcntl.LOCK_UN)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
