@@ -52,6 +52,17 @@ print(plt.get_fignums())
     ),
     "shown by waiting": (f"{PLT}plt.plot([1]); plt.show(block=True); print(plt.get_fignums())", 1),
     "the last value": (f"{PLT}fig, ax = plt.subplots(); ax.plot([1])\nfig", 1),
+    "shown, and the last value": (f"{PLT}fig, ax = plt.subplots(); ax.plot([1]); plt.show()\nfig", 1),
+    "shown, changed, and the last value": (f"{PLT}fig, ax = plt.subplots(); plt.show(); ax.plot([1])\nfig", 2),
+    "an animation": (
+        f"""{PLT}
+from matplotlib.animation import FuncAnimation
+fig, ax = plt.subplots()
+moving = FuncAnimation(fig, lambda i: ax.plot([0, i]), frames=3)
+plt.show()
+""",
+        1,
+    ),
     "the current one as the last value": (f"{PLT}plt.plot([1])\nplt.gcf()", 1),
     "displayed": (f"{PLT}fig, ax = plt.subplots(); ax.plot([1]); display(fig); ax.plot([2]);", 2),
     "without pyplot": (

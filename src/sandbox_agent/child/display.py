@@ -61,7 +61,7 @@ def _show_value(result: Any) -> str | None:
     names = vars(builtins)
     if _is_prompt:
         names["_"] = None
-    text = _show(result, _ALL)
+    text = _show(result, _ALL, again=False)
     if _is_prompt:
         names["_"] = result
         if text is None:
@@ -108,14 +108,14 @@ def _types(names: Any) -> Any:
     return (names,) if isinstance(names, str) else names
 
 
-def _show(thing: Any, wanted: Wanted, *, raw: bool = False) -> str | None:
-    """Send an object, or print it; return what was printed."""
+def _show(thing: Any, wanted: Wanted, *, raw: bool = False, again: bool = True) -> str | None:
+    """Send an object, or print it; return what was printed. ``again``: also a figure that was sent as it is."""
     form: Form | str | None
     if not screen.is_on():
         form = complaints.call(repr, thing)
     elif raw:
         form = rich.of_bundle(thing, wanted)
-    elif figures.is_figure(thing) and wanted.has("image/png") and _show_figure(thing):
+    elif figures.is_figure(thing) and wanted.has("image/png") and _show_figure(thing, again=again):
         return None
     else:
         form = rich.richest(thing, wanted)
@@ -127,9 +127,9 @@ def _show(thing: Any, wanted: Wanted, *, raw: bool = False) -> str | None:
     return form
 
 
-def _show_figure(figure: Any) -> bool:
+def _show_figure(figure: Any, *, again: bool) -> bool:
     try:
-        figures.show(figure)
+        figures.show(figure, again=again)
     except Exception as error:
         complaints.report(error)
         return False

@@ -60,8 +60,11 @@ def is_figure(thing: object) -> bool:
     return library is not None and isinstance(thing, getattr(library, "Figure", ()))
 
 
-def show(figure: Any) -> None:
-    """Send a figure, whether it was sent before or not."""
+def show(figure: Any, *, again: bool) -> None:
+    """Send a figure; ``again``: also if it was sent as it is, in this run or cell."""
+    if not again:
+        _show_if_new(figure, again=True)
+        return
     picture = _draw(figure)
     screen.send("image/png", picture)
     _note(figure, picture)
@@ -186,6 +189,9 @@ def _draw(figure: Any) -> bytes:
     picture = io.BytesIO()
     colors = {"facecolor": figure.get_facecolor(), "edgecolor": figure.get_edgecolor()}
     try:
+        if figure not in _state.sent and "matplotlib.animation" in sys.modules:
+            # an animation begins with the first drawing, and does not take a picture for one
+            complaints.at_the_program(figure.canvas.draw)
         complaints.at_the_program(figure.canvas.print_figure, picture, format="png", dpi="figure", **colors)
     except Exception:
         _state.broken.add(figure)
