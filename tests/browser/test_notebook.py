@@ -153,6 +153,17 @@ def test_pictures_and_tables_show(notebook: Notebook) -> None:
     expect(notebook.cell(2).locator("td")).to_have_text("cell")
 
 
+def test_a_notebook_shows_a_figure_again(notebook: Notebook) -> None:
+    notebook.write(
+        "import matplotlib.pyplot as plt\nfig, ax = plt.subplots()\nplt.show()",
+        "ax.plot([1, 2]);\nfig",
+    )
+    notebook.button("Run all").click()
+    expect(notebook.cell(1).locator("img")).to_have_count(1)
+    expect(notebook.cell(2).locator("img")).to_have_count(1)
+    expect(notebook.log(2)).to_have_text("")
+
+
 def test_cells_are_added_moved_and_deleted_and_kept_when_the_page_is_left(notebook: Notebook) -> None:
     notebook.write("'a'", "'b'")
     notebook.button("Add cell").click()

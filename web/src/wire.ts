@@ -115,15 +115,15 @@ export interface Raised {
 /** Something that the program shows beside its output. */
 export type Display = Picture | Markup;
 
-/** A figure. */
+/** A figure, or another picture. */
 export interface Picture {
-  mediaType: "image/png";
+  mediaType: "image/png" | "image/jpeg";
   contentBase64: string;
 }
 
-/** A rich value. The HTML is the program's: sanitise it before you show it. */
+/** A rich value. The program decides what is in it: sanitise HTML, and show SVG as the source of an `<img>`. */
 export interface Markup {
-  mediaType: "text/html";
+  mediaType: "image/svg+xml" | "text/html" | "text/markdown" | "text/latex" | "application/json";
   content: string;
 }
 

@@ -171,7 +171,7 @@ class ExecuteRequest(BaseModel):
     )
     display: bool | None = Field(
         False,  # a default
-        description="Return the figures of plt.show() and the value of the last expression in `displays`.",
+        description="Return figures, the value of the last expression, and what `display()` is given, in `displays`.",
     )
 
 
@@ -206,7 +206,7 @@ class CellRequest(BaseModel):
     )
     display: bool | None = Field(
         True,  # a default
-        description="Return the figures of plt.show() and the value of the last expression in `displays`.",
+        description="Return figures, the value of the last expression, and what `display()` is given, in `displays`.",
     )
 
 
@@ -281,16 +281,16 @@ class CheckResponse(BaseModel):
 
 
 class PictureOut(BaseModel):
-    """A figure."""
+    """A figure, or another picture."""
 
-    mediaType: Literal["image/png"]  # noqa: N815  # the name in JSON
+    mediaType: Literal["image/png", "image/jpeg"]  # noqa: N815  # the name in JSON
     contentBase64: str  # noqa: N815
 
 
 class MarkupOut(BaseModel):
-    """A rich value. The HTML is the program's: sanitise it before you show it."""
+    """A rich value. The program decides what is in it: sanitise HTML, and show SVG as the source of an `<img>`."""
 
-    mediaType: Literal["text/html"]  # noqa: N815
+    mediaType: Literal["image/svg+xml", "text/html", "text/markdown", "text/latex", "application/json"]  # noqa: N815
     content: str
 
 

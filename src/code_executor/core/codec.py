@@ -17,6 +17,7 @@ from code_executor.core import errors
 from code_executor.core.caller import Caller
 from code_executor.core.errors import CodeExecutorError, FileError, PoolBusyError, SessionsFullError
 from code_executor.core.models import (
+    SHOWN_TEXTS,
     Allowance,
     Cancel,
     Cell,
@@ -43,7 +44,6 @@ from code_executor.core.models import (
 )
 
 Object = dict[str, Any]
-_HTML = "text/html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def _file(message: Object) -> File:
 
 
 def display_object(display: Display) -> Object:
-    if display.media_type == _HTML:
+    if display.media_type in SHOWN_TEXTS:
         return {"mediaType": display.media_type, "content": display.data.decode("utf-8", "replace")}
     return {"mediaType": display.media_type, "contentBase64": _base64(display.data)}
 

@@ -42,6 +42,12 @@ __all__ = [
 ]
 
 
+SHOWN_PICTURES = frozenset({"image/png", "image/jpeg"})
+SHOWN_TEXTS = frozenset({"image/svg+xml", "text/html", "text/markdown", "text/latex", "application/json"})
+SHOWN = SHOWN_PICTURES | SHOWN_TEXTS
+"""The media types of what a program can show; the texts are UTF-8."""
+
+
 def _require_positive(timeout: float | None) -> None:
     if timeout is not None and not timeout > 0:
         raise ValueError(f"timeout must be more than 0 seconds, not {timeout}")
@@ -72,7 +78,7 @@ class Execution:
     ``session`` True: no code, but an interpreter that runs the `Cell` inputs one after another until it is ended.
 
     ``files`` are put into its working directory. ``display`` True makes events of what it shows: a `Display` for each
-    figure of ``plt.show()`` and for the value of its last expression.
+    figure, for the value of its last expression, and for what it gives to ``display()``.
 
     ``timeout`` in seconds (wall clock; None: as many as the limits allow). ``policy`` False runs the code without
     the check of its source; ``check_only`` True checks and compiles it without running it. ``caller``: who asked.
@@ -119,7 +125,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Display:
-    """Event: something the program shows beside its output. ``media_type``: "image/png" or "text/html"."""
+    """Event: something the program shows beside its output. ``media_type``: one of ``SHOWN``."""
 
     media_type: str
     data: bytes

@@ -12,6 +12,7 @@ import structlog
 from code_executor.core.cells import CellTurn
 from code_executor.core.limits import Limits
 from code_executor.core.models import (
+    SHOWN,
     Cell,
     CellDone,
     Display,
@@ -32,7 +33,6 @@ from sandbox_agent.contract.report import Report, ReportError
 log = structlog.get_logger()
 
 _STREAMS = {EventType.STDOUT: "stdout", EventType.STDERR: "stderr"}
-_SHOWN = frozenset({"image/png", "text/html"})
 _SLACK = 4096
 _DIGITS = 9
 _EXITED = frozenset(
@@ -106,7 +106,7 @@ class Transcript:
 
     def _note_displays(self, body: bytes) -> list[Display]:
         records = self._records[EventType.DISPLAY].feed(body)
-        shown = [Display(record.name, record.data) for record in records if record.name in _SHOWN]
+        shown = [Display(record.name, record.data) for record in records if record.name in SHOWN]
         self._displays += shown
         return shown
 

@@ -72,9 +72,10 @@ def find() -> bool:
 def call(function: Callable[..., Any], *arguments: Any, caller: FrameType | None = None) -> Any:
     """Call a C function as if ``caller`` had done so; None: as if nobody had, as the interpreter itself does.
 
-    The traceback of what it raises begins with the frame of this function.
+    The traceback of what it raises begins with the frame of this function. In another thread than the program's first
+    it is a plain call.
     """
-    if not _path or not _limit:
+    if not _path or not _limit or _thread_state() != _state:
         return function(*arguments)
     current = _current_frame()
     left = ctypes.c_int.from_address(_state + _limit - _INT)
@@ -119,7 +120,11 @@ def program_frame() -> FrameType | None:
 
 
 def is_ours(frame: FrameType) -> bool:
-    return frame.f_code.co_filename.startswith(_AGENT)
+    return is_agents(frame.f_code.co_filename)
+
+
+def is_agents(file: str) -> bool:
+    return file.startswith(_AGENT)
 
 
 def without_ours(error: BaseException) -> BaseException:

@@ -82,9 +82,9 @@ def hide_again() -> None:
         _take_out(sys.modules.keys() - _visible)
 
 
-def lend_agent() -> None:
-    """Let the agent's own modules be imported: matplotlib imports a backend by its name."""
-    sys.modules.update(_agent)
+def known(name: str) -> Any:
+    """Return a module that is imported, or was before it was hidden; None if neither."""
+    return sys.modules.get(name) or _hidden.get(name)
 
 
 def is_ours(module: Any) -> bool:

@@ -113,14 +113,12 @@ def _serve(policy: Policy, config: AgentConfig, script: Script) -> NoReturn:
     if request.get("session"):
         script.drop()
         _write_files(files)
-        imports.lend_agent()
         session.serve(messages, policy, config.limits.attachments, given.problems(files, policy))
     os.close(pipes.PAYLOAD)
     os.close(pipes.READY)
     code = _prepare(request, files, policy if request["policy"] else None, script)
     _write_files(files, GivenFile(MAIN, script.content))
     if request["display"]:
-        imports.lend_agent()
         display.open_on(pipes.DISPLAY, config.limits.attachments)
     else:
         os.close(pipes.DISPLAY)

@@ -66,10 +66,12 @@ def execute(
 ) -> str | None:
     """Run what `compiled` returned, in a module; return the text of its last value, if it is shown."""
     text = None
-    run_piece(code[0], module.__dict__)
-    for last in code[1:]:
-        text = display.value(run_piece(last, module.__dict__))
-    display.figures()
+    try:
+        run_piece(code[0], module.__dict__)
+        for last in code[1:]:
+            text = display.value(run_piece(last, module.__dict__))
+    finally:  # also what a program has drawn that fails afterwards
+        display.finish()
     return text
 
 

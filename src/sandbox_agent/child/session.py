@@ -49,7 +49,7 @@ def serve(messages: pipes.Messages, policy: Policy, most_displayed: int, refused
     ``refused``: what ``policy`` refuses in the session's files.
     """
     try:
-        display.open_on(pipes.DISPLAY, most_displayed)
+        display.open_on(pipes.DISPLAY, most_displayed, prompt=True)
         hooks.install()
         stdin = CellInput(messages)
         asking.install()

@@ -29,6 +29,7 @@ import os
 import select
 import signal
 import socket
+import sys
 import time
 
 from sandbox_agent.child import callstack, imports, life, pipes, stand_ins
@@ -142,10 +143,14 @@ class Supervisor:
         """Import the configured modules; return those that are not there (which costs speed, not safety)."""
         missing = []
         for name in self._config.preload:
+            before = set(sys.modules)
             try:
                 importlib.import_module(name)
             except Exception as error:  # whatever a module does at import must not stop the sandbox
                 missing.append(f"{name}: {error}")
+                package = name.partition(".")[0]
+                for half in [each for each in sys.modules.keys() - before if each.partition(".")[0] == package]:
+                    del sys.modules[half]  # what it imported of itself would make the program's import fail
         return missing
 
     def _take_introduction(self) -> bytes:
