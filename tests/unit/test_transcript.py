@@ -244,9 +244,9 @@ def test_a_run_that_completed_has_no_line() -> None:
 def test_the_file_of_the_program_is_no_file_that_it_left() -> None:
     left = event(EventType.FILE, record("main.py", b"print(1)") + record("main.pyc", b""))
     found = Transcript(Execution("print(1)", id="an-id"), LIMITS)
-    assert [file.path for file in found.take(left)] == ["main.pyc"]
+    assert [file.path for file in found.take(left) if isinstance(file, File)] == ["main.pyc"]
     found = Transcript(Execution("print(2)", id="an-id"), LIMITS)
-    assert [file.path for file in found.take(left)] == ["main.py", "main.pyc"]
+    assert [file.path for file in found.take(left) if isinstance(file, File)] == ["main.py", "main.pyc"]
 
 
 @pytest.mark.parametrize("cause", [Cause.COMPLETED, Cause.EXIT, Cause.WALL_TIME, Cause.CANCELLED])

@@ -5,6 +5,7 @@ Loaded by matplotlib alone, by its name (``module://sandbox_agent.child.figures`
 
 from __future__ import annotations
 
+import functools
 import io
 from typing import Any
 
@@ -12,7 +13,7 @@ from matplotlib._pylab_helpers import Gcf
 from matplotlib.backend_bases import FigureManagerBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from sandbox_agent.child import display
+from sandbox_agent.child import callstack, display
 
 
 class FigureManager(FigureManagerBase):  # type: ignore[misc]  # of a library without types
@@ -25,7 +26,9 @@ class FigureManager(FigureManagerBase):  # type: ignore[misc]  # of a library wi
 
     def show(self) -> None:
         picture = io.BytesIO()
-        self.canvas.figure.savefig(picture, format="png")
+        # a warning about what is drawn is of the program's line, not of this one
+        save = functools.partial(self.canvas.figure.savefig, picture, format="png")
+        callstack.invoke(save, caller=callstack.program_frame())
         display.send("image/png", picture.getvalue())
 
 
