@@ -18,7 +18,7 @@ export interface RunRequest {
   args?: string[] | null;
   /** Files for the working directory. If two have the same path, the later one counts. None may be `main.py`, and none may lie where another is. */
   files?: InputFile[] | null;
-  /** Return the figures of plt.show() and the value of the last expression in `displays`. */
+  /** Return figures, the value of the last expression, and what `display()` is given, in `displays`. */
   display?: boolean | null;
 }
 
@@ -194,7 +194,7 @@ export interface CellRequest {
   stdin?: string | null;
   /** false: nobody types, and the input ends after `stdin`. true: somebody types, also after `stdin`, and `timeout` does not count while the cell waits. null: false if there is `stdin`; else true, except that `timeout`, if given, counts while the cell waits. */
   interactive?: boolean | null;
-  /** Return the figures of plt.show() and the value of the last expression in `displays`. */
+  /** Return figures, the value of the last expression, and what `display()` is given, in `displays`. */
   display?: boolean | null;
 }
 

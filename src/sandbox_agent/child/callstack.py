@@ -19,7 +19,7 @@ import operator
 import os
 import sys
 from collections.abc import Callable
-from types import FrameType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 _AGENT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
@@ -43,6 +43,9 @@ _counts_c_calls = sys.version_info < (3, 12)
 _has_flag = sys.version_info < (3, 12)
 """Whether, before the address of the current frame, there is a byte that says whether calls are traced."""
 
+_start: CodeType | None = None
+"""The line that the agent was started with, which has no file."""
+
 _state = 0
 _path: tuple[int, ...] = ()
 """The way from the thread's state to the address of its current frame: offsets, all but the last one of pointers."""
@@ -56,7 +59,11 @@ _c_limit = 0
 
 def find() -> bool:
     """Find the places, for this process and all that it forks; return whether `call` works from now on."""
-    global _state, _path, _limit, _c_limit  # noqa: PLW0603  # one per process
+    global _state, _path, _limit, _c_limit, _start  # noqa: PLW0603  # one per process
+    frame = sys._getframe()  # noqa: SLF001
+    while frame.f_back is not None:
+        frame = frame.f_back
+    _start = frame.f_code
     _state, _limit, _c_limit, _path = _thread_state(), 0, 0, ()
     for path in _paths_to_current_frame():
         _path = path
@@ -120,11 +127,15 @@ def program_frame() -> FrameType | None:
 
 
 def is_ours(frame: FrameType) -> bool:
+<<<<<<< HEAD
     return is_agents(frame.f_code.co_filename)
 
 
 def is_agents(file: str) -> bool:
     return file.startswith(_AGENT)
+=======
+    return frame.f_code is _start or frame.f_code.co_filename.startswith(_AGENT)
+>>>>>>> wt-world
 
 
 def without_ours(error: BaseException) -> BaseException:

@@ -65,6 +65,9 @@ def hide(preloaded: Iterable[str] = ()) -> None:
     _ours = {id(module): module for module in sys.modules.values()}
     builtins.__import__, _machinery._find_and_load = _originals  # noqa: SLF001  # the interpreter's own
     _originals = None
+    for name in list(sys.modules):  # what is left of a package whose import failed is not to be given to anybody
+        if any(name[:at] not in sys.modules for at, sign in enumerate(name) if sign == "."):
+            del sys.modules[name]
     agent = __name__.partition(".")[0]
     kept = set().union(*map(_closure, preloaded)) if preloaded else set()
     _visible = _at_start | kept
