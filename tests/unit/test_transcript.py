@@ -241,17 +241,6 @@ def test_a_run_that_completed_has_no_line() -> None:
     assert result_of(event(EventType.LINE, "3"), outcome=Outcome(Cause.COMPLETED)).line is None
 
 
-<<<<<<< HEAD
-=======
-def test_the_file_of_the_program_is_no_file_that_it_left() -> None:
-    left = event(EventType.FILE, record("main.py", b"print(1)") + record("main.pyc", b""))
-    found = Transcript(Execution("print(1)", id="an-id"), LIMITS)
-    assert [file.path for file in found.take(left) if isinstance(file, File)] == ["main.pyc"]
-    found = Transcript(Execution("print(2)", id="an-id"), LIMITS)
-    assert [file.path for file in found.take(left) if isinstance(file, File)] == ["main.py", "main.pyc"]
-
-
->>>>>>> wt-world
 @pytest.mark.parametrize("cause", [Cause.COMPLETED, Cause.EXIT, Cause.WALL_TIME, Cause.CANCELLED])
 def test_a_traceback_of_a_program_that_went_on_is_not_where_it_went_wrong(cause: Cause) -> None:
     assert result_of(event(EventType.STDERR, TRACEBACK), outcome=Outcome(cause)).line is None

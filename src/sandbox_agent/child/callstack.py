@@ -127,15 +127,11 @@ def program_frame() -> FrameType | None:
 
 
 def is_ours(frame: FrameType) -> bool:
-<<<<<<< HEAD
-    return is_agents(frame.f_code.co_filename)
+    return frame.f_code is _start or is_agents(frame.f_code.co_filename)
 
 
 def is_agents(file: str) -> bool:
     return file.startswith(_AGENT)
-=======
-    return frame.f_code is _start or frame.f_code.co_filename.startswith(_AGENT)
->>>>>>> wt-world
 
 
 def without_ours(error: BaseException) -> BaseException:

@@ -13,11 +13,7 @@ The agent imports nothing of matplotlib. It waits until the program has imported
 
 from __future__ import annotations
 
-<<<<<<< HEAD
 import atexit
-=======
-import functools
->>>>>>> wt-world
 import io
 import sys
 import weakref
@@ -26,7 +22,6 @@ from typing import Any, NamedTuple
 
 from sandbox_agent.child import complaints, imports, pipes, screen
 
-<<<<<<< HEAD
 _BASES = "matplotlib.backend_bases"
 
 
@@ -34,25 +29,6 @@ class _Sent(NamedTuple):
     picture: int
     """Its hash."""
     turn: int
-=======
-from sandbox_agent.child import callstack, display
-
-
-class FigureManager(FigureManagerBase):  # type: ignore[misc]  # of a library without types
-    @classmethod
-    def pyplot_show(cls, *, block: bool | None = None) -> None:  # noqa: ARG003  # matplotlib's signature
-        """Send the figures in the order of their making."""
-        for manager in Gcf.get_all_fig_managers():
-            manager.show()
-        Gcf.destroy_all()
-
-    def show(self) -> None:
-        picture = io.BytesIO()
-        # a warning about what is drawn is of the program's line, not of this one
-        save = functools.partial(self.canvas.figure.savefig, picture, format="png")
-        callstack.invoke(save, caller=callstack.program_frame())
-        display.send("image/png", picture.getvalue())
->>>>>>> wt-world
 
 
 class _State:

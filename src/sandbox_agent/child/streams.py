@@ -18,6 +18,7 @@ import operator
 import os
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, ClassVar
 
 from sandbox_agent.child.bulk import Lines
@@ -34,15 +35,33 @@ class _Rest:
     """What the streams still hold; asking whether there is any writes it, and so there is none."""
 
     def __bool__(self) -> bool:
+        marks = {_mark(stream) for stream in _ours}
         _ask.cache_clear()
-        for stream in _ours:
-            try:
-                if not stream.closed:
-                    stream.flush()
-            except OSError as error:
-                if error.errno is None:  # it comes from a signal's handler, which the program has
-                    raise
+        _mark.cache_clear()
+        if _is_over(sys._getframe(1), marks):  # noqa: SLF001  # else it is asked for again, with the next piece
+            for stream in _ours:
+                try:
+                    if not stream.closed:
+                        stream.flush()
+                except OSError as error:
+                    if error.errno is None:  # it comes from a signal's handler, which the program has
+                        raise
         return False  # whoever flushes next is told what failed
+
+
+def _is_over(frame: FrameType, marks: set[int]) -> bool:
+    """Whether the calls that wrote are over, seen from ``frame``: it is not one that such a call has called.
+
+    print() asks objects for their texts in the middle of a line, which can be code in Python.
+    """
+    if hash(frame) in marks:
+        return True
+    back = frame.f_back
+    while back is not None:
+        if hash(back) in marks:
+            return False
+        back = back.f_back
+    return True
 
 
 _REST = _Rest()  # which the interpreter must always find
@@ -59,16 +78,23 @@ _is_true = ctypes.cast(ctypes.pythonapi.PyObject_IsTrue, ctypes.c_void_p).value
 _ask = functools.lru_cache(maxsize=None)(operator.methodcaller("_call_later", _is_true, _REST))
 """Has the rest of a stream written, when the call is over; asked again before that, it only remembers the answer."""
 
+_mark = functools.lru_cache(maxsize=None)(operator.methodcaller("_hash_of_frame"))
+"""Returns which frame wrote to a stream first since then."""
+
 
 class _Text(io.TextIOWrapper):
     """A text stream that asks for its rest to be written when its ``write`` is looked up. Each step is C: see above."""
 
-    _call_later = _pending_call()  # such a function is no method: it is called without the stream
+    # such functions are no methods: they are called without the stream
+    _call_later = _pending_call()
+    _getframe = sys._getframe  # noqa: SLF001
     _write = io.TextIOWrapper.write
-    _asked = property(_ask)
-    _ask_and_write = property(operator.attrgetter("_asked", "_write"))
-    _choose = property(operator.attrgetter("_ask_and_write.__getitem__"))
-    write: Any = property(operator.methodcaller("_choose", 1))
+    _frame = property(operator.methodcaller("_getframe"))
+    _hash_of_frame = property(operator.attrgetter("_frame.__hash__"))  # called by `_mark`
+    _asked, _marked = property(_ask), property(_mark)
+    _prepare = property(operator.attrgetter("_marked", "_asked", "_write"))
+    _choose = property(operator.attrgetter("_prepare.__getitem__"))
+    write: Any = property(operator.methodcaller("_choose", 2))
 
 
 class _Output(_Text):
@@ -89,6 +115,7 @@ def open_streams() -> None:
     for stream in _ours:
         stream.mode = "w"  # type: ignore[misc]
     os.register_at_fork(after_in_child=_ask.cache_clear)
+    os.register_at_fork(after_in_child=_mark.cache_clear)
     _lines[:] = [Lines(sys.stdout, out, _ask_or_not)]
     err.flush = _after_stdout(err.flush)  # type: ignore[method-assign]
 
