@@ -8,6 +8,7 @@ has to look through it or wipe it. Where this does not happen (the program was k
 from __future__ import annotations
 
 import codecs
+import contextlib
 import os
 import re
 
@@ -28,7 +29,8 @@ class Script:
         self._box_times = before.st_atime_ns, before.st_mtime_ns
         self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._written = os.fstat(self._fd)
-        os.utime(box, ns=self._box_times)  # which tell a program nothing about when this was
+        with contextlib.suppress(PermissionError):  # the box is not this user's
+            os.utime(box, ns=self._box_times)  # which tell a program nothing about when this was
 
     def write(self, source: str) -> None:
         """Fill the file, and close it; raise ``OSError`` where it has no room."""

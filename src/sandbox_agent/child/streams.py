@@ -10,6 +10,7 @@ do so in C: while code in Python ran between the pieces of a line, another threa
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import ctypes
 import functools
@@ -35,10 +36,10 @@ class _Rest:
     """What the streams still hold; asking whether there is any writes it, and so there is none."""
 
     def __bool__(self) -> bool:
-        marks = {_mark(stream) for stream in _ours}
-        _ask.cache_clear()
-        _mark.cache_clear()
-        if _is_over(sys._getframe(1), marks):  # noqa: SLF001  # else it is asked for again, with the next piece
+        wrote = [_frames(stream).get(_thread.get_ident()) for stream in _ours]
+        _asking.cache_clear()
+        _frames.cache_clear()
+        if _is_over(sys._getframe(1), wrote):  # noqa: SLF001  # else it is asked for again, with the next piece
             for stream in _ours:
                 try:
                     if not stream.closed:
@@ -49,16 +50,16 @@ class _Rest:
         return False  # whoever flushes next is told what failed
 
 
-def _is_over(frame: FrameType, marks: set[int]) -> bool:
+def _is_over(frame: FrameType, wrote: list[FrameType | None]) -> bool:
     """Whether the calls that wrote are over, seen from ``frame``: it is not one that such a call has called.
 
     print() asks objects for their texts in the middle of a line, which can be code in Python.
     """
-    if hash(frame) in marks:
+    if frame in wrote:
         return True
     back = frame.f_back
     while back is not None:
-        if hash(back) in marks:
+        if back in wrote:
             return False
         back = back.f_back
     return True
@@ -75,11 +76,11 @@ def _pending_call() -> Any:
 
 _is_true = ctypes.cast(ctypes.pythonapi.PyObject_IsTrue, ctypes.c_void_p).value
 
-_ask = functools.lru_cache(maxsize=None)(operator.methodcaller("_call_later", _is_true, _REST))
-"""Has the rest of a stream written, when the call is over; asked again before that, it only remembers the answer."""
+_frames: Any = functools.lru_cache(maxsize=None)(operator.methodcaller("_current_frames"))
+"""Returns which frame each thread was in when a stream was written to, from then on the same."""
 
-_mark = functools.lru_cache(maxsize=None)(operator.methodcaller("_hash_of_frame"))
-"""Returns which frame wrote to a stream first since then."""
+_asking: Any = functools.lru_cache(maxsize=None)(operator.methodcaller("_choose", 2))
+"""Returns the real ``write`` of a stream, and the first time has its rest written when the call is over."""
 
 
 class _Text(io.TextIOWrapper):
@@ -87,14 +88,13 @@ class _Text(io.TextIOWrapper):
 
     # such functions are no methods: they are called without the stream
     _call_later = _pending_call()
-    _getframe = sys._getframe  # noqa: SLF001
+    _current_frames = sys._current_frames  # noqa: SLF001  # `_getframe` would fail where there is none
     _write = io.TextIOWrapper.write
-    _frame = property(operator.methodcaller("_getframe"))
-    _hash_of_frame = property(operator.attrgetter("_frame.__hash__"))  # called by `_mark`
-    _asked, _marked = property(_ask), property(_mark)
+    _asked = property(operator.methodcaller("_call_later", _is_true, _REST))
+    _marked = property(_frames)
     _prepare = property(operator.attrgetter("_marked", "_asked", "_write"))
     _choose = property(operator.attrgetter("_prepare.__getitem__"))
-    write: Any = property(operator.methodcaller("_choose", 2))
+    write: Any = property(_asking)
 
 
 class _Output(_Text):
@@ -114,8 +114,8 @@ def open_streams() -> None:
     _ours[:] = sys.stdout, sys.stderr
     for stream in _ours:
         stream.mode = "w"  # type: ignore[misc]
-    os.register_at_fork(after_in_child=_ask.cache_clear)
-    os.register_at_fork(after_in_child=_mark.cache_clear)
+    os.register_at_fork(after_in_child=_asking.cache_clear)
+    os.register_at_fork(after_in_child=_frames.cache_clear)
     _lines[:] = [Lines(sys.stdout, out, _ask_or_not)]
     err.flush = _after_stdout(err.flush)  # type: ignore[method-assign]
 

@@ -218,9 +218,10 @@ class Supervisor:
             reset.kill()  # nobody writes any more; that nobody is left is proved when the caller has the result
         self._inbound.discard()
         close(self._stdin)
-        self._outbound.sources.append(Source(child.line, EventType.LINE, Budget(MAX_LINE)))
         self._outbound.drain()
         outcome = dataclasses.replace(self._outcome(child, run, stopped, exit_), wall_us=wall_us)
+        self._outbound.begin(run.run, [Source(child.line, EventType.LINE, Budget(MAX_LINE))])
+        self._outbound.drain()
         for fd in (child.ready, child.hint, child.prompt):
             close(fd)
         if run.flags & COLLECT and self._has_files():

@@ -11,7 +11,7 @@ import pytest
 
 from sandbox_agent.child import given
 from sandbox_agent.contract.policy import STRICT
-from sandbox_agent.contract.protocol import COLLECT, Cause, RecordReader
+from sandbox_agent.contract.protocol import COLLECT, Cause, EventType, RecordReader
 from sandbox_agent.supervisor import collector
 from tests.unit.agent.supervised import CONFIG, Run, Supervise, Supervisor
 
@@ -28,7 +28,7 @@ def left(supervisor: Supervisor, code: str, files: Mapping[str, bytes] | None = 
 
 def files_of(run: Run) -> tuple[dict[str, bytes], int]:
     reader = RecordReader(1 << 24)
-    records = dict(record for event in run.others for record in reader.feed(event.body))
+    records = dict(record for event in run.others if event.type is EventType.FILE for record in reader.feed(event.body))
     total = int(records.pop("", b"0"))
     return records, total
 
