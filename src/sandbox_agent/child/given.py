@@ -14,11 +14,11 @@ import ast
 import base64
 import os
 import struct
-import warnings
 from _blake2 import blake2b  # from where `hashlib` has it, without the OpenSSL that comes with that
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from sandbox_agent.child.source import deep_and_quiet
 from sandbox_agent.contract.policy import Policy, SourceProblem, check
 
 _DIGEST = 16
@@ -58,7 +58,7 @@ def problems(files: Iterable[GivenFile], policy: Policy) -> list[SourceProblem]:
 
 def _problems(source: bytes, policy: Policy) -> list[SourceProblem]:
     try:
-        with warnings.catch_warnings(action="ignore"):
+        with deep_and_quiet():
             tree = ast.parse(source)  # bytes: an import takes the encoding that they declare, and so does this
         return check(tree, policy)
     except (SyntaxError, ValueError):

@@ -60,7 +60,7 @@ def compiled(source: str, name: str, policy: Policy | None, *, last: bool, flags
 
 
 def _tree(source: str, name: str, flags: int) -> ast.Module:
-    with _deep_and_quiet():
+    with deep_and_quiet():
         return callstack.call(compile, source, name, "exec", ast.PyCF_ONLY_AST | flags, True, 0)  # type: ignore[no-any-return]
 
 
@@ -72,7 +72,7 @@ def _with_last(
     if not isinstance(value, ast.Expr) or _has_semicolon(source, value):
         return code
     del tree.body[-1]
-    with _deep_and_quiet():
+    with deep_and_quiet():
         return [
             callstack.call(compile, tree, name, "exec", flags, True, 0),
             callstack.call(compile, ast.Expression(value.value), name, "eval", flags, True, 0),
@@ -80,7 +80,7 @@ def _with_last(
 
 
 @contextlib.contextmanager
-def _deep_and_quiet() -> Iterator[None]:
+def deep_and_quiet() -> Iterator[None]:
     """Let trees be deep, and nothing be warned of: `compiled` has the compiler say each warning once."""
     before = sys.getrecursionlimit()
     # where the compiler looks for what is ignored; `catch_warnings` would put another list there, and it might stay
