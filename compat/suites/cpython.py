@@ -1,0 +1,81 @@
+"""CPython's own tests: every module of ``Lib/test`` that runs as one program."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from compat.case import Case
+
+_PROGRAM = (Path(__file__).parent.parent / "programs" / "run_module.py").read_text()
+_WORD = re.compile(rb"\w+")
+_IMPORTS = (re.compile(rb"\btest\.(\w+)"), re.compile(rb"from (?:test|\.) import ([\w, ]+|\([^)]*\))"))
+_QUOTED = re.compile(rb"[\"']([\w.-]+)[\"'/]")
+_LEFT_OUT = {
+    "test_idle": "needs a display",
+    "test_regrtest": "tests the programs that run the tests",
+    "test_tkinter": "needs a display",
+    "test_tools": "tests a checkout of CPython, not the library",
+    "test_ttk": "needs a display",
+    "test_turtle": "needs a display",
+}
+
+
+def cpython(library: Path) -> Iterator[Case]:
+    """Yield each test module below ``library``, a directory ``Lib/test``, with what it names of that directory."""
+    for path in sorted(library.rglob("test_*.py")):
+        relative = path.relative_to(library)
+        if relative.parts[0].removesuffix(".py") in _LEFT_OUT:
+            continue
+        if not all(part.startswith("test_") for part in relative.parts):
+            continue  # of the tools and of the data of other tests
+        name = ".".join(["test", *relative.with_suffix("").parts])
+        files = {"tests.zip": _archive(library, relative.parts[0])}
+        yield Case("CPython", name, _PROGRAM.replace('"MODULE"', repr(name)), files, counted="tests")
+
+
+@cache
+def _archive(library: Path, entry: str) -> bytes:
+    """Return a zip of ``entry``, of the modules that it imports, of the data that it names, and so on from there."""
+    known = {path.name.removesuffix(".py"): path for path in library.iterdir() if path.name != "__pycache__"}
+    wanted: set[str] = set()
+    waiting = [entry.removesuffix(".py"), "__init__", "support"]
+    while waiting:
+        name = waiting.pop()
+        if name not in wanted and name in known:
+            wanted.add(name)
+            sources = [path.read_bytes() for path in _files(known[name]) if path.suffix == ".py"]
+            if name != "support":  # it knows of everything, and needs nothing
+                imported, quoted = _imported(sources), _quoted(sources)
+                waiting += [*imported, *(word for word in quoted if word in known and _is_data(known[word]))]
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(wanted):
+            for path in _files(known[name]):
+                member = zipfile.ZipInfo(f"test/{path.relative_to(library)}")  # without a date: the same bytes always
+                member.compress_type = zipfile.ZIP_DEFLATED
+                archive.writestr(member, path.read_bytes())
+    return packed.getvalue()
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    return sorted(file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+
+
+def _imported(sources: list[bytes]) -> set[str]:
+    found = {names for source in sources for pattern in _IMPORTS for names in pattern.findall(source)}
+    return {word.decode() for names in found for word in _WORD.findall(names)}
+
+
+def _quoted(sources: list[bytes]) -> set[str]:
+    return {word.decode() for source in sources for word in _QUOTED.findall(source)}
+
+
+def _is_data(path: Path) -> bool:
+    return path.suffix != ".py" and not path.name.startswith("test_")
