@@ -3,7 +3,8 @@
 Bring the suites yourself; nothing is downloaded. Start a server first:
 
   CODE_EXECUTOR_POLICY=off CODE_EXECUTOR_RATE_LIMIT=off CODE_EXECUTOR_CPUS=2 CODE_EXECUTOR_MAX_TIMEOUT=120 \\
-  CODE_EXECUTOR_MAX_CPU_TIME=120 CODE_EXECUTOR_MAX_OUTPUT=8m code-executor serve
+  CODE_EXECUTOR_MAX_CPU_TIME=120 CODE_EXECUTOR_MAX_OUTPUT=8m CODE_EXECUTOR_DISK=256m \\
+  CODE_EXECUTOR_MAX_FILES=8192 code-executor serve
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import argparse
 import fnmatch
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from compat import report
@@ -30,8 +31,7 @@ KEPT = ROOT / ".cache" / "compat"
 def main() -> int:
     options = _options()
     results = report.Results(options.results)
-    cases = [case for case in _cases(options) if fnmatch.fnmatch(case.name, options.only)]
-    if cases:
+    if cases := _cases(options):
         with Bare(options.image, options.python, options.timeout, KEPT / "bare") as bare:
             run(cases, bare, Ours(options.server, options.timeout), results)
     kept = results.read()
@@ -41,13 +41,13 @@ def main() -> int:
     return 0
 
 
-def run(cases: list[Case], bare: Bare, ours: Ours, results: report.Results) -> None:
-    for number, case in enumerate(cases, 1):
+def run(cases: list[Iterator[Case]], bare: Bare, ours: Ours, results: report.Results) -> None:
+    for case in itertools.chain.from_iterable(cases):
         compared = one(case, bare, ours)
         results.add(compared)
         if compared.skipped or compared.differences:
             found = compared.skipped or f"{report.different(compared)} of {compared.units} differ"
-            print(f"{number}/{len(cases)} {case.suite} {case.name}: {found}", file=sys.stderr, flush=True)
+            print(f"{case.suite} {case.name}: {found}", file=sys.stderr, flush=True)
 
 
 def one(case: Case, bare: Bare, ours: Ours) -> Comparison:
@@ -69,16 +69,22 @@ def _ask(ours: Ours, case: Case) -> Run:
         return Run("refused", "", str(error))
 
 
-def _cases(options: argparse.Namespace) -> Iterator[Case]:
-    suites = {
+def _cases(options: argparse.Namespace) -> list[Iterator[Case]]:
+    """Return what the suites that were given have to run, each as it is made."""
+    patterns = options.only.split(",")
+
+    def wanted(name: str) -> bool:
+        return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+
+    suites: dict[str, Callable[[Path], Iterator[Case]]] = {
         "humaneval": humaneval,
         "mbpp": mbpp,
         "exercism": exercism,
         "algorithms": lambda root: algorithms(root, options.sample, options.seed),
-        "cpython": cpython,
+        "cpython": lambda library: cpython(library, wanted),
     }
     given = {name: getattr(options, name) for name in suites if getattr(options, name)}
-    return itertools.chain.from_iterable(suites[name](path) for name, path in given.items())
+    return [filter(lambda case: wanted(case.name), suites[name](path)) for name, path in given.items()]
 
 
 def _options() -> argparse.Namespace:
@@ -94,7 +100,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--server", default="http://127.0.0.1:8000", metavar="URL", help="default: %(default)s")
     parser.add_argument("--image", default="code-executor:latest", help="whose interpreter is the bare one")
     parser.add_argument("--python", default="", metavar="PATH", help="the bare interpreter, for the native engine")
-    parser.add_argument("--only", default="*", metavar="GLOB", help="only cases whose names match")
+    parser.add_argument("--only", default="*", metavar="GLOBS", help="only cases whose names match")
     parser.add_argument("--timeout", type=float, default=120, help="seconds for each run; default: %(default)s")
     parser.add_argument(
         "--sample", type=int, default=300, help="number of files of TheAlgorithms; default: %(default)s"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -25,8 +25,11 @@ _LEFT_OUT = {
 }
 
 
-def cpython(library: Path) -> Iterator[Case]:
-    """Yield each test module below ``library``, a directory ``Lib/test``, with what it names of that directory."""
+def cpython(library: Path, wanted: Callable[[str], bool] = bool) -> Iterator[Case]:
+    """Yield each test module below ``library``, a directory ``Lib/test``, with what it names of that directory.
+
+    What a module needs is only looked for where its name is ``wanted``.
+    """
     for path in sorted(library.rglob("test_*.py")):
         relative = path.relative_to(library)
         if relative.parts[0].removesuffix(".py") in _LEFT_OUT:
@@ -34,6 +37,8 @@ def cpython(library: Path) -> Iterator[Case]:
         if not all(part.startswith("test_") for part in relative.parts):
             continue  # of the tools and of the data of other tests
         name = ".".join(["test", *relative.with_suffix("").parts])
+        if not wanted(name):
+            continue
         files = {"tests.zip": _archive(library, relative.parts[0])}
         yield Case("CPython", name, _PROGRAM.replace('"MODULE"', repr(name)), files, counted="tests")
 
