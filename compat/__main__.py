@@ -18,8 +18,8 @@ from pathlib import Path
 
 from compat import report
 from compat.bare import Bare
-from compat.case import Case, Comparison, Run, compare, complete
-from compat.ours import Ours, RefusedError
+from compat.case import Case, Comparison, compare, complete
+from compat.ours import Ours
 from compat.suites.algorithms import algorithms
 from compat.suites.cpython import cpython
 from compat.suites.learners import exercism, humaneval, mbpp
@@ -55,18 +55,11 @@ def one(case: Case, bare: Bare, ours: Ours) -> Comparison:
     expected = [bare.run(case)]
     if not complete(case, expected[0]):
         return Comparison(case.suite, case.name, 0, 0, 0, 0, skipped=f"bare: {expected[0].exit}")
-    got = [_ask(ours, case)]
+    got = [ours.run(case)]
     compared = compare(case, expected, got)
     if compared.differences:
-        compared = compare(case, [*expected, bare.run(case, 1)], [*got, _ask(ours, case)])
+        compared = compare(case, [*expected, bare.run(case, 1)], [*got, ours.run(case)])
     return compared
-
-
-def _ask(ours: Ours, case: Case) -> Run:
-    try:
-        return ours.run(case)
-    except RefusedError as error:
-        return Run("refused", "", str(error))
 
 
 def _cases(options: argparse.Namespace) -> list[Iterator[Case]]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 RESULT = "@@ "
 """How ``programs/run_module.py`` begins the lines that are for us."""
+
+LEFT_OUT = "left_out.json"
+"""The file of a case of tests that names those which are not to run."""
 
 _VOLATILE = (
     (re.compile(r"0x[0-9a-fA-F]{4,}"), "0x…"),
@@ -82,8 +86,22 @@ def parts(case: Case, run: Run) -> dict[str, Part]:
 def complete(case: Case, run: Run) -> bool:
     """Whether the program came to its end; of one that did not, nothing can be said."""
     if case.counted == "tests":
-        return any(line.startswith(RESULT + '{"end"') for line in run.stdout.splitlines())
+        return any("end" in line for line in _lines(run))
     return run.exit != "wall_time"
+
+
+def stopped_in(run: Run) -> str | None:
+    """Return the test that ran when the program was stopped; None if there was none."""
+    running = None
+    for line in _lines(run):
+        running = line.get("start", None if "id" in line or "end" in line else running)
+    return running
+
+
+def told_of(test: str, run: Run) -> str:
+    """Return the line that reports of ``test`` that its program was stopped."""
+    detail = f"{run.exit}: {run.stderr[-600:]}"
+    return f"\n{RESULT}{json.dumps({'id': test, 'outcome': 'stopped', 'detail': detail})}\n"
 
 
 def steady(text: str) -> str:
@@ -124,14 +142,11 @@ def _passed(found: Mapping[str, Part]) -> int:
 
 
 def _tests(run: Run) -> dict[str, Part]:
-    found: dict[str, Part] = {}
+    return {steady(line["id"]): Part(line["outcome"], line["detail"]) for line in _lines(run) if "outcome" in line}
+
+
+def _lines(run: Run) -> Iterator[dict[str, str]]:
     for line in run.stdout.splitlines():
-        if not line.startswith(RESULT):
-            continue
-        try:
-            told = json.loads(line.removeprefix(RESULT))
-        except ValueError:  # cut off where the program was stopped
-            continue
-        if "id" in told:
-            found[steady(told["id"])] = Part(told["outcome"], told["detail"])
-    return found
+        if line.startswith(RESULT):
+            with contextlib.suppress(ValueError):  # cut off where the program was stopped
+                yield json.loads(line.removeprefix(RESULT))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
-from compat.case import Case
+from compat.case import LEFT_OUT, Case
 
 _PROGRAM = (Path(__file__).parent.parent / "programs" / "run_module.py").read_text()
 _WORD = re.compile(rb"\w+")
@@ -32,14 +32,12 @@ def cpython(library: Path, wanted: Callable[[str], bool] = bool) -> Iterator[Cas
     """
     for path in sorted(library.rglob("test_*.py")):
         relative = path.relative_to(library)
-        if relative.parts[0].removesuffix(".py") in _LEFT_OUT:
+        name = ".".join(["test", *relative.with_suffix("").parts])
+        if not wanted(name) or name.split(".")[1] in _LEFT_OUT:
             continue
         if not all(part.startswith("test_") for part in relative.parts):
             continue  # of the tools and of the data of other tests
-        name = ".".join(["test", *relative.with_suffix("").parts])
-        if not wanted(name):
-            continue
-        files = {"tests.zip": _archive(library, relative.parts[0])}
+        files = {"tests.zip": _archive(library, relative.parts[0]), LEFT_OUT: b"[]"}
         yield Case("CPython", name, _PROGRAM.replace('"MODULE"', repr(name)), files, counted="tests")
 
 
@@ -55,8 +53,7 @@ def _archive(library: Path, entry: str) -> bytes:
             wanted.add(name)
             sources = [path.read_bytes() for path in _files(known[name]) if path.suffix == ".py"]
             if name != "support":  # it knows of everything, and needs nothing
-                imported, quoted = _imported(sources), _quoted(sources)
-                waiting += [*imported, *(word for word in quoted if word in known and _is_data(known[word]))]
+                waiting += [*_imported(sources), *_quoted(sources)]
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(wanted):
@@ -79,8 +76,6 @@ def _imported(sources: list[bytes]) -> set[str]:
 
 
 def _quoted(sources: list[bytes]) -> set[str]:
-    return {word.decode() for source in sources for word in _QUOTED.findall(source)}
-
-
-def _is_data(path: Path) -> bool:
-    return path.suffix != ".py" and not path.name.startswith("test_")
+    """Return what may be the names of data and of programs, but of no other tests."""
+    found = {word.decode().removesuffix(".py") for source in sources for word in _QUOTED.findall(source)}
+    return {name for name in found if not name.startswith("test_")}
