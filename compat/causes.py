@@ -8,26 +8,26 @@ from compat.case import Difference
 
 UNKNOWN = "not explained"
 
-_CAUSES: tuple[tuple[str, str], ...] = (
-    (
-        r"cannot start other programs|start other programs|_posixsubprocess|_execute_child|fork_exec|posix_spawn|execv",
-        "no other programs",
-    ),
-    (r"start method|forkserver|spawn", "no other programs"),
+_CAUSES = (
+    (r"_execute_child|_posixsubprocess|fork_exec|posix_spawn|execv|TestWhich", "no other programs"),
+    (r"can only be started by fork|start method", "no other programs"),
+    (r"which no program may do here", "a call that ends the program"),
     (r"memory_limit|MemoryError", "limit of memory"),
     (r"wall_time|cpu_time", "limit of time"),
     (r"can't start new thread|process_limit|Resource temporarily unavailable", "limit of processes and threads"),
     (r"No space left on device|disk_limit|File too large|too large", "limit of disk"),
     (r"output_limit", "limit of output"),
     (r"Read-only file system|EROFS", "read-only system"),
-    (r"violation|SIGSYS", "forbidden system call"),
-    (r"socket|Address family|network|AF_INET", "no network"),
-    (r"pty|ptmx|terminal", "no terminals"),
-    (r"PermissionError|Operation not permitted|Permission denied|EPERM|EACCES", "forbidden system call"),
+    (r"mkfifo|named_pipe", "no named pipes"),
+    (r"pty|ptmx|[tT]erminal", "no terminals"),
+    (r"socket|Address family|network|AF_INET", "no sockets but Unix streams"),
+    (r"PermissionError|Operation not permitted|Permission denied|EPERM|EACCES", "a call that is refused"),
+    (r"does not support|not supported", "a call that is refused"),
 )
+"""Patterns, of which the first that fits counts, and what they are called in the report."""
 
 
 def cause(difference: Difference) -> str:
     """Return the limit that explains ``difference``, or that none is known."""
-    text = f"{difference.ours}\n{difference.detail}"
+    text = f"{difference.ours}\n{difference.part}\n{difference.detail}"
     return next((why for pattern, why in _CAUSES if re.search(pattern, text)), UNKNOWN)

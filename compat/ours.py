@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
 from dataclasses import replace
@@ -20,15 +21,12 @@ class RefusedError(Exception):
 
 
 class Ours:
-    """One client with one connection; ``timeout`` in seconds, for each run."""
+    """One client; ``timeout`` in seconds, for each run."""
 
     def __init__(self, url: str, timeout: float) -> None:
         parts = urlsplit(url)
+        self._host, self._port = parts.hostname or "", parts.port or 80
         self._timeout = timeout
-        self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=timeout + 60)
-
-    def close(self) -> None:
-        self._connection.close()
 
     def run(self, case: Case) -> Run:
         """Return what came of the case. Where a test stopped the program, the rest is run without it."""
@@ -59,15 +57,12 @@ class Ours:
         return Run(ended, answer["output"], answer["error"])
 
     def _ask(self, body: dict[str, Any]) -> dict[str, Any]:
-        try:
-            self._connection.request(
-                "POST", "/api/execute", json.dumps(body).encode(), {"Content-Type": "application/json"}
-            )
-            response = self._connection.getresponse()
+        # a connection of its own: the server closes one that waits while the bare interpreter works
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout + 60)
+        with contextlib.closing(connection):
+            connection.request("POST", "/api/execute", json.dumps(body), {"Content-Type": "application/json"})
+            response = connection.getresponse()
             text = response.read()
-        except (http.client.HTTPException, OSError):
-            self._connection.close()  # the next case gets a new one
-            raise
         if response.status != http.client.OK:
             raise RefusedError(f"{response.status}: {text.decode(errors='replace')[:300]}")
         answer: dict[str, Any] = json.loads(text)

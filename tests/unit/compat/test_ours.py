@@ -43,9 +43,7 @@ def ours(tmp_path: Path) -> Iterator[Ours]:
         with HTTPServer(("127.0.0.1", 0), Handler) as server:
             thread = threading.Thread(target=server.serve_forever)
             thread.start()
-            opened = Ours(f"http://127.0.0.1:{server.server_port}", 30)
-            yield opened
-            opened.close()
+            yield Ours(f"http://127.0.0.1:{server.server_port}", 30)
             server.shutdown()
             thread.join()
 
