@@ -9,7 +9,8 @@ from compat.case import Difference
 UNKNOWN = "not explained"
 
 _CAUSES = (
-    (r"_execute_child|_posixsubprocess|fork_exec|posix_spawn|execv|TestWhich", "no other programs"),
+    (r"_execute_child|_posixsubprocess|fork_exec|posix_spawn|execv|exited with code 127|127 !=", "no other programs"),
+    (r"TestWhich|TestPosixSpawn|SpawnTests", "no other programs"),
     (r"can only be started by fork|start method", "no other programs"),
     (r"which no program may do here", "a call that ends the program"),
     (r"memory_limit|MemoryError", "limit of memory"),
@@ -18,11 +19,13 @@ _CAUSES = (
     (r"No space left on device|disk_limit|File too large|too large", "limit of disk"),
     (r"output_limit", "limit of output"),
     (r"Read-only file system|EROFS", "read-only system"),
-    (r"mkfifo|named_pipe", "no named pipes"),
+    (r"extended attribute|xattr", "no extended attributes"),
+    (r"mkfifo|named_pipe|fifo", "no named pipes"),
     (r"pty|ptmx|[tT]erminal", "no terminals"),
     (r"socket|Address family|network|AF_INET", "no sockets but Unix streams"),
     (r"PermissionError|Operation not permitted|Permission denied|EPERM|EACCES", "a call that is refused"),
-    (r"does not support|not supported", "a call that is refused"),
+    (r"RWF_HIPRI", "files are in memory"),
+    (r"does not support|not supported|Function not implemented", "a call that is refused"),
 )
 """Patterns, of which the first that fits counts, and what they are called in the report."""
 
