@@ -10,7 +10,7 @@ UNKNOWN = "not explained"
 
 _CAUSES = (
     (r"_execute_child|_posixsubprocess|fork_exec|posix_spawn|execv|exited with code 127|127 !=", "no other programs"),
-    (r"TestWhich|TestPosixSpawn|SpawnTests", "no other programs"),
+    (r"TestWhich|TestPosixSpawn|SpawnTests|test_json\.test_tool", "no other programs"),
     (r"can only be started by fork|start method", "no other programs"),
     (r"which no program may do here", "a call that ends the program"),
     (r"memory_limit|MemoryError", "limit of memory"),
@@ -21,9 +21,10 @@ _CAUSES = (
     (r"Read-only file system|EROFS", "read-only system"),
     (r"extended attribute|xattr", "no extended attributes"),
     (r"mkfifo|named_pipe|fifo", "no named pipes"),
-    (r"pty|ptmx|[tT]erminal", "no terminals"),
+    (r"openpty|\bpty\b|ptmx|ptsname|posix_pty|Pseudoterminal", "no terminals"),
     (r"socket|Address family|network|AF_INET", "no sockets but Unix streams"),
     (r"PermissionError|Operation not permitted|Permission denied|EPERM|EACCES", "a call that is refused"),
+    (r"ResourceTest", "a limit that is lower already"),
     (r"RWF_HIPRI", "files are in memory"),
     (r"does not support|not supported|Function not implemented", "a call that is refused"),
 )

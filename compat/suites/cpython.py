@@ -15,7 +15,7 @@ _PROGRAM = (Path(__file__).parent.parent / "programs" / "run_module.py").read_te
 _WORD = re.compile(rb"\w+")
 _IMPORTS = (re.compile(rb"\btest\.(\w+)"), re.compile(rb"from (?:test|\.) import ([\w, ]+|\([^)]*\))"))
 _QUOTED = re.compile(rb"[\"']([\w.-]+)[\"'/]")
-_LEFT_OUT = {
+_NOT_RUN = {
     "test_idle": "needs a display",
     "test_regrtest": "tests the programs that run the tests",
     "test_tkinter": "needs a display",
@@ -33,7 +33,7 @@ def cpython(library: Path, wanted: Callable[[str], bool] = bool) -> Iterator[Cas
     for path in sorted(library.rglob("test_*.py")):
         relative = path.relative_to(library)
         name = ".".join(["test", *relative.with_suffix("").parts])
-        if not wanted(name) or name.split(".")[1] in _LEFT_OUT:
+        if not wanted(name) or name.split(".")[1] in _NOT_RUN:
             continue
         if not all(part.startswith("test_") for part in relative.parts):
             continue  # of the tools and of the data of other tests
