@@ -22,7 +22,10 @@ RUN set -eu; \
     /build/tools/bin/pip --python /opt/sandbox/bin/python install --no-cache-dir --no-compile \
         --only-binary :all: --require-hashes -r /build/requirements.lock; \
     find /opt/sandbox \( -name tests -type d -o -name '*.c' -type f \) -prune -exec rm -rf {} +; \
-    /opt/sandbox/bin/python -m compileall -q /opt/sandbox/lib || true
+    /opt/sandbox/bin/python -m compileall -q /opt/sandbox/lib || true; \
+    if [ -d /opt/sandbox/lib/python3*/site-packages/matplotlib ]; then \
+        MPLCONFIGDIR=/opt/sandbox/share/matplotlib /opt/sandbox/bin/python -c 'import matplotlib.font_manager'; \
+    fi
 COPY src/sandbox_agent /opt/agent/sandbox_agent
 RUN set -eu; \
     find /opt/agent -name __pycache__ -prune -exec rm -rf {} +; \
@@ -85,5 +88,5 @@ LABEL org.opencontainers.image.title="code-executor sandbox" \
       code-executor.packages="${UPDATED:-$BASE_DATE}"
 WORKDIR /
 # PID 1 starts as root and keeps three capabilities, to become another user for each run: see docs/architecture.md
-ENTRYPOINT ["/opt/sandbox/bin/python", "-I", "-B", "/opt/agent/sandbox_agent"]
+ENTRYPOINT ["/opt/sandbox/bin/python", "-c", "import sys; sys.path[0] = '/opt/agent'; import sandbox_agent.__main__ as agent; sys.exit(agent.main())"]
 CMD ["oneshot"]

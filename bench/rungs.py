@@ -20,7 +20,8 @@ from collections.abc import Callable
 
 sys.path.insert(0, "/opt/agent")
 
-from sandbox_agent.child import life, pipes, program
+from sandbox_agent.child import ending, life, pipes, program
+from sandbox_agent.child.script import Script
 from sandbox_agent.child.source import compiled
 from sandbox_agent.confinement import kernel
 from sandbox_agent.confinement.confine import Confinement, arrange, confine, default_signals, prepare
@@ -31,7 +32,7 @@ from sandbox_agent.supervisor.immortal import immortalize
 
 PROGRAM = "print(1)"
 POLICY = Policy()
-DESCRIPTORS = 9
+DESCRIPTORS = 10
 
 
 def fork(then: Callable[[], None]) -> None:
@@ -53,15 +54,21 @@ def confined(state: Confinement, pid: int) -> None:
     confine(state, arrange(pipes, state.landlock_fd), pid)
 
 
-def warm(state: Confinement, pid: int) -> None:
+def ready(state: Confinement, pid: int) -> Script:
     confined(state, pid)
-    life._make_ready(POLICY)  # noqa: SLF001  # what is measured
+    return life._make_ready(POLICY)  # noqa: SLF001  # what is measured
+
+
+def warm(state: Confinement, pid: int) -> None:
+    ready(state, pid).drop()
 
 
 def run(state: Confinement, pid: int) -> None:
-    warm(state, pid)
-    code = compiled(PROGRAM, program.FILENAME, POLICY, last=False)
-    program.finish(program.run(code, program.main_module([])))
+    script = ready(state, pid)
+    script.write(PROGRAM)
+    code = compiled(PROGRAM, script.path, POLICY, last=False)
+    ending.finalize(program.run(code, program.main_module([], script.path), script.path))
+    script.remove()
 
 
 def spawn(*command: str) -> None:

@@ -27,6 +27,7 @@ NAMES = {
     "Status": "Status",
     "Reason": "Reason",
     "ProblemOut": "Problem",
+    "ExceptionOut": "Raised",
     "DisplayOut": "Display",
     "PictureOut": "Picture",
     "MarkupOut": "Markup",
@@ -34,6 +35,8 @@ NAMES = {
     "CheckRequest": "CheckRequest",
     "CheckResponse": "CheckResponse",
     "SessionResponse": "SessionInfo",
+    "FileListResponse": "FileList",
+    "FileEntryOut": "FileEntry",
     "CellRequest": "CellRequest",
     "InputRequest": "InputRequest",
     "Event": "ServiceEvent",  # a browser has an `Event` already

@@ -14,6 +14,11 @@ import pytest
 from tests.api.conftest import execute, problem
 from tests.conftest import Server
 
+
+def _files(*paths: str) -> str:
+    return json.dumps({"code": "1", "files": [{"path": path, "content": ""} for path in paths]})
+
+
 INVALID = {
     "no object": ("[]", "body"),
     "a number": ("3", "body"),
@@ -22,8 +27,8 @@ INVALID = {
     "null code": ('{"code": null}', "code: Input should be a valid string"),
     "a number as code": ('{"code": 1}', "code: Input should be a valid string"),
     "a list as code": ('{"code": ["print(1)"]}', "code: Input should be a valid string"),
-    "another language": ('{"code": "1", "language": "ruby"}', "language: Input should be 'python'"),
-    "null language": ('{"code": "1", "language": null}', "language: Input should be 'python'"),
+    "another language": ('{"code": "1", "language": "ruby"}', "language: only Python can be run here"),
+    "a number as language": ('{"code": "1", "language": 71}', "language: Input should be a valid string"),
     "an unknown field": ('{"code": "1", "tiemout": 3}', "tiemout: Extra inputs are not permitted"),
     "timeout 0": ('{"code": "1", "timeout": 0}', "timeout: Input should be greater than 0"),
     "negative timeout": ('{"code": "1", "timeout": -1}', "timeout: Input should be greater than 0"),
@@ -34,11 +39,17 @@ INVALID = {
     "stdin of bytes": ('{"code": "1", "stdin": [1]}', "stdin: Input should be a valid string"),
     "args as text": ('{"code": "1", "args": "a"}', "args: Input should be a valid array"),
     "a number in args": ('{"code": "1", "args": ["a", 1]}', "args.1: Input should be a valid string"),
-    "a null character in args": ('{"code": "1", "args": ["a\\u0000b"]}', "args.0: String should match pattern"),
+    "a null character in args": ('{"code": "1", "args": ["a\\u0000b"]}', "args.0: contains a null character"),
     "too many args": (json.dumps({"code": "1", "args": ["a"] * 65}), "args: List should have at most 64 items"),
     "too long an arg": (json.dumps({"code": "1", "args": ["a" * 4097]}), "args.0: String should have at most 4096"),
     "a file outside": ('{"code": "1", "files": [{"path": "../x", "content": ""}]}', "not a relative path"),
     "an absolute file": ('{"code": "1", "files": [{"path": "/etc/x", "content": ""}]}', "not a relative path"),
+    "no base64": ('{"code": "1", "files": [{"path": "x", "contentBase64": "*"}]}', "contentBase64: not base64"),
+    "a file below a file": (_files("a", "a/b"), "files.1.path: 'a/b' cannot be made, as 'a' is a file"),
+    "a file in place of a directory": (_files("a/b", "a"), "files.1.path: 'a' cannot be a file, as 'a/b' makes"),
+    "a file in two spellings": (_files("a", "./a"), "files.1.path: './a' and 'a' are the same file"),
+    "a file in place of the program": (_files("./main.py"), "files.0.path: main.py is the program itself"),
+    "too long a name": (_files("中" * 86), "has 258 bytes in UTF-8; a file's or directory's name may have 255"),
     "a file of nothing": ('{"code": "1", "files": [{"path": "x"}]}', "exactly one of content and contentBase64"),
 }
 
@@ -66,6 +77,7 @@ def test_what_is_no_request_is_answered_with_422_and_every_reason(client: httpx.
     response = post(client, body)
     assert says in problem(response, 422)
     assert all(error.keys() == {"field", "message"} for error in response.json()["errors"])
+    assert "pattern" not in response.text  # a sentence says it, not a regular expression
 
 
 def test_all_that_is_wrong_is_said_at_once(client: httpx.Client) -> None:
@@ -77,6 +89,26 @@ def test_all_that_is_wrong_is_said_at_once(client: httpx.Client) -> None:
 @pytest.mark.parametrize("body", NOT_JSON)
 def test_what_is_no_json_is_answered_with_400(client: httpx.Client, body: str) -> None:
     assert problem(post(client, body), 400).startswith("The body is not valid JSON: ")
+
+
+NOT_JSON_BECAUSE = {
+    "UTF-16": ('{"code": "1"}'.encode("utf-16"), "UTF-16"),
+    "UTF-16 without a mark": ('{"code": "1"}'.encode("utf-16-be"), "UTF-16"),
+    "UTF-32": ('{"code": "1"}'.encode("utf-32"), "UTF-16 or UTF-32"),
+    "another encoding": ('{"code": "ü"}'.encode("latin-1"), "not UTF-8, at line 1"),
+    "half a pair": (rb'{"code": "\ud83d"}', "one half of a surrogate pair"),
+    "half a pair, and more": (rb'{"code": "\uD83Dabc"}', "one half of a surrogate pair"),
+    "the other half": (rb'{"code": "\ude00"}', "one half of a surrogate pair"),
+    "two first halves": (rb'{"code": "\ud83d\ud83d"}', "one half of a surrogate pair"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_JSON_BECAUSE)
+def test_what_is_wrong_with_the_text_of_a_body_is_said_in_words(client: httpx.Client, name: str) -> None:
+    body, says = NOT_JSON_BECAUSE[name]
+    said = problem(post(client, body), 400)
+    assert says in said
+    assert "hex escape" not in said
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
@@ -111,8 +143,16 @@ def test_another_method_is_answered_with_405_and_what_is_allowed(client: httpx.C
 def test_odd_but_right_requests_run(client: httpx.Client) -> None:
     assert execute(client, "", args=[], stdin="")["reason"] == "completed"
     assert post(client, r'{"code": "print(ascii(\"\ud83d\ude00\"))"}').json()["output"] == ascii("\U0001f600") + "\n"
-    assert execute(client, "print(1)", timeout=None)["output"] == "1\n"
+    nothing = dict.fromkeys(("language", "timeout", "stdin", "args", "files", "display"))
+    assert execute(client, "print(1)", **nothing)["output"] == "1\n"
+    assert post(client, b"\xef\xbb\xbf" + b'{"code": "print(1)"}').json()["output"] == "1\n"
     assert execute(client, "print(1)", timeout=30)["output"] == "1\n"
+
+
+@pytest.mark.parametrize("language", ["python", "Python", "PYTHON", "python3", "Python3", "py", "py3"])
+def test_python_is_understood_by_each_of_its_names(client: httpx.Client, language: str) -> None:
+    assert execute(client, "print(1)", language=language)["output"] == "1\n"
+    assert client.post("/api/check", json={"code": "1", "language": language}).json()["ok"]
 
 
 # ---- too large, too slow

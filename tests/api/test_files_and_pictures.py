@@ -74,8 +74,8 @@ def test_too_many_and_too_large_files_are_left_out_and_counted(http: httpx.Clien
     [
         {"path": "/etc/passwd", "content": ""},
         {"path": "../up", "content": ""},
-        {"path": "a//b", "content": ""},
-        {"path": "a/./b", "content": ""},
+        {"path": "a/../b", "content": ""},
+        {"path": "a/", "content": ""},
         {"path": "", "content": ""},
         {"path": "nul\0", "content": ""},
         {"path": "x" * 300, "content": ""},
@@ -101,10 +101,39 @@ def test_files_that_are_too_large_are_refused(http: httpx.Client) -> None:
     assert http.post("/api/execute", json={"code": "", "files": [{"path": "a", "content": content}]}).status_code == 413
 
 
-def test_a_file_that_is_in_the_way_of_another_is_the_runs_failure(http: httpx.Client) -> None:
-    answer = execute(http, "print(1)", files=[{"path": "a", "content": ""}, {"path": "a/b", "content": ""}])
-    assert (answer["reason"], answer["output"]) == ("disk_limit", "")
-    assert "a/b" in answer["error"]
+def test_paths_and_base64_are_understood_however_they_are_spelled(http: httpx.Client) -> None:
+    code = "import os\nprint(open('a').read(), open('d/e').read(), open('中' * 85).read())"
+    files = [
+        {"path": "./a", "contentBase64": "aGVs\r\nbG8=\n", "content": None},
+        {"path": "d//./e", "content": "x", "contentBase64": None},
+        {"path": "中" * 85, "content": "y"},
+    ]
+    answer = execute(http, code, files=files)
+    assert (answer["output"], answer["files"], answer["filesOmitted"]) == ("hello x y\n", [], 0)
+
+
+def test_only_what_is_new_or_changed_takes_room_among_what_comes_back(http: httpx.Client) -> None:
+    files = [{"path": f"in{n:02}", "content": "x" * 100_000} for n in range(60)]
+    code = "open('in59', 'a').write('y')\nfor n in range(10): open(f'out{n}', 'wb').write(bytes(100_000))"
+    answer = execute(http, code, files=files)
+    assert [file["path"] for file in answer["files"]] == ["in59", *(f"out{n}" for n in range(10))]
+    assert answer["filesOmitted"] == 0
+
+
+def test_what_does_not_come_back_is_counted(http: httpx.Client) -> None:
+    code = """
+import os
+open(b'\\xc3.txt', 'w').close()
+os.symlink('/etc/passwd', 'link')
+os.mkdir('sealed')
+open('sealed/file', 'w').close()
+os.chmod('sealed', 0)
+os.mkdir('many')
+for n in range(1000): open(f'many/{n:04}', 'w').close()
+"""
+    answer = execute(http, code)
+    assert answer["reason"] == "completed", answer
+    assert (len(answer["files"]), answer["filesOmitted"]) == (32, 971)
 
 
 def test_figures_come_in_order_and_a_frame_is_a_table(http: httpx.Client) -> None:

@@ -102,6 +102,48 @@ def test_a_cell_streams_waits_and_is_given_its_input(http: httpx.Client, session
     assert seen.index("stdout") < seen.index("waiting") < seen.index("result")
 
 
+def test_the_input_of_a_cell_ends_where_it_was_given_or_where_it_is_said_to(http: httpx.Client, session: str) -> None:
+    read = "import sys\nsys.stdin.read()"
+    assert run(http, session, read, stdin="a\n")["value"] == "'a\\n'"
+    assert run(http, session, "input()", interactive=False)["exception"]["type"] == "EOFError"
+    assert run(http, session, "input()", stdin="")["exception"]["type"] == "EOFError"
+    with http.stream(
+        "POST", f"{session}/cells", json={"code": read}, headers={"Accept": "text/event-stream"}
+    ) as response:
+        for name, data in events(response.iter_lines()):
+            if name == "waiting":
+                assert http.post(f"{session}/stdin", json={"data": "b", "eof": True}).status_code == 204
+                again = http.post(f"{session}/stdin", json={"data": "c"})  # or it is over by now
+                assert problem(again, 409) in (
+                    "The cell takes no more input: its stdin has ended.",
+                    "No cell is running.",
+                )
+            elif name == "result":
+                assert data["value"] == "'b'"
+    problem(http.post(f"{session}/stdin", json={}), 422)
+
+
+def test_a_session_says_for_all_its_cells_that_nobody_types(http: httpx.Client) -> None:
+    address = http.post("/api/sessions", json={"interactive": False}).headers["location"]
+    assert run(http, address, "input()")["exception"]["type"] == "EOFError"
+    assert http.delete(address).status_code == 204
+
+
+def test_a_cell_that_waits_for_nobody_ends_with_its_timeout(http: httpx.Client, session: str) -> None:
+    assert run(http, session, "input()", timeout=0.5)["reason"] == "wall_time"
+
+
+def test_value_and_exception_are_fields_of_a_cells_answer(http: httpx.Client, session: str) -> None:
+    answer = run(http, session, "print('seen')\n6 * 7")
+    assert (answer["value"], answer["exception"], answer["output"]) == ("42", None, "seen\n42\n")
+    raised = run(http, session, "1 / 0")["exception"]
+    assert (raised["type"], raised["message"]) == ("ZeroDivisionError", "division by zero")
+    assert (raised["traceback"][0], raised["traceback"][-1]) == (
+        "Traceback (most recent call last):",
+        "ZeroDivisionError: division by zero",
+    )
+
+
 def test_a_cell_is_interrupted_one_at_a_time(http: httpx.Client, session: str) -> None:
     answers: list[dict[str, Any]] = []
     run(http, session, "n = 1")

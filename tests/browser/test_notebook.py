@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import FilePayload, Locator, Page, expect
 
 from tests.browser.conftest import Watch, eventually
 from tests.browser.test_page import lightness, violations
@@ -153,6 +153,17 @@ def test_pictures_and_tables_show(notebook: Notebook) -> None:
     expect(notebook.cell(2).locator("td")).to_have_text("cell")
 
 
+def test_a_notebook_shows_a_figure_again(notebook: Notebook) -> None:
+    notebook.write(
+        "import matplotlib.pyplot as plt\nfig, ax = plt.subplots()\nplt.show()",
+        "ax.plot([1, 2]);\nfig",
+    )
+    notebook.button("Run all").click()
+    expect(notebook.cell(1).locator("img")).to_have_count(1)
+    expect(notebook.cell(2).locator("img")).to_have_count(1)
+    expect(notebook.log(2)).to_have_text("")
+
+
 def test_cells_are_added_moved_and_deleted_and_kept_when_the_page_is_left(notebook: Notebook) -> None:
     notebook.write("'a'", "'b'")
     notebook.button("Add cell").click()
@@ -254,3 +265,52 @@ def test_it_is_as_dark_as_the_page(notebook: Notebook) -> None:
     notebook.page.get_by_role("button", name="Theme: light").click()
     background = "element => getComputedStyle(element).backgroundColor"
     assert lightness(notebook.cell(1).evaluate(background)) < 0.2
+
+
+@pytest.fixture(scope="module")
+def free_site(serve: Serve) -> Iterator[Server]:
+    """A server whose cells may open files."""
+    with serve("native", policy="off", rate_limit="off", check_rate_limit="off", pool_size=3, preload="") as running:
+        yield running
+
+
+@pytest.fixture
+def free(page: Page, free_site: Server) -> Iterator[Notebook]:
+    yield Notebook(page, free_site.url)
+    page.goto("about:blank")
+
+
+def upload(name: str, content: bytes) -> FilePayload:
+    return FilePayload(name=name, mimeType="text/plain", buffer=content)
+
+
+def test_files_are_added_listed_read_downloaded_and_deleted(free: Notebook) -> None:
+    free.write("print(open('table.csv').read())\nopen('made.txt', 'w').write('by a cell');")
+    shelf = free.element.locator(".shelf")
+    shelf.locator("summary").click()
+    shelf.get_by_label("Add files").set_input_files([upload("table.csv", b"a,b"), upload("x y#.txt", b"")])
+    files = shelf.get_by_role("list", name="Files of the session")
+    expect(files.get_by_role("listitem")).to_contain_text(["table.csv 3 bytes", "x y#.txt 0 bytes"])
+    free.run(1)
+    expect(free.log(1)).to_have_text("a,b\n")
+    expect(files.get_by_role("listitem")).to_contain_text(["made.txt 9 bytes", "table.csv", "x y#.txt"])
+    with free.page.expect_download() as download:
+        files.get_by_title("Download made.txt").click()
+    assert download.value.path().read_bytes() == b"by a cell"
+    files.get_by_title("Delete x y#.txt").click()
+    expect(files.get_by_role("listitem")).to_contain_text(["made.txt", "table.csv"])
+
+
+def test_a_restart_keeps_the_files_that_were_added_and_no_other(free: Notebook) -> None:
+    free.write("x = 1; open('made.txt', 'w').close()", "x")
+    shelf = free.element.locator(".shelf")
+    shelf.locator("summary").click()
+    shelf.get_by_label("Add files").set_input_files([upload("given.txt", b"1")])
+    free.run(1)
+    items = shelf.get_by_role("listitem")
+    expect(items).to_contain_text(["given.txt", "made.txt"])
+    free.button("Restart").click()
+    expect(items).to_contain_text(["given.txt"])
+    expect(items).to_have_count(1)
+    free.run(2)
+    expect(free.log(2)).to_contain_text("NameError")

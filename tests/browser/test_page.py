@@ -317,6 +317,14 @@ HOSTILE = '''class Page:
             <math><mtext><table><mglyph><style><!--</style><img title="--&gt;&lt;img src=1 onerror=alert(1)&gt;">
         """
 Page()'''
+HOSTILE_SVG = '''class Drawing:
+    def _repr_svg_(self):
+        return """<svg xmlns="http://www.w3.org/2000/svg" width="90" height="90" onload="top.document.title = 'load'">
+            <script>top.document.title = "script"</script>
+            <image href="https://example.org/seen.png" width="9" height="9"/>
+            <foreignObject width="9" height="9"><iframe xmlns="http://www.w3.org/1999/xhtml" src="https://example.org"/>
+            </foreignObject></svg>"""
+Drawing()'''
 
 
 def test_what_a_program_shows_can_do_nothing_even_to_a_page_without_a_policy(
@@ -337,4 +345,20 @@ def test_what_a_program_shows_can_do_nothing_even_to_a_page_without_a_policy(
     )
     assert attributes == []
     shown.get_by_text("harmless").click()
+    assert program.page.title() == "A course"
+
+
+def test_a_drawing_of_a_program_can_do_nothing_even_to_a_page_without_a_policy(
+    page: Page, course: tuple[Site, Server]
+) -> None:
+    site, server = course
+    site.page = COURSE.format(server=server.url)
+    page.goto(site.origin)
+    program = Program(page, page.locator("run-code").first)
+    program.start(HOSTILE_SVG)
+    program.ends("Finished")
+    picture = program.log.get_by_role("img")
+    assert picture.evaluate("async picture => { await picture.decode(); return picture.naturalWidth }") == 90
+    assert program.log.locator("svg, script, iframe").count() == 0
+    assert picture.get_attribute("src").startswith("data:image/svg+xml,")  # type: ignore[union-attr]  # it has one
     assert program.page.title() == "A course"

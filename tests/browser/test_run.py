@@ -118,6 +118,36 @@ def test_pictures_show_as_they_are_made(program: Program) -> None:
         assert picture.evaluate("async picture => { await picture.decode(); return picture.naturalWidth }") > 100
 
 
+SHOWS_EVERY_KIND = """
+class Of:
+    def __init__(self, kind, value):
+        setattr(self, f"_repr_{kind}_", lambda: value)
+display(Of("svg", '<svg width="120" height="60"><rect width="120" height="60" fill="red"/></svg>'))
+display(Of("markdown", "**bold** <b>x</b>"), Of("latex", "$x^2$"), Of("json", {"a": [1]}))
+from PIL import Image
+Image.new("RGB", (120, 60), "red")
+"""
+
+
+def test_every_kind_of_object_shows(program: Program) -> None:
+    program.start(SHOWS_EVERY_KIND)
+    program.ends("Finished")
+    for number in (1, 2):
+        picture = program.log.get_by_role("img", name=f"Picture {number} that the program drew")
+        assert picture.evaluate("async picture => { await picture.decode(); return picture.naturalWidth }") == 120
+    for kind, text in (("Markdown", "**bold** <b>x</b>"), ("LaTeX", "$x^2$"), ("JSON", '{"a": [1]}')):
+        expect(program.log.get_by_role("group", name=kind)).to_have_text(text)
+
+
+def test_a_figure_as_the_last_value_is_a_picture(program: Program) -> None:
+    program.start(
+        "import matplotlib\nmatplotlib.use('svg')\nimport matplotlib.pyplot as plt\nfig, ax = plt.subplots()\nfig"
+    )
+    program.ends("Finished")
+    expect(program.log.get_by_role("img")).to_have_count(1)
+    expect(program.log).to_have_text("")
+
+
 def test_a_table_on_the_last_line_is_shown_as_one(program: Program) -> None:
     for _ in range(2):
         program.start("import pandas as pd\npd.DataFrame({'n': [1, 2], 'square': [1, 4]})")

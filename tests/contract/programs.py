@@ -6,7 +6,9 @@ from tests.contract.program import Program
 from tests.contract.program import program as _
 from tests.contract.programs_of_calls import CALLS
 from tests.contract.programs_of_endings import ENDINGS
+from tests.contract.programs_of_exits import EXITS
 from tests.contract.programs_of_failures import FAILURES
+from tests.contract.programs_of_worlds import WORLDS
 
 WORLD = {
     # ---- the world around __main__
@@ -287,6 +289,26 @@ WORLD = {
         """,
         stdin="Ada\n",
     ),
+    "the_standard_streams": _(
+        """
+        import sys
+        for s in (sys.stdin, sys.stdout, sys.stderr):
+            print(s.mode, type(s).__name__, type(s.buffer).__name__, type(s.buffer.raw).__name__, s.buffer.raw.mode)
+        print(sys.stdout is sys.__stdout__, sys.stdout.newlines, sys.stdout.closed, sys.stdout.writable())
+        sys.stdout.flush()
+        sys.stdout.buffer.raw.write(b'raw')
+        """
+    ),
+    "stdin_by_name": Program("print(open('/dev/stdin').read(), open('/dev/fd/0').read())", stdin="ab\n"),
+    "stdout_by_name": Program("with open('/dev/stdout', 'w') as f: f.write('written')"),
+    "very_many_lines": Program("for i in range(20_000): print(i, 'of very many')"),
+    "very_many_pieces": Program("print(*range(50_000))"),
+    "very_many_rows": _(
+        """
+        import csv, sys
+        csv.writer(sys.stdout).writerows((i, 'a b') for i in range(20_000))
+        """
+    ),
     "input_twice": Program("print(input() + input())", stdin="a\nb"),
     "input_at_the_end": _(
         """
@@ -360,4 +382,4 @@ WORLD = {
     ),
 }
 
-PROGRAMS = WORLD | ENDINGS | FAILURES | CALLS
+PROGRAMS = WORLD | WORLDS | ENDINGS | EXITS | FAILURES | CALLS

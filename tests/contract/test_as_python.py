@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from typing import Any
 
 import pytest
 
 from code_executor import Execution, Executor
+from code_executor.core.models import File
+from sandbox_agent.contract.wording import signal_death
 from tests.conftest import IMAGE
 from tests.contract.program import Program
 from tests.contract.programs import PROGRAMS
@@ -23,7 +26,7 @@ for name, (code, stdin, args) in json.load(sys.stdin).items():
         with open(f"{box}/main.py", "w", newline="") as file:
             file.write(code)
         command = [sys.executable, "main.py", *args]
-        environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+        environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": box}
         done = subprocess.run(command, cwd=box, env=environment, input=stdin.encode(), capture_output=True)
         here = os.path.realpath(box) + "/"
         output, error = (text.decode(errors="replace").replace(here, "") for text in (done.stdout, done.stderr))
@@ -60,7 +63,11 @@ def bare(engine: str) -> dict[str, list[Any]]:
 @pytest.mark.parametrize("name", PROGRAMS)
 async def test_does_what_python_main_py_does(executor: Executor, bare: dict[str, list[Any]], name: str) -> None:
     result = await _run(executor, PROGRAMS[name])
-    assert [result.exit_code, result.output, result.error.replace("/work/", "")] == bare[name]
+    ended = -signal.Signals[result.signal] if result.signal else result.exit_code
+    output, error = (text.replace("/work/", "") for text in (result.output, result.error))
+    if result.signal:
+        error = error.removesuffix(signal_death(-ended)).removesuffix("\n")
+    assert [ended, output, error] == bare[name]
 
 
 async def _run(executor: Executor, program: Program) -> Any:
@@ -68,9 +75,9 @@ async def _run(executor: Executor, program: Program) -> Any:
 
 
 @pytest.mark.anyio
-async def test_the_working_directory_is_the_box_and_empty(executor: Executor) -> None:
+async def test_the_working_directory_is_the_box_with_nothing_but_the_program(executor: Executor) -> None:
     result = await executor.run("import os, sys\nprint(os.getcwd(), os.listdir(), sys.path[0], __file__)")
-    assert result.output == "/work [] /work main.py\n"
+    assert result.output == "/work ['main.py'] /work /work/main.py\n"
 
 
 @pytest.mark.anyio
@@ -94,7 +101,7 @@ async def test_the_working_directory_is_the_box_and_empty(executor: Executor) ->
 )
 async def test_no_traceback_shows_the_agent(executor: Executor, code: str) -> None:
     result = await executor.run(code, timeout=20)
-    assert (result.reason, result.exit_code) == ("exception", 1) or result.exit_code == 1
+    assert result.exit_code == 1 or result.signal == "SIGINT"
     assert "sandbox_agent" not in result.output + result.error
 
 
@@ -102,6 +109,54 @@ async def test_no_traceback_shows_the_agent(executor: Executor, code: str) -> No
 async def test_the_line_of_an_exception_is_told(executor: Executor) -> None:
     result = await executor.run("def f():\n    1/0\n\nf()\n")
     assert (result.line, result.column) == (2, None)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [
+        ("import traceback\ntry:\n    1/0\nexcept Exception:\n    t = traceback.format_exc()\nraise ValueError(t)", 6),
+        ("import sys\nsys.tracebacklimit = 0\n1/0", 3),
+        ("import sys\nsys.stderr = None\n1/0", 3),
+        ("import sys\nsys.excepthook = lambda *_: None\n\n1/0", 4),
+        ("import os\nos.chdir('/')\n\n1/0", 4),
+        ("import json\n\njson.loads('{')", 3),
+        ("x = 1\neval('1 +')", 2),
+        ("def f(): f()\n\nf()", 1),
+        ("raise KeyboardInterrupt", 1),
+        ("x = [0]\nx *= 10**12", 2),
+        ("import sys\nprint('File \"main.py\", line 9, in f', file=sys.stderr)\nsys.exit(1)", None),
+        ("import threading\nt = threading.Thread(target=lambda: 1/0); t.start(); t.join()", None),
+        ("x = 1\nreturn x", 2),
+        ("x = 1\ny = '\0'", 2),
+    ],
+)
+async def test_the_line_is_the_exceptions_whatever_is_printed(executor: Executor, code: str, line: int | None) -> None:
+    assert (await executor.run(code, timeout=20)).line == line
+
+
+@pytest.mark.anyio
+async def test_a_program_can_lie_about_its_line_alone(executor: Executor) -> None:
+    result = await executor.run("import os\nos.write(9, b'7'); os.close(9)\n1/0")
+    assert (result.reason, result.line) == ("exception", 7)
+    result = await executor.run("import os\nos.write(9, b'7')\nprint(1)")
+    assert (result.reason, result.output, result.line) == ("completed", "1\n", None)
+
+
+@pytest.mark.anyio
+async def test_a_program_is_a_file_of_its_box_that_is_not_returned(executor: Executor) -> None:
+    read = "import os, sys\nopen('made', 'w').close()\nprint(open(__file__).read() == open('main.py').read())"
+    result = await executor.run(read)
+    assert (result.output, [file.path for file in result.files]) == ("True\n", ["made"])
+    result = await executor.run("open(__file__, 'a').write('#')")
+    assert [file.path for file in result.files] == ["main.py"]
+
+
+@pytest.mark.parametrize("path", ["main.py", "main.py/x"])
+def test_a_file_of_a_program_cannot_have_its_name(path: str) -> None:
+    with pytest.raises(ValueError, match=r"`code` itself is put into the working directory as main\.py"):
+        Execution("1", files=(File(path, b""),))
+    Execution("", files=(File(path, b""),), session=True)
 
 
 @pytest.mark.anyio

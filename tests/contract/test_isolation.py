@@ -107,7 +107,7 @@ async def test_nothing_that_a_run_leaves_is_there_for_the_next(engine: str) -> N
         assert sandbox.runs >= 3  # or the second look was into another sandbox
     assert after == before
     assert not any(before["hidden"])
-    assert before["files"] == [[], [], []]
+    assert before["files"] == [["main.py"], [], []]
     assert before["stdin"] == ""
 
 
@@ -116,10 +116,10 @@ async def test_two_runs_at_once_do_not_see_each_other(executor: Executor) -> Non
     code = """
 import os, time
 open("/work/mine", "w").close()
-print(os.listdir("/work"), os.listdir("/tmp"), os.listdir("/dev/shm"))
+print(sorted(os.listdir("/work")), os.listdir("/tmp"), os.listdir("/dev/shm"))
 """
     results = await asyncio.gather(*(executor.run(code) for _ in range(6)))
-    assert {result.output for result in results} == {"['mine'] [] []\n"}
+    assert {result.output for result in results} == {"['main.py', 'mine'] [] []\n"}
 
 
 REFERENCES = """

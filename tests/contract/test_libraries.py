@@ -118,7 +118,7 @@ print(zipfile.ZipFile("a.zip").namelist(), sorted(map(str, pathlib.Path().rglob(
 shutil.rmtree("d")
 with tempfile.TemporaryDirectory() as t: print(t.startswith("/tmp/"))
 """,
-        "['d/e/f.txt'] ['a.zip', 'd', 'd/e', 'd/e/f.txt']\nTrue\n",
+        "['d/e/f.txt'] ['a.zip', 'd', 'd/e', 'd/e/f.txt', 'main.py']\nTrue\n",
     ),
     "what a learner imports first": (
         """

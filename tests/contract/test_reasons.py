@@ -173,7 +173,7 @@ def test_a_reason_has_the_status_of_its_kind(reason: Reason) -> None:
 async def test_a_syntax_error_is_told_as_python_tells_it(small: Executor) -> None:
     result = await small.run("print('before')\nx = = 1\n")
     assert (result.reason, result.status, result.exit_code) == (Reason.SYNTAX, Status.ERROR, 1)
-    assert result.error == '  File "main.py", line 2\n    x = = 1\n        ^\nSyntaxError: invalid syntax'
+    assert result.error == '  File "/work/main.py", line 2\n    x = = 1\n        ^\nSyntaxError: invalid syntax'
     assert (result.line, result.column) == (2, 5)
     assert result.output == ""
 

@@ -358,4 +358,4 @@ async def test_a_hostile_cell_harms_its_own_session_alone(executor: Executor, co
             except SessionUnknownError:
                 pass
         canary = await executor.run("import os\nprint(os.listdir('/tmp'), os.listdir('.'))")
-        assert (canary.reason, canary.output) == (Reason.COMPLETED, "[] []\n")
+        assert (canary.reason, canary.output) == (Reason.COMPLETED, "[] ['main.py']\n")

@@ -21,6 +21,8 @@ A file has, for its class::
     never = ["…"]                  texts that they must not contain (optional)
     then = '''…'''                 a program that is run after it, in what should be a clean world (optional)
     timeout, stdin, args, display  of the execution (optional)
+    files = { path = "text" }      files that it is given (optional)
+    left = ["…"]                   the paths of the files that come back, exactly (optional)
 
 A program prints ``BREACH`` where it got what it must not get; no program of the corpus may ever print that.
 """
@@ -32,7 +34,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from code_executor.core.models import Execution, Reason
+from code_executor.core.models import Execution, File, Reason
 
 CORPUS = Path(__file__).with_name("corpus")
 BREACH = "BREACH"
@@ -54,6 +56,7 @@ class Case:
     never: tuple[str, ...]
     then: str
     needs: frozenset[str]
+    left: tuple[str, ...] | None
     execution: Execution
 
     def __str__(self) -> str:
@@ -78,12 +81,14 @@ class Case:
             (BREACH, *table.pop("never", ())),
             prelude + then if then else "",
             frozenset(table.pop("needs", ())),
+            tuple(table.pop("left")) if "left" in table else None,
             Execution(
                 prelude + code if generated is None else code,
                 table.pop("stdin", ""),
                 tuple(table.pop("args", ())),
                 table.pop("timeout", _SHORT_TIMEOUT if reasons == {Reason.WALL_TIME} else _TIMEOUT),
                 display=table.pop("display", False),
+                files=tuple(File(path, text.encode()) for path, text in table.pop("files", {}).items()),
             ),
         )
         if table:

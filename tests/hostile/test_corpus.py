@@ -133,6 +133,8 @@ async def test_is_contained(case: Case, lanes: Lanes) -> None:
         assert result.output == case.output, result.error[-2000:]
     assert [text for text in case.prints if text not in said] == [], said[-2000:]
     assert [text for text in case.never if text in said] == [], said[-2000:]
+    if case.left is not None:
+        assert tuple(file.path for file in result.files) == case.left
     if verdict.then is not None:
         assert verdict.then.reason is Reason.COMPLETED, verdict.then.error
         assert cases.BREACH not in verdict.then.output

@@ -76,7 +76,9 @@ WEAKENINGS = {
         )
     ),
     "wipe": Weakening(patches=(Patch("supervisor/reset.py", "dirty = self.dirty()", "dirty = []"),)),
-    "doubt destroys": Weakening(patches=(Patch("supervisor/loop.py", "if outcome.signal:", "if False:"),)),
+    "doubt destroys": Weakening(
+        patches=(Patch("supervisor/loop.py", "if outcome.signal not in _EXPECTED:", "if False:"),)
+    ),
     "unread payload": Weakening(
         patches=(
             Patch(

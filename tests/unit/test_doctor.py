@@ -88,7 +88,7 @@ async def test_where_every_layer_holds_none_is_missing() -> None:
         ("disk", {"disk": {"bytes": 1, "files": 1, "flags_held": False}}, {}),
         ("disk", {"disk": {"bytes": 0, "files": 0, "flags_held": True}}, {}),
         ("no_core", {"core": -1}, {}),
-        ("descriptors", {"descriptors": 5}, {}),
+        ("descriptors", {"descriptors": 6}, {}),
         ("environment", {"foreign_environment": ["AWS_SECRET"]}, {}),
         ("reset", {"left_behind": ["/tmp"]}, {}),
     ],

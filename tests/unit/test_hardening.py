@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from code_executor.core.limits import Limits
+from code_executor.sandbox import hardening
 from code_executor.sandbox.hardening import (
     ENVIRONMENT,
     SUPERVISOR_CAPABILITIES,
@@ -110,3 +114,8 @@ def test_where_a_control_group_counts_the_uid_never_says_no_before_it() -> None:
     for processes in (1, 10, 1000):
         limits = Limits(processes=processes)
         assert agent_config(limits, 1, (), {}).uid_processes > process_limit(limits)
+
+
+def test_the_image_starts_the_agent_as_the_engines_do() -> None:
+    entrypoint = next(line for line in Path("Dockerfile").read_text().splitlines() if line.startswith("ENTRYPOINT "))
+    assert json.loads(entrypoint.removeprefix("ENTRYPOINT ")) == [hardening.INTERPRETER, *hardening.START]

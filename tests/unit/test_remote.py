@@ -12,6 +12,7 @@ import pytest
 from code_executor.core.caller import Caller
 from code_executor.core.errors import (
     CodeExecutorError,
+    FileError,
     PoolBusyError,
     PoolClosedError,
     SessionBusyError,
@@ -29,6 +30,10 @@ from code_executor.core.models import (
     Event,
     Execution,
     File,
+    FileAction,
+    FileAnswer,
+    FileEntry,
+    FileOrder,
     Input,
     Interrupt,
     Output,
@@ -96,6 +101,7 @@ EVENTS: list[Event] = [
     Display("text/html", b"<b>\0</b>"),
     File("path", b"data"),
     CellDone(RESULT),
+    FileAnswer((FileEntry("a/b", 3),), 2, b"\0\xff", made=True, fault="ENOENT"),
     RESULT,
 ]
 EXECUTION = Execution(
@@ -113,7 +119,11 @@ EXECUTION = Execution(
 
 A, C = Caller("a"), Caller("c")
 CELL = Cell("code \0 \ud800", stdin="in", timeout=2.5, policy=False, display=False)
-INFO = SessionInfo("name", SessionState.WAITING, cells=3, idle=600.0, left=12.5)
+INFO = SessionInfo("name", SessionState.WAITING, cells=3, idle=600.0, left=12.5, age=3.5)
+
+
+ORDER = FileOrder(FileAction.PUT, "a/b", b"\0\xff", policy=False)
+ANSWER = FileAnswer((FileEntry("a/b", 3),), 2, b"\0\xff", made=True, fault="REFUSED", why="so")
 
 
 class Scripted:
@@ -148,8 +158,20 @@ class Scripted:
             raise self._failure
         return INFO
 
-    async def open(self, caller: Caller, files: tuple[File, ...]) -> SessionInfo:
-        return self._answer("open", caller, files)
+    async def open(
+        self, caller: Caller, files: tuple[File, ...] = (), key: str = "", *, interactive: bool | None = None
+    ) -> SessionInfo:
+        return self._answer("open", caller, files, key, interactive)
+
+    async def restart(self, name: str, caller: Caller) -> SessionInfo:
+        return self._answer("restart", name, caller)
+
+    async def list(self, caller: Caller) -> Sequence[SessionInfo]:
+        return [self._answer("list", caller), INFO]
+
+    async def result(self, name: str, caller: Caller, number: int) -> Result:
+        self._answer("result", name, caller, number)
+        return RESULT
 
     async def info(self, name: str, caller: Caller) -> SessionInfo:
         return self._answer("session", name, caller)
@@ -160,6 +182,10 @@ class Scripted:
 
     async def send(self, name: str, caller: Caller, item: Stdin | Interrupt) -> None:
         self._answer("send", name, caller, item)
+
+    async def order(self, name: str, caller: Caller, order: FileOrder) -> FileAnswer:
+        self._answer("order", name, caller, order)
+        return ANSWER
 
     async def end(self, name: str, caller: Caller) -> None:
         self._answer("end", name, caller)
@@ -185,6 +211,7 @@ class Desk:
     def __init__(self, service: Scripted) -> None:
         self.stream = service.stream_cell
         self.open, self.info, self.send, self.end = service.open, service.info, service.send, service.end
+        self.order, self.restart, self.list, self.result = service.order, service.restart, service.list, service.result
 
 
 def service_of(scripted: object) -> Service:
@@ -212,7 +239,7 @@ def test_every_kind_of_event_was_sent() -> None:
 
 
 async def test_every_input_comes_as_it_was_and_in_order() -> None:
-    inputs: list[Input] = [Stdin("text é"), Interrupt(), Stdin(None), CELL, Cancel()]
+    inputs: list[Input] = [Stdin("text é"), Interrupt(), Stdin(None), CELL, ORDER, Cancel()]
     assert {type(each) for each in inputs} == set(get_args(Input))
 
     async def given() -> AsyncIterator[Input]:
@@ -241,19 +268,27 @@ async def test_everything_that_is_asked_of_a_session_comes_as_it_was() -> None:
     service = Scripted([Started("an-id", 0.0), RESULT])
     files = (File("path", b"\0\xff"),)
     async with connected(service) as worker:
-        assert await worker.sessions.open(C, files) == INFO
+        assert await worker.sessions.open(C, files, "a key", interactive=False) == INFO
+        assert await worker.sessions.restart("n", C) == INFO
+        assert await worker.sessions.list(C) == [INFO, INFO]
+        assert await worker.sessions.result("n", C, 7) == RESULT
         assert await worker.sessions.info("n", C) == INFO
         assert [event async for event in worker.sessions.stream("n", C, CELL)] == [Started("an-id", 0.0), RESULT]
         await worker.sessions.send("n", C, Stdin("text é"))
         await worker.sessions.send("n", C, Interrupt())
+        assert await worker.sessions.order("n", C, ORDER) == ANSWER
         await worker.sessions.end("n", C)
     assert service.asked == [
-        ("open", C, files),
+        ("open", C, files, "a key", False),
+        ("restart", "n", C),
+        ("list", C),
+        ("result", "n", C, 7),
         ("session", "n", C),
         ("cell", "n", C, CELL),
         EXECUTION,
         ("send", "n", C, Stdin("text é")),
         ("send", "n", C, Interrupt()),
+        ("order", "n", C, ORDER),
         ("end", "n", C),
     ]
 
@@ -267,6 +302,7 @@ async def test_everything_that_is_asked_of_a_session_comes_as_it_was() -> None:
         SessionUnknownError("there is none"),
         SessionBusyError("a cell is running"),
         SessionsOffError("no sessions"),
+        FileError("no such file", fault="ENOENT"),
     ],
     ids=repr,
 )
@@ -276,6 +312,10 @@ async def test_every_failure_of_a_session_comes_as_what_it_was(failure: CodeExec
             worker.sessions.open(C),
             worker.sessions.info("n", C),
             worker.sessions.send("n", C, Interrupt()),
+            worker.sessions.order("n", C, ORDER),
+            worker.sessions.restart("n", C),
+            worker.sessions.list(C),
+            worker.sessions.result("n", C, 1),
             worker.sessions.end("n", C),
             result_of(worker.sessions.stream("n", C, CELL)),
         ):

@@ -10,8 +10,10 @@ import pytest
 
 from code_executor.core.caller import Caller
 from code_executor.core.errors import (
+    CellUnknownError,
     PoolBusyError,
     SessionBusyError,
+    SessionKeyError,
     SessionsFullError,
     SessionsOffError,
     SessionUnknownError,
@@ -23,6 +25,7 @@ from code_executor.core.models import (
     CellDone,
     Event,
     Execution,
+    File,
     Input,
     Interrupt,
     Reason,
@@ -104,7 +107,7 @@ def test_a_caller_has_so_many_and_all_have_so_many() -> None:
     with pytest.raises(SessionsFullError) as full:
         admit("c")
     assert (own.value.own, full.value.own) == (True, False)
-    book.forget(first)
+    book.forget(first, book.sessions[first])
     assert len({first, second, admit("c")}) == 3
     assert book.opened == 4
 
@@ -115,6 +118,93 @@ def test_without_any_nobody_learns_more() -> None:
         book.admit(A, Session(runner(Interpreter())))
     with pytest.raises(SessionsOffError):
         book.find("name", A)
+
+
+async def test_a_key_finds_the_session_that_it_opened_and_no_other() -> None:
+    async with asyncio.timeout(WITHIN), Sessions(runner(Interpreter()), SessionLimits(4, 4)) as sessions:
+        first = await sessions.open(A, (), "key")
+        assert (await sessions.open(A, (), "key")).id == first.id
+        others = {
+            (await sessions.open(caller, (), key)).id for caller, key in ((A, ""), (A, "else"), (Caller("b"), "key"))
+        }
+        assert len({first.id, *others}) == 4
+        with pytest.raises(SessionKeyError):
+            await sessions.open(A, (File("a", b""),), "key")
+        await sessions.end(first.id, A)
+        assert (await sessions.open(A, (File("a", b""),), "key")).id != first.id
+        assert sessions.book.opened == 5
+
+
+async def test_while_a_session_is_being_opened_its_key_is_busy() -> None:
+    async with asyncio.timeout(WITHIN), Sessions(runner(Interpreter(busy=True)), SessionLimits(4, 4)) as sessions:
+        task = asyncio.create_task(sessions.open(A, (), "key"))
+        await until(lambda: bool(sessions.book.busy))
+        with pytest.raises(SessionBusyError):
+            await sessions.open(A, (), "key")
+        task.cancel()
+        await asyncio.wait([task])
+        assert (sessions.book.keys, sessions.book.sessions, sessions.book.busy) == ({}, {}, set())
+
+
+async def test_a_caller_lists_its_own_sessions_and_nobody_elses() -> None:
+    async with asyncio.timeout(WITHIN), Sessions(runner(Interpreter()), SessionLimits(4, 4)) as sessions:
+        own = [(await sessions.open(A)).id for _ in range(2)]
+        await sessions.open(Caller("b"))
+        assert [info.id for info in await sessions.list(A)] == own
+        assert await sessions.list(Caller("c")) == []
+        await sessions.end(own[0], A)
+        assert [info.id for info in await sessions.list(A)] == own[1:]
+
+
+async def test_where_there_is_no_list_there_is_none() -> None:
+    async with asyncio.timeout(WITHIN), Sessions(runner(Interpreter()), SessionLimits(listed=False)) as sessions:
+        await sessions.open(A)
+        with pytest.raises(SessionsOffError):
+            await sessions.list(A)
+
+
+async def test_a_restarted_session_keeps_its_name_its_key_and_its_place_and_nothing_else() -> None:
+    interpreter = Interpreter()
+    files = (File("a", b"1"),)
+    async with asyncio.timeout(WITHIN), Sessions(runner(interpreter), SessionLimits(2, 1)) as sessions:
+        name = (await sessions.open(A, files, "key")).id
+        old = sessions.book.sessions[name]
+        await finish(old, "line")
+        under_way = asyncio.create_task(old.run("code"))
+        await until(lambda: old.state is SessionState.RUNNING)
+        info = await sessions.restart(name, A)
+        assert (info.id, info.cells, info.state) == (name, 0, SessionState.IDLE)
+        assert (await under_way).reason is Reason.CANCELLED
+        fresh = sessions.book.sessions[name]
+        assert fresh is not old
+        assert (fresh.files, old.why, interpreter.alive) == (files, "restarted", 1)
+        assert (await sessions.open(A, files, "key")).id == name
+        with pytest.raises(SessionsFullError):
+            await sessions.open(A)
+        with pytest.raises(SessionUnknownError):
+            await sessions.restart(name, Caller("b"))
+        await sessions.end(name, A)
+        assert (sessions.book.sessions, interpreter.alive) == ({}, 0)
+
+
+async def test_the_result_of_the_last_cell_is_told_again_and_of_no_other() -> None:
+    async with asyncio.timeout(WITHIN), Session(runner(Interpreter())) as session:
+        with pytest.raises(CellUnknownError, match="none yet"):
+            session.result(1)
+        first = await finish(session, "one")
+        assert session.result(1) is first
+        second = await finish(session, "two")
+        assert session.result(2) is second
+        for number in (0, 1, 3):
+            with pytest.raises(CellUnknownError, match="cell 2"):
+                session.result(number)
+        task = asyncio.create_task(session.run("code"))
+        await until(lambda: session.state is SessionState.RUNNING)
+        with pytest.raises(SessionBusyError):
+            session.result(3)
+        session.send(Stdin("three"))
+        third = await task
+        assert session.result(3) is third
 
 
 async def test_a_session_is_found_by_its_owner_while_it_lives() -> None:

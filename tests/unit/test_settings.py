@@ -41,6 +41,7 @@ WRONG: dict[str, list[str]] = {
     "max_attachments": ["-1", "1g", "x"],
     "sessions": ["-1", "x"],
     "sessions_per_client": ["0", "x"],
+    "session_list": ["maybe"],
     "session_idle": ["0", "x"],
     "session_lifetime": ["0", "x"],
     "session_cpu_time": ["0", "x"],

@@ -1,6 +1,6 @@
 /** What a program writes, draws and makes, in the order in which it does, and the line where it is given its input. */
 
-import { blobUrl, el } from "./dom.js";
+import { blobUrl, el, svgUrl } from "./dom.js";
 import { sanitize } from "./sanitize.js";
 import type { Display, OutputFile } from "./wire.js";
 import { bytes } from "./words.js";
@@ -16,7 +16,9 @@ export interface Typing {
 }
 
 const ESCAPES = /\x1b\[[0-9;?]*[A-Za-z]/g; // colours and cursor movements are for terminals
-const LARGEST_TABLE = 1 << 20; // characters of HTML
+const LARGEST_TEXT = 1 << 20; // characters of HTML and other texts
+/** What the texts are called that are shown as they are written. */
+const SOURCES = { "text/markdown": "Markdown", "text/latex": "LaTeX", "application/json": "JSON" };
 const PIECE = 8192; // characters in one element, about: the browser lays a short one out faster
 
 export class Console {
@@ -121,21 +123,36 @@ export class Console {
   }
 
   display(display: Display): void {
-    if (display.mediaType === "text/html" && display.content.length > LARGEST_TABLE) {
-      this.note("The table is too large to be shown.");
+    if ("content" in display && display.mediaType !== "image/svg+xml" && display.content.length > LARGEST_TEXT) {
+      this.note(`${display.mediaType === "text/html" ? "The table" : "The text"} is too large to be shown.`);
       return;
     }
+    this.#append(this.#shown(display));
+  }
+
+  #shown(display: Display): HTMLElement {
+    switch (display.mediaType) {
+      case "text/html":
+        return el("div", { className: "markup", tabIndex: 0, role: "group", ariaLabel: "Table" }, sanitize(display.content));
+      case "text/markdown":
+      case "text/latex":
+      case "application/json":
+        return el("pre", { className: "source", tabIndex: 0, role: "group", ariaLabel: SOURCES[display.mediaType] }, display.content);
+      case "image/svg+xml":
+        return this.#picture(svgUrl(display.content));
+      default:
+        return this.#picture(this.#url(display.contentBase64, display.mediaType));
+    }
+  }
+
+  #picture(src: string): HTMLElement {
     this.#flush();
     const atEnd = this.#atEnd;
-    this.#append(
-      display.mediaType === "text/html"
-        ? el("div", { className: "markup", tabIndex: 0, role: "group", ariaLabel: "Table" }, sanitize(display.content))
-        : el("img", {
-            src: this.#url(display.contentBase64, display.mediaType),
-            alt: `Picture ${++this.#pictures} that the program drew`,
-            onload: () => atEnd && this.#scrollToEnd(), // it has a height only now
-          }),
-    );
+    return el("img", {
+      src,
+      alt: `Picture ${++this.#pictures} that the program drew`,
+      onload: () => atEnd && this.#scrollToEnd(), // it has a height only now
+    });
   }
 
   file(file: OutputFile): void {

@@ -48,3 +48,13 @@ export function blobUrl(base64: string, type: string): string {
   const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
   return URL.createObjectURL(new Blob([bytes], { type }));
 }
+
+/**
+ * A program's SVG as the source of an image, where it runs no scripts and loads nothing.
+ *
+ * Not as a blob, which would belong to this page's origin if a reader opened the picture in a tab of its own.
+ */
+export function svgUrl(content: string): string {
+  const named = content.replace(/<svg(?![^>]*\sxmlns=)/i, `<svg xmlns="${SVG}"`); // inside HTML it needs no name
+  return `data:image/svg+xml,${encodeURIComponent(named)}`;
+}

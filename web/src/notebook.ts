@@ -1,7 +1,7 @@
 /**
  * `<run-notebook>`: cells of Python that share one interpreter, which lives on between them.
  *
- * It opens a session when the first cell is run and ends it when the page is left. Cells run one after another; those
+ * It opens a session when the first cell is run, or a file is added, and ends it when the page is left. Cells run one after another; those
  * that are started meanwhile wait for their turn. The code of the cells is kept in local storage, their output is not.
  */
 
@@ -15,6 +15,7 @@ import notebookStyles from "./notebook.css";
 import type { RunEvent } from "./run.js";
 import { Saver } from "./saver.js";
 import { SessionClient } from "./session-client.js";
+import { SessionFiles } from "./session-files.js";
 import { Status } from "./status.js";
 import styles from "./styles.css";
 
@@ -35,7 +36,7 @@ export class RunNotebookElement extends HTMLElement {
   readonly #root = this.attachShadow({ mode: "open" });
   readonly #allowance = new Allowance(() => this.#showAllowance());
   readonly #interruptButton = this.#button("Interrupt", "Stop the running cell, as Ctrl-C does", () => this.interrupt());
-  readonly #restartButton = this.#button("Restart", "Begin a new session, without any variables", () => void this.restart());
+  readonly #restartButton = this.#button("Restart", "Begin anew: no variables, and of the files those that you added", () => void this.restart());
   readonly #status = new Status({ text: "No session yet", live: true });
   readonly #left = el("span", { className: "allowance" });
   readonly #overText = el("p", {});
@@ -52,6 +53,11 @@ export class RunNotebookElement extends HTMLElement {
     input: (text) => this.#session?.input(text),
     interrupt: () => this.interrupt(),
   });
+  readonly #nobodyTypes = el("input", { type: "checkbox" });
+  readonly #files = new SessionFiles({
+    session: async () => this.#session ?? (await this.#open()),
+    say: (text) => this.#status.say("bad", text),
+  });
   readonly #saver = new Saver(() => this.#list.save());
 
   connectedCallback(): void {
@@ -66,10 +72,12 @@ export class RunNotebookElement extends HTMLElement {
         this.#interruptButton,
         this.#restartButton,
         this.#button("Add cell", "Add a cell at the end", () => this.#list.add().focus()),
+        el("label", { title: "input() finds no more input, instead of waiting for you" }, this.#nobodyTypes, " Nobody types"),
         this.#status.element,
         this.#left,
       ),
       this.#over,
+      this.#files.element,
       this.#list.element,
     );
     this.#list.load();
@@ -107,14 +115,21 @@ export class RunNotebookElement extends HTMLElement {
     if (this.#running) this.#session?.interrupt();
   }
 
-  /** End the session, if there is one, and open another. */
+  /** Give the session a new interpreter, and the files that were added; where there is none, open one. */
   async restart(): Promise<void> {
     this.#giveUpQueue();
-    const old = this.#session;
+    const session = this.#session;
     this.#lose();
     this.#status.say("busy", "Starting a session");
-    await old?.end();
-    await this.#open();
+    const failure = session && (await session.restart());
+    if (session && !failure) this.#begin(session);
+    else if (!session || failure?.status === 404) await this.#open();
+    else {
+      this.#status.say("bad", failure?.title ?? "");
+      this.#showOver(failure?.detail ?? "");
+      this.#overButton.hidden = false;
+    }
+    if (this.#session) await this.#files.putAgain(this.#session);
   }
 
   #button(text: string, title: string, onclick: () => void): HTMLButtonElement {
@@ -180,13 +195,14 @@ export class RunNotebookElement extends HTMLElement {
       if (event.type === "problem" && event.status === 429) this.#allowance.refuse(event.retryAfter ?? 1);
       if (event.type === "problem" || (event.type === "result" && event.status !== "success")) failed = true;
       cell.take(event, number);
-    });
+    }, { interactive: !this.#nobodyTypes.checked });
     if (session !== this.#session) cell.forget(); // another was begun meanwhile
     if (failed) {
       this.#giveUpQueue(); // what follows was written for a world in which this one worked
       await this.#look(session);
     }
     if (session !== this.#session) return;
+    await this.#files.refresh(session); // before the next cell, while which there are none to be had
     this.#status.say(failed ? "bad" : "good", failed ? "A cell failed" : "Ready");
     this.#looking = window.setTimeout(() => void this.#look(session), 1000 * (session.idleTimeout + 1));
   }
@@ -204,9 +220,7 @@ export class RunNotebookElement extends HTMLElement {
     return this.#opening.then((opened) => {
       this.#opening = null;
       if (opened instanceof SessionClient) {
-        this.#session = opened;
-        this.#over.hidden = true;
-        this.#status.say("good", "Ready");
+        this.#begin(opened);
         return opened;
       }
       this.#giveUpQueue();
@@ -215,6 +229,12 @@ export class RunNotebookElement extends HTMLElement {
       this.#overButton.hidden = opened.status === 404;
       return null;
     });
+  }
+
+  #begin(session: SessionClient): void {
+    this.#session = session;
+    this.#over.hidden = true;
+    this.#status.say("good", "Ready");
   }
 
   /** See whether the session is still there, and say so if it is not. */
@@ -230,6 +250,7 @@ export class RunNotebookElement extends HTMLElement {
     clearTimeout(this.#looking);
     this.#session = null;
     this.#count = 0;
+    this.#files.clear();
     for (const cell of this.#list.all) cell.forget();
   }
 

@@ -2,7 +2,7 @@
 
 import { type Failure, failureOf, UNREACHABLE } from "./failure.js";
 import { type Listener, stream } from "./run.js";
-import type { CellRequest, InputRequest, SessionInfo } from "./wire.js";
+import type { CellRequest, FileList, InputRequest, SessionInfo } from "./wire.js";
 
 export class SessionClient {
   readonly #address: URL;
@@ -27,8 +27,36 @@ export class SessionClient {
   }
 
   /** Run a cell; the listener's last event is a `result` or a `problem`. */
-  run(code: string, listener: Listener): Promise<void> {
-    return stream(this.#at("cells"), { code } satisfies CellRequest, listener);
+  run(code: string, listener: Listener, { interactive = true } = {}): Promise<void> {
+    const request: CellRequest = { code };
+    return stream(this.#at("cells"), interactive ? request : { ...request, interactive }, listener);
+  }
+
+  /** Begin anew under the same name, without variables and files. */
+  async restart(): Promise<Failure | null> {
+    const answer = await ask(this.#at("restart"), { method: "POST" });
+    return answer instanceof Response ? null : answer;
+  }
+
+  /** What is in the working directory. */
+  async files(): Promise<FileList | Failure> {
+    const answer = await ask(this.#at("files"));
+    return answer instanceof Response ? ((await answer.json()) as FileList) : answer;
+  }
+
+  async putFile(path: string, content: Blob): Promise<Failure | null> {
+    const answer = await ask(this.#file(path), { method: "PUT", body: content });
+    return answer instanceof Response ? null : answer;
+  }
+
+  async readFile(path: string): Promise<Blob | Failure> {
+    const answer = await ask(this.#file(path));
+    return answer instanceof Response ? answer.blob() : answer;
+  }
+
+  async deleteFile(path: string): Promise<Failure | null> {
+    const answer = await ask(this.#file(path), { method: "DELETE" });
+    return answer instanceof Response ? null : answer;
   }
 
   input(data: string): void {
@@ -59,5 +87,19 @@ export class SessionClient {
 
   #at(what: string): URL {
     return new URL(`${this.#address.pathname}/${what}`, this.#address);
+  }
+
+  #file(path: string): URL {
+    return this.#at(`files/${path.split("/").map(encodeURIComponent).join("/")}`);
+  }
+}
+
+/** Return a good answer, or why there is none. */
+async function ask(address: URL, init: RequestInit = {}): Promise<Response | Failure> {
+  try {
+    const response = await fetch(address, init);
+    return response.ok ? response : await failureOf(response);
+  } catch {
+    return UNREACHABLE;
   }
 }

@@ -9,17 +9,17 @@ export interface RunRequest {
   /** The source of the program. */
   code: string;
   /** The language of the program. */
-  language?: "python";
+  language?: string | null;
   /** Time limit in seconds; the default is the service's maximum. */
   timeout?: number | null;
   /** What the program reads from input() and sys.stdin. */
-  stdin?: string;
+  stdin?: string | null;
   /** sys.argv[1:] */
-  args?: string[];
-  /** Files for the working directory. If two have the same path, the later one counts. */
-  files?: InputFile[];
-  /** Return the figures of plt.show() and the value of the last expression in `displays`. */
-  display?: boolean;
+  args?: string[] | null;
+  /** Files for the working directory. If two have the same path, the later one counts. None may be `main.py`, and none may lie where another is. */
+  files?: InputFile[] | null;
+  /** Return figures, the value of the last expression, and what `display()` is given, in `displays`. */
+  display?: boolean | null;
 }
 
 /** A file for the working directory: its content as text, or anything in base64. */
@@ -65,8 +65,12 @@ export interface Result {
   displays: Display[];
   /** Files that the program made or changed in its working directory. */
   files: OutputFile[];
-  /** Number of files that were left out because they were too many or too large. */
+  /** Number of new or changed files that are not in `files`: too many, too large, or no files to send. */
   filesOmitted: number;
+  /** Of a cell: the text of the last expression's value, which is in `output` too unless it is shown in another way. null if there is none, or it is None. */
+  value: string | null;
+  /** Of a cell: what it ended with, if it did. */
+  exception: Raised | null;
 }
 
 /** The outcome in three words. */
@@ -95,20 +99,31 @@ export interface Problem {
   line: number;
   column: number;
   message: string;
+  /** The path of the request's file that it is in; it is missing where it is in the program. */
+  file?: string | null;
+}
+
+/** The exception that a cell ended with. */
+export interface Raised {
+  /** The name of its class, with its module unless it is built in or the session's. */
+  type: string;
+  message: string;
+  /** The lines that Python prints of it. */
+  traceback: string[];
 }
 
 /** Something that the program shows beside its output. */
 export type Display = Picture | Markup;
 
-/** A figure. */
+/** A figure, or another picture. */
 export interface Picture {
-  mediaType: "image/png";
+  mediaType: "image/png" | "image/jpeg";
   contentBase64: string;
 }
 
-/** A rich value. The HTML is the program's: sanitise it before you show it. */
+/** A rich value. The program decides what is in it: sanitise HTML, and show SVG as the source of an `<img>`. */
 export interface Markup {
-  mediaType: "text/html";
+  mediaType: "image/svg+xml" | "text/html" | "text/markdown" | "text/latex" | "application/json";
   content: string;
 }
 
@@ -126,7 +141,7 @@ export interface CheckRequest {
   /** The source of the program. */
   code: string;
   /** The language of the program. */
-  language?: "python";
+  language?: string | null;
 }
 
 /** Whether a source may run, and what is refused if not. */
@@ -148,6 +163,25 @@ export interface SessionInfo {
   idleTimeout: number;
   /** Time in seconds until the session ends in any case. */
   expiresIn: number;
+  /** Time in seconds since it was opened, or restarted. */
+  age: number;
+}
+
+/** The files of a session. */
+export interface FileList {
+  files: FileEntry[];
+  /** Number of other things there: links, names that are no UTF-8, locked directories, and so on. */
+  filesOmitted: number;
+}
+
+/** A file of a session. */
+export interface FileEntry {
+  /** Relative to the working directory. */
+  path: string;
+  /** Bytes. */
+  size: number;
+  /** Guessed from the path. */
+  mediaType: string;
 }
 
 /** One cell to run. */
@@ -156,16 +190,20 @@ export interface CellRequest {
   code: string;
   /** Time limit in seconds; the default is the service's maximum. */
   timeout?: number | null;
-  /** What the cell reads first. More can be sent while it runs. */
-  stdin?: string;
-  /** Return the figures of plt.show() and the value of the last expression in `displays`. */
-  display?: boolean;
+  /** What the cell reads; its input ends there. null: somebody types while it runs. */
+  stdin?: string | null;
+  /** false: nobody types, and the input ends after `stdin`. true: somebody types, also after `stdin`, and `timeout` does not count while the cell waits. null: false if there is `stdin`; else true, except that `timeout`, if given, counts while the cell waits. */
+  interactive?: boolean | null;
+  /** Return figures, the value of the last expression, and what `display()` is given, in `displays`. */
+  display?: boolean | null;
 }
 
-/** Input for a cell that waits for it. */
+/** Input for a cell that waits for it: `data`, `eof`, or both. */
 export interface InputRequest {
   /** The next piece of its standard input, with its line ends. */
-  data: string;
+  data?: string | null;
+  /** Whether its standard input ends here. */
+  eof?: boolean;
 }
 
 /** What the server sends while a program runs; the last event is `result` or `problem`. */

@@ -74,3 +74,48 @@ test("a session is over when the service says so, and not when nobody answers", 
   const lives = [await session.lives(), await session.lives(), await session.lives(), await session.lives()];
   assert.deepEqual(lives, [true, false, true, true]);
 });
+
+test("files go to and come from the session's own address, whatever their names", async (t) => {
+  const service = await serve(t, ({ path, method }, response) => {
+    if (path === "/api/sessions") json(response, 201, SESSION);
+    else if (path.endsWith("/files")) json(response, 200, { files: [{ path: "a b/c#d", size: 1, mediaType: "text/plain" }], filesOmitted: 2 });
+    else if (path.endsWith("/missing")) json(response, 404, { title: "Not Found", detail: "There is no such file." });
+    else if (method === "GET") response.writeHead(200, { "Content-Type": "application/octet-stream" }).end("x");
+    else response.writeHead(204).end();
+  });
+  const session = await opened(service);
+  assert.equal(await session.putFile("a b/c#d", new Blob(["1"])), null);
+  const content = await session.readFile("a b/c#d");
+  assert.ok(content instanceof Blob);
+  assert.equal(await content.text(), "x");
+  assert.equal(await session.deleteFile("a b/c#d"), null);
+  const found = await session.files();
+  assert.ok("files" in found && found.filesOmitted === 2);
+  const failure = await session.deleteFile("missing");
+  assert.equal(failure?.detail, "There is no such file.");
+  assert.equal(await session.restart(), null);
+  assert.deepEqual(
+    service.asked.slice(1).map(({ method, path }) => `${method} ${path}`),
+    [
+      "PUT /api/sessions/s3cret/files/a%20b/c%23d",
+      "GET /api/sessions/s3cret/files/a%20b/c%23d",
+      "DELETE /api/sessions/s3cret/files/a%20b/c%23d",
+      "GET /api/sessions/s3cret/files",
+      "DELETE /api/sessions/s3cret/files/missing",
+      "POST /api/sessions/s3cret/restart",
+    ],
+  );
+});
+
+test("a cell for which nobody types says so", async (t) => {
+  const service = await serve(t, ({ path }, response) => {
+    if (path === "/api/sessions") json(response, 201, SESSION);
+    else {
+      response.writeHead(200, { "Content-Type": "text/event-stream" });
+      response.end(`event: result\ndata: ${JSON.stringify(result())}\n\n`);
+    }
+  });
+  const session = await opened(service);
+  await session.run("input()", () => undefined, { interactive: false });
+  assert.deepEqual(service.asked[1]?.body, { code: "input()", interactive: false });
+});

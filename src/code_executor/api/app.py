@@ -8,7 +8,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from code_executor.api import check, description, execute, operations, pages, problems, sessions
+from code_executor.api import check, description, execute, operations, pages, problems, session_files, sessions
 from code_executor.api.execute import Endpoint
 from code_executor.api.identity import Identity
 from code_executor.api.middleware import BodyLimit, RateLimit
@@ -22,6 +22,7 @@ _COUNTED = {
     ("POST", execute.PATH): RUNS,
     ("POST", "/api/sessions"): RUNS,
     ("POST", "/api/sessions/*/cells"): RUNS,
+    ("POST", "/api/sessions/*/restart"): RUNS,
     ("POST", "/api/check"): CHECKS,
 }
 _EXPOSED = ("Location", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "RateLimit-Policy", "Retry-After")
@@ -64,6 +65,7 @@ def create_app(service: Service, bounds: RequestLimits, version: str, origins: t
     app.include_router(check.make_router(service, bounds))
     app.include_router(operations.make_router(service.health))
     app.include_router(sessions.make_router(service, bounds, origins))
+    app.include_router(session_files.make_router(service, bounds))
     description.install(app, service.runs.limits)
     problems.install(app)
     pages.install(app, embedders=origins or ("*",))
@@ -75,8 +77,8 @@ def create_app(service: Service, bounds: RequestLimits, version: str, origins: t
         whole = CORSMiddleware(
             whole,
             allow_origins=origins,
-            allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["Content-Type"],
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["Content-Type", "Idempotency-Key"],
             expose_headers=_EXPOSED,
         )
     return Identity(whole)

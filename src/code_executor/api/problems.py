@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -14,14 +15,19 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match
 
+from code_executor.core import files
 from code_executor.core.errors import (
     CodeExecutorError,
+    FileError,
     PoolBusyError,
     PoolClosedError,
     SessionBusyError,
     SessionError,
+    SessionKeyError,
     SessionsFullError,
 )
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -50,14 +56,30 @@ class Refusal(Exception):  # noqa: N818  # it is one
         return Response(json.dumps(self.body()), self.status, self.headers, MEDIA_TYPE)
 
 
-def from_validation(error: ValidationError) -> Refusal:
+def from_validation(error: ValidationError, body: bytes) -> Refusal:
     """Say everything that is wrong with a body at once: 400 where it is no JSON, 422 where it is the wrong one."""
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     if problems[0]["type"] == "json_invalid":
-        return Refusal(400, f"The body is not valid JSON: {problems[0]['msg'].removeprefix('Invalid JSON: ')}")
-    errors = [{"field": ".".join(map(str, p["loc"])), "message": p["msg"]} for p in problems]
+        return Refusal(400, f"The body is not valid JSON: {_why_not_json(problems[0]['msg'], body)}")
+    errors = [
+        {"field": ".".join(map(str, p["loc"])), "message": p["msg"].removeprefix("Value error, ")} for p in problems
+    ]
     detail = "; ".join(f"{e['field'] or 'body'}: {e['message']}" for e in errors)
     return Refusal(422, detail, errors=errors)
+
+
+def _why_not_json(said: str, body: bytes) -> str:
+    """Say what is wrong in words of JSON, where the parser's are its own."""
+    said = said.removeprefix("Invalid JSON: ")
+    what, _, place = said.partition(" at line ")
+    if "hex escape" in what and _SURROGATE.search(body):
+        return (
+            r"a text has one half of a surrogate pair (\ud800 to \udfff) without the other, "
+            f"as when a character is cut in two, at line {place}"
+        )
+    if what.startswith("invalid unicode"):
+        return f"it is not UTF-8, at line {place}"
+    return said
 
 
 def from_failure(error: CodeExecutorError) -> Refusal:
@@ -69,11 +91,22 @@ def from_failure(error: CodeExecutorError) -> Refusal:
     if isinstance(error, SessionsFullError):
         # when one of the client's own ends is its own decision
         return Refusal(429, _sentence(error)) if error.own else Refusal(503, _sentence(error), {"Retry-After": "30"})
+    if isinstance(error, FileError):
+        return Refusal(files_status(error.fault), _sentence(error))
+    if isinstance(error, SessionKeyError):
+        return Refusal(422, _sentence(error))
     if isinstance(error, SessionBusyError):
         return Refusal(409, _sentence(error))
     if isinstance(error, SessionError):
         return Refusal(404, _sentence(error))
     return Refusal(500, "The service failed to run the program. It is safe to try again.")
+
+
+def files_status(fault: str) -> int:
+    """Return the status that says so: of what is wrong with a file of a session."""
+    if fault in files.FULL:
+        return 507
+    return {"ENOENT": 404, "EINVAL": 422, "ENAMETOOLONG": 422, files.REFUSED: 422}.get(fault, 409)
 
 
 def _sentence(error: CodeExecutorError) -> str:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from pydantic import ValidationError
+import codecs
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from code_executor.api.problems import Refusal, from_validation
-from code_executor.api.schemas import CellRequest, CheckRequest, ExecuteRequest, InputRequest, SessionRequest
+from code_executor.api.schemas import CellRequest, CheckRequest, ExecuteRequest, FileIn, InputRequest, SessionRequest
+from code_executor.core import paths
 from code_executor.core.caller import Caller
 from code_executor.core.limits import Limits, RequestLimits
 from code_executor.core.models import Cell, Execution, File, Stdin
+
+MAX_KEY = 255
+"""Characters of a key that makes opening a session safe to repeat."""
+
+Asked = TypeVar("Asked", bound=BaseModel)
 
 
 def require_json(content_type: str) -> None:
@@ -20,72 +29,101 @@ def require_json(content_type: str) -> None:
 
 def parse_execution(body: bytes, caller: Caller, limits: Limits, bounds: RequestLimits) -> Execution:
     """Read and check a request to run; raise ``Refusal``."""
-    try:
-        asked = ExecuteRequest.model_validate_json(body)
-        files = tuple(File(file.path, file.data()) for file in asked.files)
-    except ValidationError as error:
-        raise from_validation(error) from None
+    asked = _read(ExecuteRequest, body)
+    stdin = asked.stdin or ""
     _bounded("code", asked.code, bounds.code)
-    _bounded("stdin", asked.stdin, bounds.stdin)
-    _bounded_files(files, bounds)
+    _bounded("stdin", stdin, bounds.stdin)
+    files = _files(asked.files, bounds, program=True)
     _in_time(asked.timeout, limits)
     return Execution(
         asked.code,
-        asked.stdin,
-        tuple(asked.args),
+        stdin,
+        tuple(asked.args or ()),
         asked.timeout,
         files=files,
-        display=asked.display,
+        display=bool(asked.display),
         caller=caller,
     )
 
 
 def parse_check(body: bytes, caller: Caller, bounds: RequestLimits) -> Execution:
     """Read a request to check a source without running it; raise ``Refusal``."""
-    try:
-        asked = CheckRequest.model_validate_json(body)
-    except ValidationError as error:
-        raise from_validation(error) from None
+    asked = _read(CheckRequest, body)
     _bounded("code", asked.code, bounds.code)
     return Execution(asked.code, check_only=True, caller=caller)
 
 
-def parse_session(body: bytes, bounds: RequestLimits) -> tuple[File, ...]:
-    """Read a request to open a session, which may be empty; return its files or raise ``Refusal``."""
-    try:
-        asked = SessionRequest.model_validate_json(body or b"{}")
-        files = tuple(File(file.path, file.data()) for file in asked.files)
-    except ValidationError as error:
-        raise from_validation(error) from None
-    _bounded_files(files, bounds)
-    return files
+def parse_session(body: bytes, bounds: RequestLimits) -> tuple[tuple[File, ...], bool | None]:
+    """Read a request to open a session, which may be empty.
+
+    Returns its files, and whether its cells are interactive; raises ``Refusal``.
+    """
+    asked = _read(SessionRequest, body or b"{}")
+    return _files(asked.files, bounds, program=False), asked.interactive
+
+
+def parse_key(key: str | None) -> str:
+    """Read the header Idempotency-Key; empty where there is none. Raise ``Refusal``."""
+    if key is not None and not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
+        raise _invalid("Idempotency-Key", f"Must be 1 to {MAX_KEY} printable ASCII characters")
+    return key or ""
 
 
 def parse_cell(body: bytes, limits: Limits, bounds: RequestLimits) -> Cell:
     """Read a request to run a cell; raise ``Refusal``."""
-    try:
-        asked = CellRequest.model_validate_json(body)
-    except ValidationError as error:
-        raise from_validation(error) from None
+    asked = _read(CellRequest, body)
     _bounded("code", asked.code, bounds.code)
-    _bounded("stdin", asked.stdin, bounds.stdin)
+    _bounded("stdin", asked.stdin or "", bounds.stdin)
     _in_time(asked.timeout, limits)
-    return Cell(asked.code, asked.stdin, asked.timeout, display=asked.display)
+    return Cell(
+        asked.code, asked.stdin, asked.timeout, display=asked.display is not False, interactive=asked.interactive
+    )
 
 
-def parse_input(body: bytes, bounds: RequestLimits) -> Stdin:
-    """Read input for a cell; raise ``Refusal``."""
+def parse_input(body: bytes, bounds: RequestLimits) -> list[Stdin]:
+    """Read input for a cell, one piece or two; raise ``Refusal``."""
+    asked = _read(InputRequest, body)
+    _bounded("data", asked.data or "", bounds.stdin)
+    pieces = [] if asked.data is None else [Stdin(asked.data)]
+    return [*pieces, Stdin(None)] if asked.eof else pieces
+
+
+def parse_path(path: str) -> str:
+    """Read the path of a file in a working directory, by the rule of a request's files; raise ``Refusal``."""
     try:
-        asked = InputRequest.model_validate_json(body)
+        return paths.normal(path)
+    except paths.PathError as error:
+        raise _invalid("path", str(error)) from None
+
+
+def parse_content(body: bytes, bounds: RequestLimits) -> bytes:
+    """Read what a file is to hold, which is anything; raise ``Refusal``."""
+    if len(body) > bounds.files:
+        raise Refusal(413, f"The file is larger than {bounds.files} bytes.")
+    return body
+
+
+def _read(model: type[Asked], body: bytes) -> Asked:
+    """Read a body, in UTF-8 with or without its mark; raise ``Refusal``."""
+    if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or 0 in body[:2]:
+        raise Refusal(400, "The body is not valid JSON: it is in UTF-16 or UTF-32. JSON must be sent in UTF-8.")
+    body = body.removeprefix(codecs.BOM_UTF8)
+    try:
+        return model.model_validate_json(body)
     except ValidationError as error:
-        raise from_validation(error) from None
-    _bounded("data", asked.data, bounds.stdin)
-    return Stdin(asked.data)
+        raise from_validation(error, body) from None
 
 
-def _bounded_files(files: tuple[File, ...], bounds: RequestLimits) -> None:
+def _files(asked: list[FileIn] | None, bounds: RequestLimits, *, program: bool) -> tuple[File, ...]:
+    """Return the files of a request; ``program``: whether there will be a program among them."""
+    if not asked:
+        return ()
+    if clash := paths.clash([file.path for file in asked], program=program):
+        raise _invalid(f"files.{clash.position}.path", clash.message)
+    files = tuple(File(paths.normal(file.path), file.data()) for file in asked)
     if sum(len(file.data) for file in files) > bounds.files:
         raise Refusal(413, f"files are larger than {bounds.files} bytes together.")
+    return files
 
 
 def _in_time(timeout: float | None, limits: Limits) -> None:

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import base64
+import binascii
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    RootModel,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 
+from code_executor.core import paths
 from code_executor.core.models import Reason, Status
 
 MAX_ARGS = 64
 MAX_ARG = 4096
 MAX_FILES = 64
-MAX_NAME, MAX_ASCII_NAME = 63, 255
-"""Characters of a name in a path: a file system takes 255 bytes, and a character has up to four of them."""
-
 EXAMPLES: dict[str, dict[str, Any]] = {
     "hello": {"summary": "Print", "value": {"code": 'print("Hello from API!")', "language": "python"}},
     "error": {"summary": "An exception", "value": {"code": 'raise ValueError("Test error")', "language": "python"}},
@@ -35,25 +44,65 @@ def _camel(name: str) -> str:
     return head + "".join(part.capitalize() for part in tail)
 
 
-def _relative(path: str) -> str:
-    for name in path.split("/"):
-        if name in ("", ".", "..") or len(name) > (MAX_ASCII_NAME if name.isascii() else MAX_NAME):
-            raise ValueError("not a relative path below the working directory")
+def _path(path: str) -> str:
+    paths.normal(path)  # raises, where it is none
     return path
 
 
-_NAME = rf"(?!\.\.?(?:/|$))(?:[\x01-\x2e\x30-\x7f]{{1,{MAX_ASCII_NAME}}}|[^/\x00]{{1,{MAX_NAME}}})"
-_PATH = f"^{_NAME}(?:/{_NAME})*$"
-"""`_relative` as a regular expression: for the description, as the validator's knows no look-ahead."""
-
-_BASE64 = r"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
+_NAME = r"(?!\.\.?(?:/|$))(?:[\x01-\x2e\x30-\x7f]{1,255}|[^/\x00]{1,63})"
+_PATH = rf"^(?:\./+)*{_NAME}(?:/+(?:\./+)*{_NAME})*$"
+"""What `paths.normal` takes, as a regular expression for the description; that has no words for bytes of UTF-8."""
 
 Path = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00]*$"),
-    AfterValidator(_relative),
-    Field(json_schema_extra={"pattern": _PATH}),
+    AfterValidator(_path),
+    Field(json_schema_extra={"pattern": _PATH, "minLength": 1, "maxLength": paths.MAX_PATH}),
 ]
+
+
+def _argument(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("contains a null character, which no argument of a program can have")
+    return text
+
+
+Argument = Annotated[
+    str,
+    StringConstraints(max_length=MAX_ARG),
+    AfterValidator(_argument),
+    Field(json_schema_extra={"pattern": r"^[^\x00]*$"}),
+]
+
+
+def _decoded(text: object) -> object:
+    """Return the bytes of a text in base64; anything else as it is."""
+    if not isinstance(text, str):
+        return text
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError(
+            'not base64: letters, digits, "+" and "/", filled up with "=" to groups of four; white space may be between'
+        ) from None
+
+
+_BASE64_SYMBOL = r"[A-Za-z0-9+/]\s*"
+_BASE64 = rf"^\s*(?:(?:{_BASE64_SYMBOL}){{4}})*(?:(?:{_BASE64_SYMBOL}){{2}}=\s*=\s*|(?:{_BASE64_SYMBOL}){{3}}=\s*)?$"
+Base64 = Annotated[bytes, BeforeValidator(_decoded), WithJsonSchema({"type": "string", "pattern": _BASE64})]
+
+_LANGUAGES = ("python", "python3", "py", "py3")
+
+
+def _language(name: str) -> str:
+    if name.lower() not in _LANGUAGES:
+        raise ValueError('only Python can be run here: it must be "python", or be left out')
+    return name
+
+
+Language = Annotated[
+    str, AfterValidator(_language), Field(json_schema_extra={"pattern": "^[Pp][Yy](?:[Tt][Hh][Oo][Nn])?3?$"})
+]
+"""Also as Piston, Dify and others call it."""
 
 
 def _exactly_one(*names: str) -> dict[str, Any]:
@@ -72,7 +121,7 @@ class FileIn(BaseModel):
 
     path: Path = Field(description="Relative to the working directory; directories are made.")
     content: str | None = None
-    content_base64: str | None = Field(None, pattern=_BASE64)
+    content_base64: Base64 | None = None
 
     @model_validator(mode="after")
     def _one_content(self) -> Self:
@@ -84,13 +133,19 @@ class FileIn(BaseModel):
         """Return its bytes."""
         if self.content is not None:
             return self.content.encode("utf-8", "replace")
-        return base64.b64decode(self.content_base64 or "")
+        return self.content_base64 or b""
+
+
+Files = Annotated[list[FileIn], Field(max_length=MAX_FILES)]
 
 
 class ProblemOut(BaseModel):
     line: int
     column: int
     message: str
+    file: str | None = Field(
+        None, description="The path of the request's file that it is in; it is missing where it is in the program."
+    )
 
 
 class ExecuteRequest(BaseModel):
@@ -99,22 +154,24 @@ class ExecuteRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     code: str = Field(description="The source of the program.")
-    language: Literal["python"] = Field("python", description="The language of the program.")
+    language: Language | None = Field("python", description="The language of the program.")
     timeout: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="Time limit in seconds; the default is the service's maximum."
     )
-    stdin: str = Field("", description="What the program reads from input() and sys.stdin.")
-    args: list[Annotated[str, StringConstraints(max_length=MAX_ARG, pattern=r"^[^\x00]*$")]] = Field(
-        default_factory=list, max_length=MAX_ARGS, description="sys.argv[1:]"
+    stdin: str | None = Field("", description="What the program reads from input() and sys.stdin.")
+    args: Annotated[list[Argument], Field(max_length=MAX_ARGS)] | None = Field(
+        default_factory=list, description="sys.argv[1:]"
     )
-    files: list[FileIn] = Field(
+    files: Files | None = Field(
         default_factory=list,
-        max_length=MAX_FILES,
-        description="Files for the working directory. If two have the same path, the later one counts.",
+        description=(
+            "Files for the working directory. If two have the same path, the later one counts. None may be `main.py`, "
+            "and none may lie where another is."
+        ),
     )
-    display: bool = Field(
+    display: bool | None = Field(
         False,  # a default
-        description="Return the figures of plt.show() and the value of the last expression in `displays`.",
+        description="Return figures, the value of the last expression, and what `display()` is given, in `displays`.",
     )
 
 
@@ -123,9 +180,10 @@ class SessionRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    files: list[FileIn] = Field(
-        default_factory=list, max_length=MAX_FILES, description="Files for the working directory of the cells."
+    files: Files | None = Field(
+        default_factory=list, description="Files for the working directory of the cells. None may lie where another is."
     )
+    interactive: bool | None = Field(None, description="`interactive` of the cells that do not say it themselves.")
 
 
 class CellRequest(BaseModel):
@@ -137,19 +195,34 @@ class CellRequest(BaseModel):
     timeout: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="Time limit in seconds; the default is the service's maximum."
     )
-    stdin: str = Field("", description="What the cell reads first. More can be sent while it runs.")
-    display: bool = Field(
+    stdin: str | None = Field(
+        None, description="What the cell reads; its input ends there. null: somebody types while it runs."
+    )
+    interactive: bool | None = Field(
+        None,
+        description="false: nobody types, and the input ends after `stdin`. true: somebody types, also after `stdin`, "
+        "and `timeout` does not count while the cell waits. null: false if there is `stdin`; else true, except that "
+        "`timeout`, if given, counts while the cell waits.",
+    )
+    display: bool | None = Field(
         True,  # a default
-        description="Return the figures of plt.show() and the value of the last expression in `displays`.",
+        description="Return figures, the value of the last expression, and what `display()` is given, in `displays`.",
     )
 
 
 class InputRequest(BaseModel):
-    """Input for a cell that waits for it."""
+    """Input for a cell that waits for it: `data`, `eof`, or both."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    data: str = Field(description="The next piece of its standard input, with its line ends.")
+    data: str | None = Field(None, description="The next piece of its standard input, with its line ends.")
+    eof: bool = Field(False, description="Whether its standard input ends here.")
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.data is None and not self.eof:
+            raise ValueError("data or eof is needed")
+        return self
 
 
 class SessionResponse(BaseModel):
@@ -164,6 +237,30 @@ class SessionResponse(BaseModel):
     cells: int = Field(description="Number of cells that were run.")
     idle_timeout: float = Field(description="Time in seconds without a running cell after which the session ends.")
     expires_in: float = Field(description="Time in seconds until the session ends in any case.")
+    age: float = Field(description="Time in seconds since it was opened, or restarted.")
+
+
+class SessionListResponse(BaseModel):
+    """The client's sessions."""
+
+    sessions: list[SessionResponse] = Field(description="The oldest first.")
+
+
+class FileEntryOut(BaseModel):
+    """A file of a session."""
+
+    path: str = Field(description="Relative to the working directory.")
+    size: int = Field(description="Bytes.")
+    mediaType: str = Field(description="Guessed from the path.")  # noqa: N815
+
+
+class FileListResponse(BaseModel):
+    """The files of a session."""
+
+    files: list[FileEntryOut]
+    filesOmitted: int = Field(  # noqa: N815
+        description="Number of other things there: links, names that are no UTF-8, locked directories, and so on."
+    )
 
 
 class CheckRequest(BaseModel):
@@ -172,7 +269,7 @@ class CheckRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     code: str = Field(description="The source of the program.")
-    language: Literal["python"] = Field("python", description="The language of the program.")
+    language: Language | None = Field("python", description="The language of the program.")
 
 
 class CheckResponse(BaseModel):
@@ -184,16 +281,16 @@ class CheckResponse(BaseModel):
 
 
 class PictureOut(BaseModel):
-    """A figure."""
+    """A figure, or another picture."""
 
-    mediaType: Literal["image/png"]  # noqa: N815  # the name in JSON
+    mediaType: Literal["image/png", "image/jpeg"]  # noqa: N815  # the name in JSON
     contentBase64: str  # noqa: N815
 
 
 class MarkupOut(BaseModel):
-    """A rich value. The HTML is the program's: sanitise it before you show it."""
+    """A rich value. The program decides what is in it: sanitise HTML, and show SVG as the source of an `<img>`."""
 
-    mediaType: Literal["text/html"]  # noqa: N815
+    mediaType: Literal["image/svg+xml", "text/html", "text/markdown", "text/latex", "application/json"]  # noqa: N815
     content: str
 
 
@@ -206,6 +303,14 @@ class FileOut(BaseModel):
     size: int = Field(description="Bytes.")
     mediaType: str = Field(description="Guessed from the path.")  # noqa: N815
     contentBase64: str  # noqa: N815
+
+
+class ExceptionOut(BaseModel):
+    """The exception that a cell ended with."""
+
+    type: str = Field(description="The name of its class, with its module unless it is built in or the session's.")
+    message: str
+    traceback: list[str] = Field(description="The lines that Python prints of it.")
 
 
 class ExecuteResponse(BaseModel):
@@ -232,8 +337,13 @@ class ExecuteResponse(BaseModel):
     displays: list[DisplayOut] = Field(description="What the program showed, if `display` was true.")
     files: list[FileOut] = Field(description="Files that the program made or changed in its working directory.")
     files_omitted: int = Field(
-        description="Number of files that were left out because they were too many or too large."
+        description="Number of new or changed files that are not in `files`: too many, too large, or no files to send."
     )
+    value: str | None = Field(
+        description="Of a cell: the text of the last expression's value, which is in `output` too unless it is shown "
+        "in another way. null if there is none, or it is None."
+    )
+    exception: ExceptionOut | None = Field(description="Of a cell: what it ended with, if it did.")
 
 
 class RateOut(BaseModel):

@@ -4,35 +4,47 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Header, Path, Request
 from starlette.responses import JSONResponse, Response
 
 from code_executor.api.description import STREAM, request_body
 from code_executor.api.identity import caller_of, is_allowed
 from code_executor.api.problems import Refusal
-from code_executor.api.requests import parse_cell, parse_input, parse_session, require_json
+from code_executor.api.requests import parse_cell, parse_input, parse_key, parse_session, require_json
 from code_executor.api.schemas import (
     PROBLEMS,
     CellRequest,
     ExecuteResponse,
     InputRequest,
+    SessionListResponse,
     SessionRequest,
     SessionResponse,
     described,
 )
 from code_executor.api.streaming import respond, until_disconnect
-from code_executor.core.codec import session_object
+from code_executor.core.codec import result_object, session_object
 from code_executor.core.limits import RequestLimits
 from code_executor.core.models import Interrupt
 from code_executor.service.ports import Service
 
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="Up to 255 characters of your choice that make it safe to ask again after a lost answer: while the "
+        "session that you opened with this key lives, the answer is that one.",
+    ),
+]
 Name = Annotated[str, Path(description="The session's `id`.")]
 
-_UNKNOWN: dict[int | str, dict[str, Any]] = {
+Number = Annotated[int, Path(ge=1, description="Of the cell: `cells` of the session, which is the last one's.")]
+
+UNKNOWN: dict[int | str, dict[str, Any]] = {
     404: described("No such session of yours, or it has ended; or this service has none.")
 }
+_NO_LIST = "This service has no sessions, or does not list them."
 _BUSY: dict[int | str, dict[str, Any]] = {
-    409: described("A cell is already running; or, for input and interrupt, none is.")
+    409: described("A cell is already running; or, for input and interrupt, none is, or it takes no more input.")
 }
 _EXAMPLES = {
     "assign": {"summary": "Keep a value", "value": {"code": "x = 41"}},
@@ -53,7 +65,12 @@ class _Endpoints:
         self._bounds = bounds
         self._origins = origins
 
-    async def open(self, request: Request) -> Response:
+    async def list(self, request: Request) -> Response:
+        """Say which sessions you have: those that were opened from your address."""
+        infos = await self._sessions.list(caller_of(request.scope))
+        return JSONResponse({"sessions": [session_object(info) for info in infos]})
+
+    async def open(self, request: Request, key: Key = None) -> Response:
         """Take a sandbox for yourself, with an interpreter that runs one cell after another.
 
         It ends when you end it, when no cell ran for a while, and when it is old; its sandbox is then destroyed.
@@ -65,13 +82,26 @@ class _Endpoints:
         body = await request.body()
         if body:
             require_json(request.headers.get("content-type", ""))
-        files = parse_session(body, self._bounds)
-        info = await until_disconnect(request.receive, self._sessions.open(caller_of(request.scope), files))
+        files, interactive = parse_session(body, self._bounds)
+        opening = self._sessions.open(caller_of(request.scope), files, parse_key(key), interactive=interactive)
+        info = await until_disconnect(request.receive, opening)
         return JSONResponse(session_object(info), 201, {"Location": f"/api/sessions/{info.id}"})
 
     async def show(self, session: Name, request: Request) -> Response:
         """Say whether a cell runs or waits for input, and how long the session may live."""
         return JSONResponse(session_object(await self._sessions.info(session, caller_of(request.scope))))
+
+    async def restart(self, session: Name, request: Request) -> Response:
+        """Give it a new interpreter in a new sandbox, under the same `id`; a cell that runs is ended.
+
+        The files that it was opened with are put there again. All else is gone: variables, the files that were made or
+        put later, and the count of cells. Its time begins anew. It counts as a run.
+        """
+        return JSONResponse(session_object(await self._sessions.restart(session, caller_of(request.scope))))
+
+    async def show_result(self, session: Name, number: Number, request: Request) -> Response:
+        """Answer again what the last cell was answered with, for you if you lost it."""
+        return JSONResponse(result_object(await self._sessions.result(session, caller_of(request.scope), number)))
 
     async def run_cell(self, session: Name, request: Request) -> Response:
         """Run a cell in what the cells before have left, and answer as `/api/execute` does.
@@ -84,10 +114,10 @@ class _Endpoints:
         return await respond(request, self._sessions.stream(session, caller_of(request.scope), cell))
 
     async def give_input(self, session: Name, request: Request) -> Response:
-        """Send it a piece of its standard input."""
+        """Send it a piece of its standard input, or say that it ends here."""
         require_json(request.headers.get("content-type", ""))
-        piece = parse_input(await request.body(), self._bounds)
-        await self._sessions.send(session, caller_of(request.scope), piece)
+        for piece in parse_input(await request.body(), self._bounds):
+            await self._sessions.send(session, caller_of(request.scope), piece)
         return Response(status_code=204)
 
     async def interrupt(self, session: Name, request: Request) -> Response:
@@ -110,10 +140,34 @@ def make_router(service: Service, bounds: RequestLimits, origins: tuple[str, ...
         status_code=201,
         summary="Open a session",
         response_model=SessionResponse,
-        responses={403: described("The request comes from a page of another site."), **_UNKNOWN, **PROBLEMS},
+        responses={
+            403: described("The request comes from a page of another site."),
+            409: described("A session is being opened with this key."),
+            **UNKNOWN,
+            **PROBLEMS,
+        },
         openapi_extra=request_body(SessionRequest, required=False),
     )(endpoints.open)
-    router.get("/{session}", summary="Show a session", response_model=SessionResponse, responses=_UNKNOWN)(
+    router.get(
+        "", summary="List your sessions", response_model=SessionListResponse, responses={404: described(_NO_LIST)}
+    )(endpoints.list)
+    router.post(
+        "/{session}/restart",
+        summary="Restart a session",
+        response_model=SessionResponse,
+        responses={409: described("It is being restarted already."), **UNKNOWN, **_without(400, 408, 413, 415, 422)},
+    )(endpoints.restart)
+    router.get(
+        "/{session}/cells/{number}",
+        summary="Show the result of the last cell again",
+        response_model=ExecuteResponse,
+        responses={
+            404: described("No such session of yours, or not its last cell; or this service has no sessions."),
+            409: described("The cell is still running."),
+            422: described("The number is none."),
+        },
+    )(endpoints.show_result)
+    router.get("/{session}", summary="Show a session", response_model=SessionResponse, responses=UNKNOWN)(
         endpoints.show
     )
     router.post(
@@ -122,7 +176,7 @@ def make_router(service: Service, bounds: RequestLimits, origins: tuple[str, ...
         response_model=ExecuteResponse,
         responses={
             200: {"description": "The cell was run, whatever came of it.", "content": STREAM},
-            **_UNKNOWN,
+            **UNKNOWN,
             **_BUSY,
             **PROBLEMS,
         },
@@ -132,14 +186,14 @@ def make_router(service: Service, bounds: RequestLimits, origins: tuple[str, ...
         "/{session}/stdin",
         status_code=204,
         summary="Give the running cell input",
-        responses={**_UNKNOWN, **_BUSY, **_without(429, 500, 503)},
+        responses={**UNKNOWN, **_BUSY, **_without(429, 500, 503)},
         openapi_extra=request_body(InputRequest),
     )(endpoints.give_input)
     router.post(
         "/{session}/interrupt",
         status_code=204,
         summary="Interrupt the running cell",
-        responses={**_UNKNOWN, **_BUSY},
+        responses={**UNKNOWN, **_BUSY},
     )(endpoints.interrupt)
-    router.delete("/{session}", status_code=204, summary="End a session", responses=_UNKNOWN)(endpoints.end)
+    router.delete("/{session}", status_code=204, summary="End a session", responses=UNKNOWN)(endpoints.end)
     return router

@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from code_executor.api.accept import wants_events
 from code_executor.api.problems import Refusal, from_failure
 from code_executor.core.codec import encode, result_object
 from code_executor.core.errors import CodeExecutorError
@@ -24,7 +25,7 @@ T = TypeVar("T")
 
 async def respond(request: Request, run: AsyncGenerator[Event, None]) -> Response:
     """Answer with the result of a run, or with all its events where the client accepts a stream of them."""
-    if "text/event-stream" in request.headers.get("accept", ""):
+    if wants_events(request.headers.getlist("accept")):
         return EventStream(await anext(run), run)
     result = await until_disconnect(request.receive, result_of(run))
     answer = result_object(result)

@@ -29,7 +29,7 @@ from code_executor.app.logs import configure_logging
 from code_executor.app.settings import Settings
 from code_executor.core import runner
 from code_executor.core.limits import Limits
-from code_executor.core.models import Cell, Event, Execution, File, Input, Result
+from code_executor.core.models import Cell, Event, Execution, File, FileAnswer, Input, Result
 from code_executor.execution.executor import PoolExecutor
 from code_executor.execution.session import Session
 from code_executor.sandbox.pool import Pool
@@ -84,12 +84,12 @@ class Executor:
         """
         return self._inner.stream(execution, inputs)
 
-    def session(self, *, files: tuple[File, ...] = ()) -> Session:
+    def session(self, *, files: tuple[File, ...] = (), interactive: bool | None = None) -> Session:
         """An interpreter that lives on: ``async with executor.session() as session: await session.run("x = 1")``.
 
-        It holds a sandbox until it is closed.
+        It holds a sandbox until it is closed. ``interactive`` False: nobody types into its cells (see `Cell`).
         """
-        return Session(self, files=files)
+        return Session(self, files=files, interactive=interactive)
 
 
 class BlockingExecutor:
@@ -128,11 +128,11 @@ class BlockingExecutor:
         return self._call(self._executor.run(code, **options))
 
     @contextlib.contextmanager
-    def session(self, *, files: tuple[File, ...] = ()) -> Iterator[BlockingSession]:
+    def session(self, *, files: tuple[File, ...] = (), interactive: bool | None = None) -> Iterator[BlockingSession]:
         """As ``Executor.session``."""
         if self._executor is None:
             raise RuntimeError("use it as a context manager: with BlockingExecutor() as executor")
-        session = self._executor.session(files=files)
+        session = self._executor.session(files=files, interactive=interactive)
         self._call(session.open())
         try:
             yield BlockingSession(session, self._call)
@@ -151,10 +151,30 @@ class BlockingExecutor:
 class BlockingSession:
     """A session of a `BlockingExecutor`."""
 
-    def __init__(self, session: Session, call: Callable[[Coroutine[Any, Any, Result]], Result]) -> None:
+    def __init__(self, session: Session, call: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
         self._session = session
         self._call = call
 
     def run(self, code: str | Cell, **options: object) -> Result:
         """As ``Session.run``."""
-        return self._call(self._session.run(code, **options))
+        result: Result = self._call(self._session.run(code, **options))
+        return result
+
+    def list_files(self) -> FileAnswer:
+        """As ``Session.list_files``."""
+        answer: FileAnswer = self._call(self._session.list_files())
+        return answer
+
+    def read_file(self, path: str) -> bytes:
+        """As ``Session.read_file``."""
+        data: bytes = self._call(self._session.read_file(path))
+        return data
+
+    def write_file(self, path: str, data: bytes, *, policy: bool = True) -> bool:
+        """As ``Session.write_file``."""
+        made: bool = self._call(self._session.write_file(path, data, policy=policy))
+        return made
+
+    def delete_file(self, path: str) -> None:
+        """As ``Session.delete_file``."""
+        self._call(self._session.delete_file(path))

@@ -168,6 +168,11 @@ class Settings(BaseSettings):
     sessions_per_client: int = Field(
         _SESSIONS.open_per_caller, ge=1, le=10_000, description="Maximum number of open sessions per client."
     )
+    session_list: bool = Field(
+        _SESSIONS.listed,
+        description="Whether clients may list their sessions, with their ids. Switch it off where clients that do not "
+        "trust each other have one address.",
+    )
     session_idle: float = Field(
         _SESSIONS.idle, gt=0, le=86400, description="Time in seconds without a running cell after which a session ends."
     )
@@ -256,6 +261,7 @@ class Settings(BaseSettings):
             idle=self.session_idle,
             age=self.session_lifetime,
             input=self.max_stdin,
+            listed=self.session_list,
         )
 
     def request_limits(self) -> RequestLimits:

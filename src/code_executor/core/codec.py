@@ -15,8 +15,9 @@ from typing import Any
 
 from code_executor.core import errors
 from code_executor.core.caller import Caller
-from code_executor.core.errors import CodeExecutorError, PoolBusyError, SessionsFullError
+from code_executor.core.errors import CodeExecutorError, FileError, PoolBusyError, SessionsFullError
 from code_executor.core.models import (
+    SHOWN_TEXTS,
     Allowance,
     Cancel,
     Cell,
@@ -24,8 +25,13 @@ from code_executor.core.models import (
     Display,
     Execution,
     File,
+    FileAction,
+    FileAnswer,
+    FileEntry,
+    FileOrder,
     Interrupt,
     Output,
+    Raised,
     Readiness,
     Reason,
     Result,
@@ -38,7 +44,6 @@ from code_executor.core.models import (
 )
 
 Object = dict[str, Any]
-_HTML = "text/html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +83,13 @@ def file_object(file: File) -> Object:
     return {
         "path": file.path,
         "size": len(file.data),
-        "mediaType": mimetypes.guess_type(file.path, strict=False)[0] or "application/octet-stream",
+        "mediaType": _media_type(file.path),
         "contentBase64": _base64(file.data),
     }
+
+
+def _media_type(path: str) -> str:
+    return mimetypes.guess_type(path, strict=False)[0] or "application/octet-stream"
 
 
 def _file(message: Object) -> File:
@@ -88,7 +97,7 @@ def _file(message: Object) -> File:
 
 
 def display_object(display: Display) -> Object:
-    if display.media_type == _HTML:
+    if display.media_type in SHOWN_TEXTS:
         return {"mediaType": display.media_type, "content": display.data.decode("utf-8", "replace")}
     return {"mediaType": display.media_type, "contentBase64": _base64(display.data)}
 
@@ -100,7 +109,8 @@ def _display(message: Object) -> Display:
 
 
 def problem_object(problem: SourceProblem) -> Object:
-    return problem._asdict()
+    """Return the object of a problem; ``file`` is only there where it is not the program's."""
+    return {name: value for name, value in problem._asdict().items() if name != "file" or value}
 
 
 def result_object(result: Result) -> Object:
@@ -125,7 +135,19 @@ def result_object(result: Result) -> Object:
         "displays": [display_object(display) for display in result.displays],
         "files": [file_object(file) for file in result.files],
         "filesOmitted": result.files_omitted,
+        "value": result.value,
+        "exception": _raised_object(result.exception),
     }
+
+
+def _raised_object(raised: Raised | None) -> Object | None:
+    if raised is None:
+        return None
+    return {"type": raised.type, "message": raised.message, "traceback": list(raised.traceback)}
+
+
+def _raised(message: Object | None) -> Raised | None:
+    return None if message is None else Raised(message["type"], message["message"], tuple(message["traceback"]))
 
 
 def check_object(result: Result) -> Object:
@@ -157,6 +179,8 @@ def _result(message: Object) -> Result:
         displays=tuple(_display(display) for display in message["displays"]),
         files=tuple(_file(file) for file in message["files"]),
         files_omitted=message["filesOmitted"],
+        value=message["value"],
+        exception=_raised(message["exception"]),
     )
 
 
@@ -202,6 +226,7 @@ def _cell_object(cell: Cell) -> Object:
         "timeout": cell.timeout,
         "policy": cell.policy,
         "display": cell.display,
+        "interactive": cell.interactive,
         "id": cell.id,
     }
 
@@ -213,7 +238,57 @@ def _cell(message: Object) -> Cell:
         timeout=message["timeout"],
         policy=message["policy"],
         display=message["display"],
+        interactive=message["interactive"],
         id=message["id"],
+    )
+
+
+def _order_object(order: FileOrder) -> Object:
+    return {
+        "action": order.action.value,
+        "path": order.path,
+        "contentBase64": _base64(order.data),
+        "policy": order.policy,
+    }
+
+
+def _order(message: Object) -> FileOrder:
+    return FileOrder(
+        FileAction(message["action"]), message["path"], base64.b64decode(message["contentBase64"]), message["policy"]
+    )
+
+
+# ---- what a session has
+
+
+def listing_object(answer: FileAnswer) -> Object:
+    """Return the object of a list of files, as an answer shows it: without a ``type``."""
+    return {
+        "files": [
+            {"path": entry.path, "size": entry.size, "mediaType": _media_type(entry.path)} for entry in answer.entries
+        ],
+        "filesOmitted": answer.omitted,
+    }
+
+
+def _answer_object(answer: FileAnswer) -> Object:
+    return {
+        **listing_object(answer),
+        "contentBase64": _base64(answer.data),
+        "made": answer.made,
+        "fault": answer.fault,
+        "why": answer.why,
+    }
+
+
+def _answer(message: Object) -> FileAnswer:
+    return FileAnswer(
+        tuple(FileEntry(entry["path"], entry["size"]) for entry in message["files"]),
+        message["filesOmitted"],
+        base64.b64decode(message["contentBase64"]),
+        message["made"],
+        message["fault"],
+        message["why"],
     )
 
 
@@ -228,6 +303,7 @@ def session_object(info: SessionInfo) -> Object:
         "cells": info.cells,
         "idleTimeout": info.idle,
         "expiresIn": round(info.left, 3),
+        "age": round(info.age, 3),
     }
 
 
@@ -238,6 +314,7 @@ def _session(message: Object) -> SessionInfo:
         message["cells"],
         message["idleTimeout"],
         message["expiresIn"],
+        message["age"],
     )
 
 
@@ -270,6 +347,8 @@ def _failure(error: CodeExecutorError) -> Object:
         message["retryAfter"] = error.retry_after
     if isinstance(error, SessionsFullError):
         message["own"] = error.own
+    if isinstance(error, FileError):
+        message["fault"] = error.fault
     return message
 
 
@@ -279,6 +358,8 @@ def _error(message: Object) -> CodeExecutorError:
         return PoolBusyError(message["why"], message["retryAfter"])
     if kind is SessionsFullError:
         return SessionsFullError(message["why"], own=message["own"])
+    if kind is FileError:
+        return FileError(message["why"], fault=message["fault"])
     return kind(message["why"])
 
 
@@ -308,9 +389,11 @@ _FORMS = {
     "cellDone": _Form(
         lambda done: {"result": result_object(done.result)}, lambda message: CellDone(_result(message["result"]))
     ),
+    "fileAnswer": _Form(_answer_object, _answer),
     "result": _Form(result_object, _result),
     "execution": _Form(_execution_object, _execution),
     "cell": _Form(_cell_object, _cell),
+    "fileOrder": _Form(_order_object, _order),
     "stdin": _Form(lambda stdin: {"data": stdin.data}, lambda message: Stdin(message["data"])),
     "interrupt": _Form(_empty, lambda _: Interrupt()),
     "cancel": _Form(_empty, lambda _: Cancel()),
@@ -329,6 +412,8 @@ _NAMES: dict[type, str] = {
     Waiting: "waiting",
     Display: "display",
     File: "file",
+    FileAnswer: "fileAnswer",
+    FileOrder: "fileOrder",
     CellDone: "cellDone",
     Result: "result",
     Execution: "execution",

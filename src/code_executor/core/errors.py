@@ -46,8 +46,24 @@ class SessionUnknownError(SessionError):
     """No session of that name is the client's: there never was one, or it is over."""
 
 
+class SessionKeyError(SessionError):
+    """A key that another session was opened with, in another way."""
+
+
+class CellUnknownError(SessionError):
+    """The result of that cell is not kept, or there was no such cell."""
+
+
 class SessionBusyError(SessionError):
     """A cell is under way where none may be, or none where one must be."""
+
+
+class FileError(SessionError):
+    """What was asked of a session's files cannot be done. ``fault``: why, as `core.files` has it."""
+
+    def __init__(self, message: str, *, fault: str) -> None:
+        super().__init__(message)
+        self.fault = fault
 
 
 class SessionsFullError(SessionError):

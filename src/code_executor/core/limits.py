@@ -14,7 +14,7 @@ class SessionLimits:
     """How many sessions may be open: in all (0: there are none), and for one caller.
 
     ``idle``: seconds that one may be without a running cell; ``age``: seconds that it may live. ``input``: bytes of
-    stdin that may be sent to one cell while it runs.
+    stdin that may be sent to one cell while it runs. ``listed``: whether a caller may see which sessions it has.
     """
 
     open: int = 2
@@ -22,6 +22,7 @@ class SessionLimits:
     idle: float = 600.0
     age: float = 3600.0
     input: int = 1 << 20
+    listed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from enum import StrEnum
 
 from code_executor.core.caller import LOCAL, Caller
 from sandbox_agent.contract.policy import SourceProblem
+from sandbox_agent.contract.protocol import MAIN
+from sandbox_agent.contract.report import Raised
 from sandbox_agent.contract.verdict import Reason, Status
 
 __all__ = [
@@ -19,9 +21,14 @@ __all__ = [
     "Event",
     "Execution",
     "File",
+    "FileAction",
+    "FileAnswer",
+    "FileEntry",
+    "FileOrder",
     "Input",
     "Interrupt",
     "Output",
+    "Raised",
     "Readiness",
     "Reason",
     "Result",
@@ -33,6 +40,12 @@ __all__ = [
     "Stdin",
     "Waiting",
 ]
+
+
+SHOWN_PICTURES = frozenset({"image/png", "image/jpeg"})
+SHOWN_TEXTS = frozenset({"image/svg+xml", "text/html", "text/markdown", "text/latex", "application/json"})
+SHOWN = SHOWN_PICTURES | SHOWN_TEXTS
+"""The media types of what a program can show; the texts are UTF-8."""
 
 
 def _require_positive(timeout: float | None) -> None:
@@ -48,6 +61,16 @@ class File:
     data: bytes
 
 
+def require_no_main(files: tuple[File, ...]) -> None:
+    """Raise ``ValueError`` if one of the files of a program has the name that the program itself has."""
+    for file in files:
+        if file.path.partition("/")[0] == MAIN:
+            raise ValueError(
+                f"{file.path!r} cannot be among `files`: `code` itself is put into the working directory as {MAIN}. "
+                "Give the file another name, or send its content as `code`."
+            )
+
+
 @dataclass(frozen=True, slots=True)
 class Execution:
     """One piece of code to run.
@@ -55,7 +78,7 @@ class Execution:
     ``session`` True: no code, but an interpreter that runs the `Cell` inputs one after another until it is ended.
 
     ``files`` are put into its working directory. ``display`` True makes events of what it shows: a `Display` for each
-    figure of ``plt.show()`` and for the value of its last expression.
+    figure, for the value of its last expression, and for what it gives to ``display()``.
 
     ``timeout`` in seconds (wall clock; None: as many as the limits allow). ``policy`` False runs the code without
     the check of its source; ``check_only`` True checks and compiles it without running it. ``caller``: who asked.
@@ -75,6 +98,8 @@ class Execution:
 
     def __post_init__(self) -> None:
         _require_positive(self.timeout)
+        if not self.session:
+            require_no_main(self.files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +125,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Display:
-    """Event: something the program shows beside its output. ``media_type``: "image/png" or "text/html"."""
+    """Event: something the program shows beside its output. ``media_type``: one of ``SHOWN``."""
 
     media_type: str
     data: bytes
@@ -116,7 +141,8 @@ class Result:
     ``execution_time`` of the run alone, ``queue_time`` of waiting for a sandbox before it, ``cpu_time`` of the
     processor. ``memory`` in bytes, at its peak. ``truncated``: it wrote more than is kept.
     ``line`` and ``column`` (from 1): where it went wrong, where that is known. ``files``: what it made or changed in
-    its working directory; ``files_omitted`` more were too many or too large.
+    its working directory; ``files_omitted`` more were too many or too large. Of a cell alone: ``value``, the text of
+    the last expression's value, and ``exception``, what it ended with; None where there is none.
     """
 
     id: str
@@ -137,6 +163,8 @@ class Result:
     displays: tuple[Display, ...] = ()
     files: tuple[File, ...] = ()
     files_omitted: int = 0
+    value: str | None = None
+    exception: Raised | None = None
 
     @property
     def status(self) -> Status:
@@ -150,7 +178,32 @@ class CellDone:
     result: Result
 
 
-Event = Started | Output | Waiting | Display | File | CellDone | Result
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """A file of a session: a relative path, and its size in bytes."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileAnswer:
+    """Event of a session: what came of a `FileOrder`.
+
+    ``entries`` are the files that it has, and ``omitted`` how many things more cannot be listed. ``data`` is what is
+    in a file. ``made``: there was nothing at the path before. ``fault``: why nothing was done (`core.files`), or empty.
+    ``why``: of what the policy refuses, what that is.
+    """
+
+    entries: tuple[FileEntry, ...] = ()
+    omitted: int = 0
+    data: bytes = b""
+    made: bool = False
+    fault: str = ""
+    why: str = ""
+
+
+Event = Started | Output | Waiting | Display | File | CellDone | FileAnswer | Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,21 +227,55 @@ class Cancel:
 class Cell:
     """Input of a session: the next piece of code to run, once the one before is done (`CellDone`).
 
-    The fields are those of an `Execution`. ``stdin`` is put before whatever `Stdin` follows.
+    The fields are those of an `Execution`, and ``interactive``: whether somebody types while it runs. False: its stdin
+    ends after ``stdin``. True: `Stdin` follows on ``stdin``, and waiting for it does not count as its time. None: as
+    False if there is a ``stdin``; else as True, except that waiting counts as its time if it has a ``timeout``.
     """
 
     code: str
-    stdin: str = ""
+    stdin: str | None = None
     timeout: float | None = None
     policy: bool = True
     display: bool = True
+    interactive: bool | None = None
     id: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def __post_init__(self) -> None:
         _require_positive(self.timeout)
 
+    @property
+    def reads(self) -> bool:
+        """Whether it may wait for `Stdin`."""
+        return self.stdin is None if self.interactive is None else self.interactive
 
-Input = Stdin | Interrupt | Cancel | Cell
+    @property
+    def is_patient(self) -> bool:
+        """Whether the time for which it waits does not count."""
+        return self.reads and (self.interactive is True or self.timeout is None)
+
+
+class FileAction(StrEnum):
+    LIST = "list"
+    GET = "get"
+    PUT = "put"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class FileOrder:
+    """Input of a session: something to do with its files while no cell runs, answered with a `FileAnswer`.
+
+    ``path`` is relative to the working directory; ``data`` is what a file gets. ``policy`` False puts a Python file
+    there without the check of its source.
+    """
+
+    action: FileAction
+    path: str = ""
+    data: bytes = b""
+    policy: bool = True
+
+
+Input = Stdin | Interrupt | Cancel | Cell | FileOrder
 
 
 class SessionState(StrEnum):
@@ -202,13 +289,14 @@ class SessionState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SessionInfo:
-    """What a client is told of its session; ``idle`` and ``left`` are seconds."""
+    """What a client is told of its session; ``idle``, ``left`` and ``age`` are seconds."""
 
     id: str
     state: SessionState
     cells: int
     idle: float
     left: float
+    age: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

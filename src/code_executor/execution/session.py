@@ -10,12 +10,14 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 from code_executor.core.caller import LOCAL, Caller
 from code_executor.core.cells import CellTurn
-from code_executor.core.errors import CodeExecutorError, SessionBusyError, SessionUnknownError
+from code_executor.core.errors import CellUnknownError, CodeExecutorError, SessionBusyError, SessionUnknownError
+from code_executor.core.files import failure
 from code_executor.core.limits import SessionLimits
 from code_executor.core.models import (
     Cancel,
@@ -24,6 +26,9 @@ from code_executor.core.models import (
     Event,
     Execution,
     File,
+    FileAction,
+    FileAnswer,
+    FileOrder,
     Input,
     Interrupt,
     Reason,
@@ -46,7 +51,7 @@ class Session:
     """A living interpreter. Use it as an async context manager, or `open` and `close` it.
 
     ``caller``: who asked. ``files`` are put into its working directory. ``limits``: of its life, and of the input that
-    one cell may be sent.
+    one cell may be sent. ``interactive``: what it is for the cells that do not say it themselves (`Cell`).
     """
 
     def __init__(
@@ -56,8 +61,11 @@ class Session:
         caller: Caller = LOCAL,
         files: tuple[File, ...] = (),
         limits: SessionLimits | None = None,
+        interactive: bool | None = None,
     ) -> None:
         self.caller = caller
+        self.files = files
+        self.interactive = interactive
         self.limits = limits or SessionLimits()
         self.began = self.used = time.monotonic()
         self.why = ""
@@ -68,6 +76,10 @@ class Session:
         self._turn = CellTurn()
         self._events: asyncio.Queue[Event] = asyncio.Queue()  # of the cell
         self._input_left = self.limits.input
+        self._orders = asyncio.Lock()  # about files, one at a time, and not while a cell begins
+        self._answer: asyncio.Future[FileAnswer] | None = None
+        self._result: Result | None = None  # of the cell that ran last
+        self._reads = False  # whether the cell may be sent more
         self._opened: asyncio.Future[None] | None = None
         self._life: asyncio.Task[None] | None = None
 
@@ -133,6 +145,11 @@ class Session:
 
         Raises ``SessionBusyError`` while another cell is under way, and ``SessionUnknownError`` after the end.
         """
+        if not self._turn.running:
+            async with self._orders:  # begins when what is being done with its files is done
+                pass
+        if cell.interactive is None:
+            cell = replace(cell, interactive=self.interactive)
         events = self._begin(cell)
         ended = False
         try:
@@ -145,16 +162,63 @@ class Session:
             if not ended and self._turn.running and self._turn.cell is cell:
                 self._inputs.put_nowait(Interrupt())
 
+    def result(self, number: int) -> Result:
+        """Return again what came of the last cell, for whoever lost its answer; ``number``: of the cell, from 1.
+
+        Raises ``SessionBusyError`` while it runs, and ``CellUnknownError`` for any other cell.
+        """
+        self._require_life()
+        if number != self.cells or not number:
+            last = f"cell {self.cells}" if self.cells else "none yet"
+            raise CellUnknownError(f"only the result of the last cell is kept, which is {last}")
+        if self._turn.running or self._result is None:
+            raise SessionBusyError(f"cell {number} is still running")
+        return self._result
+
+    async def order(self, order: FileOrder) -> FileAnswer:
+        """Do something with its files and return what came of it; `list_files` and so on are easier to use.
+
+        Raises ``FileError`` where it cannot be done, ``SessionBusyError`` while a cell is under way, and
+        ``SessionUnknownError`` after the end.
+        """
+        doing = asyncio.create_task(self._do(order))
+        doing.add_done_callback(lambda task: task.exception())  # of which nobody may be there to hear
+        answer = await asyncio.shield(doing)  # what was begun comes to its end
+        if answer.fault:
+            raise failure(order.path, answer.fault, answer.why)
+        return answer
+
+    async def list_files(self) -> FileAnswer:
+        """Return the files in its working directory, as ``entries``."""
+        return await self.order(FileOrder(FileAction.LIST))
+
+    async def read_file(self, path: str) -> bytes:
+        """Return what is in a file."""
+        return (await self.order(FileOrder(FileAction.GET, path))).data
+
+    async def write_file(self, path: str, data: bytes, *, policy: bool = True) -> bool:
+        """Put a file there, in place of what is at its path; return whether nothing was.
+
+        ``policy``: whether what it says of a Python file holds.
+        """
+        return (await self.order(FileOrder(FileAction.PUT, path, data, policy))).made
+
+    async def delete_file(self, path: str) -> None:
+        await self.order(FileOrder(FileAction.DELETE, path))
+
     def send(self, item: Stdin | Interrupt) -> None:
         """Give the cell under way a piece of its stdin, or interrupt it; raise ``SessionBusyError`` if there is none.
 
-        Also where the cell was sent so much that no more is taken.
+        Also where the cell takes no input (any more), or was sent too much of it.
         """
         self._require_life()
         if not self._turn.running:
             raise SessionBusyError("no cell is running")
         waiting = self._inputs.qsize()
         if isinstance(item, Stdin):
+            if not self._reads:
+                raise SessionBusyError("the cell takes no more input: its stdin has ended")
+            self._reads = item.data is not None
             self._input_left -= len((item.data or "").encode("utf-8", "replace"))
             too_much = self._input_left < 0 or waiting >= _MOST_INPUTS
         else:  # is let through where input is not any more
@@ -174,9 +238,24 @@ class Session:
         self._require_life()
         self._turn.begin(cell)
         self._input_left = self.limits.input
+        self._reads = cell.reads
         self._events = asyncio.Queue()
         self._inputs.put_nowait(cell)
         return self._events
+
+    async def _do(self, order: FileOrder) -> FileAnswer:
+        self._require_no_cell()
+        async with self._orders:
+            self._require_no_cell()
+            self.used = time.monotonic()
+            self._answer = asyncio.get_running_loop().create_future()
+            self._inputs.put_nowait(order)
+            return await self._answer
+
+    def _require_no_cell(self) -> None:
+        self._require_life()
+        if self._turn.running:
+            raise SessionBusyError("a cell is running; files can be put, listed, read and deleted when it is over")
 
     def _require_life(self) -> None:
         if self.state is SessionState.OVER:
@@ -199,13 +278,20 @@ class Session:
             opened.cancel()
             if self._turn.running and self._turn.cell is not None:
                 self._take(CellDone(Result(self._turn.cell.id, Reason.CANCELLED, error="The session has ended.")))
+            if self._answer is not None and not self._answer.done():
+                self._answer.set_exception(SessionUnknownError("the session is over"))
 
     def _take(self, event: Event) -> None:
+        if isinstance(event, FileAnswer):
+            if self._answer is not None and not self._answer.done():
+                self._answer.set_result(event)
+            return
         if not self._turn.running:
             return
         self._turn.wait(waiting=isinstance(event, Waiting))
         self._events.put_nowait(event)
         if isinstance(event, CellDone):
+            self._result = event.result
             self._turn.end()
             self.used = time.monotonic()
 

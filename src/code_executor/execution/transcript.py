@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,6 +12,7 @@ import structlog
 from code_executor.core.cells import CellTurn
 from code_executor.core.limits import Limits
 from code_executor.core.models import (
+    SHOWN,
     Cell,
     CellDone,
     Display,
@@ -24,6 +24,7 @@ from code_executor.core.models import (
     Result,
     Waiting,
 )
+from code_executor.execution.answers import AnswerTranscript
 from code_executor.sandbox.conversation import outcome_of
 from sandbox_agent.contract import protocol, report, verdict, wording
 from sandbox_agent.contract.protocol import Cause, EventType, Outcome, RecordReader
@@ -32,7 +33,6 @@ from sandbox_agent.contract.report import Report, ReportError
 log = structlog.get_logger()
 
 _STREAMS = {EventType.STDOUT: "stdout", EventType.STDERR: "stderr"}
-_SHOWN = frozenset({"image/png", "text/html"})
 _SLACK = 4096
 _DIGITS = 9
 _EXITED = frozenset(
@@ -49,9 +49,6 @@ _EXITED = frozenset(
 )
 """Reasons with which a program ends by itself, and so has an exit code (unless a signal came with them)."""
 
-_FRAME = re.compile(r'^ *(?:\| *)*File "main\.py", line ([0-9]{1,9})\b', re.MULTILINE)  # int() has limits
-_WITH_A_TRACEBACK = frozenset({Reason.EXCEPTION, Reason.MEMORY_LIMIT, Reason.PROCESS_LIMIT, Reason.DISK_LIMIT})
-
 
 class Transcript:
     """Collects what a run says and makes its result. ``limits``: those of the run."""
@@ -63,13 +60,13 @@ class Transcript:
         # bytes may be cut anywhere, also in the middle of a character; what is no UTF-8 becomes U+FFFD
         self._decoders = {name: codecs.getincrementaldecoder("utf-8")("replace") for name in self._text}
         self._report = bytearray()
+        self._line: int | None = None
         self._records = {
             kind: RecordReader(limits.attachments + _SLACK) for kind in (EventType.DISPLAY, EventType.FILE)
         }
         self._displays: list[Display] = []
         self._files: list[File] = []
-        self._files_omitted = 0
-        self._given = {file.path: file.data for file in getattr(execution, "files", ())}
+        self._files_left = 0
         self._outcome = Outcome(Cause.INTERNAL)
         self._queue_time = 0.0
         self._machine = ""
@@ -92,31 +89,36 @@ class Transcript:
         if event.type is EventType.REPORT:
             self._report += event.body
             return []
+        if event.type is EventType.LINE:
+            self._line = int(event.body) if event.body.isdigit() and len(event.body) <= protocol.MAX_LINE else None
+            return []
         if event.type is EventType.WAITING:
             return [Waiting()]
         if event.type is EventType.DISPLAY:
             return self._note_displays(event.body)
         if event.type is EventType.FILE:
             return self._note_files(event.body)
+        if event.type not in _STREAMS:
+            return []  # the end of something that was not asked for
         name = _STREAMS[event.type]
         text = self._decoders[name].decode(event.body)
         return self._note(name, text)
 
     def _note_displays(self, body: bytes) -> list[Display]:
         records = self._records[EventType.DISPLAY].feed(body)
-        shown = [Display(record.name, record.data) for record in records if record.name in _SHOWN]
+        shown = [Display(record.name, record.data) for record in records if record.name in SHOWN]
         self._displays += shown
         return shown
 
     def _note_files(self, body: bytes) -> list[File]:
-        """Note the files that are new or not what they were; their paths are the program's choice."""
+        """Note the files that the run left; their paths are the program's choice."""
         found = []
         for path, data in self._records[EventType.FILE].feed(body):
             if not path:
-                self._files_omitted = int(data) if data.isdigit() and len(data) < _DIGITS else 0
+                self._files_left = int(data) if data.isdigit() and len(data) < _DIGITS else 0
             elif {"", ".", ".."}.intersection(path.split("/")):
                 log.warning("file_outside_the_box", execution=self.id)  # no agent names one so
-            elif self._given.get(path) != data:
+            else:
                 found.append(File(path, data))
         self._files += found
         return found
@@ -153,7 +155,7 @@ class Transcript:
             reason, self._limits, signal=outcome.signal, syscall=self._syscall()
         )
         error = report.error_text("".join(self._text["stderr"]), sentence)
-        first = told.problems[0] if told.problems else None
+        first = next((problem for problem in told.problems if not problem.file), None)
         exited = reason in _EXITED and not outcome.signal
         return Result(
             id=self.id,
@@ -168,12 +170,12 @@ class Transcript:
             cpu_time=outcome.cpu_us / 1000,
             memory=outcome.memory,
             truncated=outcome.truncated,
-            line=first.line if first else _traceback_line(error, reason),
+            line=first.line if first else self._line if reason is not Reason.COMPLETED else None,
             column=first.column if first else None,
             problems=told.problems,
             displays=tuple(self._displays),
             files=tuple(self._files),
-            files_omitted=self._files_omitted,
+            files_omitted=max(0, self._files_left - len(self._files)),
         )
 
     def _told(self) -> Report:
@@ -214,6 +216,8 @@ class CellTranscript(Transcript):
             exit_code=told.exit_code if result.exit_code is not None else None,
             line=result.line if result.problems else told.line,
             memory=result.memory or told.memory or 0,
+            value=told.value,
+            exception=told.exception,
         )
 
     def _told(self) -> Report:
@@ -234,12 +238,15 @@ class SessionTranscript(Transcript):
         self._turn = turn
         self._cell: CellTranscript | None = None
         self._cell_number = 0
+        self._answer = AnswerTranscript(limits)
 
     def take(self, event: protocol.Event) -> Sequence[Event]:
         cell = self._cell_transcript()
         if event.type is EventType.CELL_DONE and cell is not None:
             self._cell = None
             return [*cell.take(event), CellDone(cell.result())]
+        if cell is None and event.type in (EventType.FILE, EventType.FILES_DONE):
+            return self._answer.take(event)
         if event.type is EventType.RESULT or cell is None:
             super().take(event)
         return cell.take(event) if cell is not None else []
@@ -262,11 +269,3 @@ class SessionTranscript(Transcript):
             self._cell = CellTranscript(turn.cell, turn.limits)
             self._cell.begin(0.0, self._machine, turn.began)
         return self._cell
-
-
-def _traceback_line(error: str, reason: Reason) -> int | None:
-    """Return the line of the program that a traceback ends in: a convenience, from what the program wrote."""
-    if reason not in _WITH_A_TRACEBACK:
-        return None
-    lines = _FRAME.findall(error)
-    return int(lines[-1]) if lines else None

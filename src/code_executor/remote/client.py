@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 
 from code_executor.core.caller import Caller
@@ -20,6 +20,8 @@ from code_executor.core.models import (
     Event,
     Execution,
     File,
+    FileAnswer,
+    FileOrder,
     Input,
     Interrupt,
     Readiness,
@@ -127,18 +129,42 @@ class RemoteSessions:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
-    async def open(self, caller: Caller, files: tuple[File, ...] = ()) -> SessionInfo:
-        fields = {"caller": caller.id, "files": [encode(file) for file in files]}
+    async def open(
+        self, caller: Caller, files: tuple[File, ...] = (), key: str = "", *, interactive: bool | None = None
+    ) -> SessionInfo:
+        fields = {
+            "caller": caller.id,
+            "files": [encode(file) for file in files],
+            "key": key,
+            "interactive": interactive,
+        }
         return _session(await self._connections.ask("open_session", **fields))
 
     async def info(self, name: str, caller: Caller) -> SessionInfo:
         return _session(await self._connections.ask("session", name=name, caller=caller.id))
+
+    async def restart(self, name: str, caller: Caller) -> SessionInfo:
+        return _session(await self._connections.ask("restart_session", name=name, caller=caller.id))
+
+    async def list(self, caller: Caller) -> Sequence[SessionInfo]:
+        message = await self._connections.ask("sessions", caller=caller.id)
+        return [_session(each) for each in message["sessions"]] if "sessions" in message else answered(message)
+
+    async def result(self, name: str, caller: Caller, number: int) -> Result:
+        message = await self._connections.ask("cell_result", name=name, caller=caller.id, number=number)
+        result: Result = answered(message)
+        return result
 
     def stream(self, name: str, caller: Caller, cell: Cell) -> AsyncGenerator[Event, None]:
         return self._connections.stream("run_cell", name=name, caller=caller.id, cell=encode(cell))
 
     async def send(self, name: str, caller: Caller, item: Stdin | Interrupt) -> None:
         _done(await self._connections.ask("send", name=name, caller=caller.id, item=encode(item)))
+
+    async def order(self, name: str, caller: Caller, order: FileOrder) -> FileAnswer:
+        message = await self._connections.ask("order", name=name, caller=caller.id, order=encode(order))
+        answer: FileAnswer = answered(message)
+        return answer
 
     async def end(self, name: str, caller: Caller) -> None:
         _done(await self._connections.ask("end_session", name=name, caller=caller.id))

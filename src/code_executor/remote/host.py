@@ -72,12 +72,21 @@ async def _once(service: Service, call: Object) -> Object:
 async def _value(service: Service, call: Object) -> Object:
     caller = Caller(call.get("caller", ""))
     match call:
-        case {"op": "open_session", "files": files}:
-            return encode(await service.sessions.open(caller, tuple(map(decode, files))))
+        case {"op": "open_session", "files": files, "key": key, "interactive": interactive}:
+            files = tuple(map(decode, files))
+            return encode(await service.sessions.open(caller, files, key, interactive=interactive))
+        case {"op": "restart_session", "name": name}:
+            return encode(await service.sessions.restart(name, caller))
+        case {"op": "sessions"}:
+            return {"sessions": [encode(each) for each in await service.sessions.list(caller)]}
+        case {"op": "cell_result", "name": name, "number": number}:
+            return encode(await service.sessions.result(name, caller, number))
         case {"op": "session", "name": name}:
             return encode(await service.sessions.info(name, caller))
         case {"op": "send", "name": name, "item": item}:
             await service.sessions.send(name, caller, decode(item))
+        case {"op": "order", "name": name, "order": order}:
+            return encode(await service.sessions.order(name, caller, decode(order)))
         case {"op": "end_session", "name": name}:
             await service.sessions.end(name, caller)
         case {"op": "hit", "what": what}:

@@ -12,12 +12,15 @@ from typing import Protocol
 from code_executor.core.cells import CellTurn
 from code_executor.core.errors import SandboxError
 from code_executor.core.limits import Limits
-from code_executor.core.models import Cell, Execution, Input, Interrupt, Stdin
+from code_executor.core.models import Cell, Execution, FileAction, FileOrder, Input, Interrupt, Stdin
 from sandbox_agent.contract import protocol
 from sandbox_agent.contract.protocol import Command, EventType, Outcome, ProtocolError
 
 MUTE_AFTER = 5.0
 """Seconds past the time limit after which the host no longer waits for the supervisor's word."""
+
+ORDER_WITHIN = 5.0
+"""Seconds that an order about files may take."""
 
 _STDIN_PIECE = 1 << 16
 _TRUSTED_OUTPUT = 64 << 10
@@ -73,8 +76,30 @@ def cell_command(cell: Cell, limits: Limits, number: int, count: int) -> bytes:
         "policy": cell.policy,
         "cpu": int(limits.cpu_time),
         "display": cell.display,
+        "stdin": None if cell.reads else cell.stdin or "",
     }
-    return _command(Command.CELL, number, json.dumps(payload).encode() + b"\n", limits)
+    flags = protocol.COLLECT
+    flags |= protocol.INTERACTIVE if cell.reads else 0
+    flags |= protocol.PATIENT if cell.is_patient else 0
+    return _command(Command.CELL, number, json.dumps(payload).encode() + b"\n", limits, flags)
+
+
+def files_command(order: FileOrder, limits: Limits, number: int) -> bytes:
+    """Return the frame that has the clerk of a session do something with its files."""
+    wanted = {
+        "action": order.action,
+        "path": order.path,
+        "content": base64.b64encode(order.data).decode(),
+        "policy": order.policy,
+    }
+    most = protocol.MAX_LISTING if order.action is FileAction.LIST else limits.attachments
+    return protocol.command(
+        Command.FILES,
+        number,
+        json.dumps(wanted).encode(),
+        wall_ms=int(ORDER_WITHIN * 1000),
+        output_bytes=most + protocol.ANSWER_SLACK,
+    )
 
 
 def _command(kind: Command, number: int, body: bytes, limits: Limits, flags: int = 0) -> bytes:
@@ -124,6 +149,7 @@ class Conversation:
         self._inputs = inputs
         self._turn = turn
         self._patience = asyncio.Timeout(None)
+        self._ordered = False  # something about files, which is not answered yet
 
     async def events(self) -> AsyncGenerator[protocol.Event, None]:
         """Start the run, feed it and yield its events, last the ``RESULT``; raise as `Sandbox.run` does."""
@@ -168,6 +194,14 @@ class Conversation:
                 self._patience.reschedule(None)
                 yield event
                 continue
+            if event.type is EventType.FILES_DONE:
+                if not self._ordered:
+                    raise sandbox.unexpected(event)
+                self._ordered = False
+                left = most_sent(self._limits)
+                self._patience.reschedule(None)
+                yield event
+                continue
             left -= len(event.body)
             if left < 0:
                 raise SandboxError(f"{sandbox.name}: it sent more than its output limit")
@@ -187,6 +221,10 @@ class Conversation:
         match item:
             case Cell():
                 await self._feed_cell(item)
+            case FileOrder():
+                await self._feed_order(item)
+            case Stdin(data=None) if self._execution.session:
+                await self._command(Command.EOF, b"\n")
             case Stdin(data=None):
                 await self._command(Command.STDIN)
             case Stdin(data=str(text)):
@@ -205,7 +243,16 @@ class Conversation:
         patience = turn.limits.wall_time + turn.limits.input_time + protocol.CELL_GRACE_MS / 1000 + MUTE_AFTER
         self._patience.reschedule(asyncio.get_running_loop().time() + patience)
         await self._sandbox.send(cell_command(cell, turn.limits, self._sandbox.number, turn.count))
-        await self._feed_stdin(cell.stdin)
+        if cell.reads:
+            await self._feed_stdin(cell.stdin or "")
+
+    async def _feed_order(self, order: FileOrder) -> None:
+        """Send an order, which has so long to be answered; its sender sends one at a time, between cells."""
+        if self._turn.running or self._ordered:  # the supervisor would drop it
+            return
+        self._ordered = True
+        self._patience.reschedule(asyncio.get_running_loop().time() + ORDER_WITHIN + MUTE_AFTER)
+        await self._sandbox.send(files_command(order, self._limits, self._sandbox.number))
 
     async def _feed_stdin(self, text: str) -> None:
         stdin = text.encode("utf-8", "replace")

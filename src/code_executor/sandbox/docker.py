@@ -215,7 +215,7 @@ class DockerEngine:
             host["Runtime"] = self._runtime
         return {
             "Image": self._image,
-            "Entrypoint": [hardening.INTERPRETER, "-I", "-B", hardening.AGENT],
+            "Entrypoint": [hardening.INTERPRETER, *hardening.START],
             "Cmd": ["supervise", config.to_json()],
             "Env": [f"{name}={value}" for name, value in hardening.ENVIRONMENT.items()],
             "User": "0:0",

@@ -12,6 +12,9 @@ from sandbox_agent.contract.config import ACCOUNTS, AgentConfig
 
 BOX = "/work"
 AGENT = "/opt/agent/sandbox_agent"
+START = ("-c", "import sys; sys.path[0] = '/opt/agent'; import sandbox_agent.__main__ as agent; sys.exit(agent.main())")
+"""What the interpreter is given to start the agent: see there. The Dockerfile has the same."""
+
 INTERPRETER = "/opt/sandbox/bin/python"
 
 SUPERVISOR_CAPABILITIES = ("SETUID", "SETGID", "KILL")

@@ -211,7 +211,7 @@ class NativeEngine:
         for path in _ACCOUNT_FILES:
             arguments += ["--symlink", f"{config.accounts}/{os.path.basename(path)}", path]
         arguments += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"]
-        return [*arguments, "--", python.executable, "-I", "-B", hardening.AGENT, "supervise", config.to_json()]
+        return [*arguments, "--", python.executable, *hardening.START, "supervise", config.to_json()]
 
 
 class NativeLink:

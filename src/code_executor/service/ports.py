@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from code_executor.core.caller import Caller
-from code_executor.core.models import Allowance, Cell, Event, File, Interrupt, Readiness, SessionInfo, Stdin
+from code_executor.core.models import (
+    Allowance,
+    Cell,
+    Event,
+    File,
+    FileAnswer,
+    FileOrder,
+    Interrupt,
+    Readiness,
+    Result,
+    SessionInfo,
+    Stdin,
+)
 from code_executor.core.runner import Runner
 
 RUNS, CHECKS = "runs", "checks"
@@ -17,17 +29,33 @@ RUNS, CHECKS = "runs", "checks"
 class SessionDesk(Protocol):
     """Sessions of callers. Whatever cannot be raises ``SessionError``; a caller only sees its own."""
 
-    async def open(self, caller: Caller, files: tuple[File, ...] = ()) -> SessionInfo:
-        """Open a session. Raises also what ``Runner.stream`` raises."""
+    async def open(
+        self, caller: Caller, files: tuple[File, ...] = (), key: str = "", *, interactive: bool | None = None
+    ) -> SessionInfo:
+        """Open a session, or return the one that was opened with this key. ``interactive``: as of a `Cell`, for those
+        that do not say it. Raises also what ``Runner.stream`` raises.
+        """
+
+    async def restart(self, name: str, caller: Caller) -> SessionInfo:
+        """Give a session a new interpreter, and the files that it was opened with. Raises as `open` does."""
+
+    async def list(self, caller: Caller) -> Sequence[SessionInfo]:
+        """Say how all sessions of a caller stand."""
 
     async def info(self, name: str, caller: Caller) -> SessionInfo:
         """Say how a session stands."""
+
+    async def result(self, name: str, caller: Caller, number: int) -> Result:
+        """Return again what came of the last cell, which has this number."""
 
     def stream(self, name: str, caller: Caller, cell: Cell) -> AsyncGenerator[Event, None]:
         """Run a cell, with the events of a run; closing this interrupts the cell."""
 
     async def send(self, name: str, caller: Caller, item: Stdin | Interrupt) -> None:
         """Give the cell under way its input, or interrupt it."""
+
+    async def order(self, name: str, caller: Caller, order: FileOrder) -> FileAnswer:
+        """Do something with the files of a session, between its cells. Raises also ``FileError``."""
 
     async def end(self, name: str, caller: Caller) -> None:
         """End a session, and wait until it has ended."""

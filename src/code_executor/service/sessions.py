@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -16,9 +16,26 @@ from typing import Self
 import structlog
 
 from code_executor.core.caller import Caller
-from code_executor.core.errors import SessionsFullError, SessionsOffError, SessionUnknownError
+from code_executor.core.errors import (
+    SessionBusyError,
+    SessionKeyError,
+    SessionsFullError,
+    SessionsOffError,
+    SessionUnknownError,
+)
 from code_executor.core.limits import SessionLimits
-from code_executor.core.models import Cell, Event, File, Interrupt, SessionInfo, SessionState, Stdin
+from code_executor.core.models import (
+    Cell,
+    Event,
+    File,
+    FileAnswer,
+    FileOrder,
+    Interrupt,
+    Result,
+    SessionInfo,
+    SessionState,
+    Stdin,
+)
 from code_executor.core.runner import Runner
 from code_executor.execution.session import Session
 
@@ -27,13 +44,18 @@ log = structlog.get_logger()
 
 @dataclass
 class SessionBook:
-    """Which sessions there are, whose they are, and who may have another. No I/O in here."""
+    """Which sessions there are, whose they are, and who may have another. No I/O in here.
+
+    ``keys``: the session that a caller opened with a key. ``busy``: names of those that are being opened or restarted.
+    """
 
     limits: SessionLimits
     sessions: dict[str, Session] = field(default_factory=dict)
     opened: int = 0
+    keys: dict[tuple[Caller, str], str] = field(default_factory=dict)
+    busy: set[str] = field(default_factory=set)
 
-    def admit(self, caller: Caller, session: Session) -> str:
+    def admit(self, caller: Caller, session: Session, key: str = "") -> str:
         """Enter a session that is about to be opened and return its id, or raise why it may not be."""
         if self.limits.open < 1:
             raise SessionsOffError("this service has no sessions")
@@ -44,6 +66,8 @@ class SessionBook:
             raise SessionsFullError("all sessions are in use; try again later", own=False)
         name = secrets.token_urlsafe(24)
         self.sessions[name] = session
+        if key:
+            self.keys[caller, key] = name
         self.opened += 1
         return name
 
@@ -52,12 +76,48 @@ class SessionBook:
         if self.limits.open < 1:
             raise SessionsOffError("this service has no sessions")
         session = self.sessions.get(name)
+        if session is not None and session.caller == caller and name in self.busy:
+            raise SessionBusyError("the session is being opened; try again")
         if session is None or session.caller != caller or session.state is SessionState.OVER:
             raise SessionUnknownError("there is no such session, or it has ended")
         return session
 
-    def forget(self, name: str) -> None:
-        self.sessions.pop(name, None)
+    def opened_with(self, key: str, caller: Caller, files: tuple[File, ...]) -> str | None:
+        """Return the session that the caller opened with this key before; None where it has none, or none any more.
+
+        Raises ``SessionKeyError`` if that was asked for with other files, and ``SessionBusyError`` while it is opened.
+        """
+        name = self.keys.get((caller, key))
+        if name is None:
+            return None
+        if self.sessions[name].files != files:
+            raise SessionKeyError("the key was used to open a session with other files")
+        try:
+            self.find(name, caller)
+        except SessionUnknownError:
+            return None
+        return name
+
+    def own(self, caller: Caller) -> list[str]:
+        """Return the names of a caller's sessions, the oldest first."""
+        if self.limits.open < 1 or not self.limits.listed:
+            raise SessionsOffError("this service has no list of sessions")
+        living = self.sessions.items()
+        return [
+            name
+            for name, session in living
+            if session.caller == caller and name not in self.busy and session.state is not SessionState.OVER
+        ]
+
+    def replace(self, name: str, session: Session) -> None:
+        """Let another session have the name of one."""
+        self.sessions[name] = session
+
+    def forget(self, name: str, session: Session) -> None:
+        """Take a session out, unless its name is another's by now."""
+        if self.sessions.get(name) is session:
+            del self.sessions[name]
+            self.keys = {key: each for key, each in self.keys.items() if each != name}
 
 
 class Sessions:
@@ -77,23 +137,61 @@ class Sessions:
     ) -> None:
         await self.close()
 
-    async def open(self, caller: Caller, files: tuple[File, ...] = ()) -> SessionInfo:
-        """Open one for ``caller``; raise ``SessionError`` or what `Session.open` raises."""
-        session = Session(self._runner, caller=caller, files=files, limits=self.book.limits)
-        name = self.book.admit(caller, session)
+    async def open(
+        self, caller: Caller, files: tuple[File, ...] = (), key: str = "", *, interactive: bool | None = None
+    ) -> SessionInfo:
+        """Open one for ``caller``; raise ``SessionError`` or what `Session.open` raises.
+
+        With a ``key`` that it opened one with before, and that lives, that is the one.
+        """
+        name = self.book.opened_with(key, caller, files) if key else None
+        if name is None:
+            session = self._new(caller, files, interactive)
+            name = self.book.admit(caller, session, key)
+            await self._begin(name, session)
+        return await self.info(name, caller)
+
+    async def restart(self, name: str, caller: Caller) -> SessionInfo:
+        """Give a session a new interpreter in a new sandbox, with the files that it was opened with.
+
+        Raises what `Session.open` raises; the session is over then.
+        """
+        old = self.book.find(name, caller)
+        session = self._new(caller, old.files, old.interactive)
+        self.book.replace(name, session)
+        self.book.busy.add(name)
+        keeper = self._keepers.pop(name)
+        await old.close("restarted")
+        await asyncio.wait([keeper])
+        await self._begin(name, session)
+        return await self.info(name, caller)
+
+    def _new(self, caller: Caller, files: tuple[File, ...], interactive: bool | None) -> Session:
+        return Session(self._runner, caller=caller, files=files, limits=self.book.limits, interactive=interactive)
+
+    async def _begin(self, name: str, session: Session) -> None:
+        self.book.busy.add(name)
         try:
             await session.open()
         except BaseException:
-            self.book.forget(name)
+            self.book.forget(name, session)
             raise
+        finally:
+            self.book.busy.discard(name)
         self._keepers[name] = asyncio.create_task(self._keep(name, session))
-        return await self.info(name, caller)
+
+    async def list(self, caller: Caller) -> Sequence[SessionInfo]:
+        return [await self.info(name, caller) for name in self.book.own(caller)]
 
     async def info(self, name: str, caller: Caller) -> SessionInfo:
         session = self.book.find(name, caller)
         limits = self.book.limits
-        left = max(0.0, session.began + limits.age - self._now())
-        return SessionInfo(name, session.state, session.cells, limits.idle, left)
+        age = self._now() - session.began
+        return SessionInfo(name, session.state, session.cells, limits.idle, max(0.0, limits.age - age), max(0.0, age))
+
+    async def result(self, name: str, caller: Caller, number: int) -> Result:
+        """As `Session.result`."""
+        return self.book.find(name, caller).result(number)
 
     def stream(self, name: str, caller: Caller, cell: Cell) -> AsyncGenerator[Event, None]:
         """As `Session.stream`; raises ``SessionError`` at once."""
@@ -102,6 +200,10 @@ class Sessions:
     async def send(self, name: str, caller: Caller, item: Stdin | Interrupt) -> None:
         """As `Session.send`."""
         self.book.find(name, caller).send(item)
+
+    async def order(self, name: str, caller: Caller, order: FileOrder) -> FileAnswer:
+        """As `Session.order`."""
+        return await self.book.find(name, caller).order(order)
 
     async def end(self, name: str, caller: Caller) -> None:
         """End one, and wait until it has ended."""
@@ -126,8 +228,9 @@ class Sessions:
             if await session.over(min(left, limits.idle)):
                 break
         await session.close("age" if session.began + limits.age <= self._now() else "idle")
-        self.book.forget(name)
-        self._keepers.pop(name, None)
+        self.book.forget(name, session)
+        if self._keepers.get(name) is asyncio.current_task():
+            del self._keepers[name]
         log.info(
             "session_ended",
             client=session.caller.id,

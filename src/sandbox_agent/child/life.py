@@ -8,7 +8,6 @@ that asks for a session makes it an interpreter that runs one cell after another
 from __future__ import annotations
 
 import ast
-import base64
 import contextlib
 import json
 import os
@@ -18,12 +17,28 @@ import sys
 import types
 from typing import Any, NoReturn
 
-from sandbox_agent.child import display, pipes, program, session, stacks, streams
+from sandbox_agent.child import (
+    asking,
+    callstack,
+    display,
+    ending,
+    given,
+    imports,
+    pipes,
+    program,
+    session,
+    stacks,
+    stdin,
+    streams,
+)
+from sandbox_agent.child.given import GivenFile
+from sandbox_agent.child.script import Script
 from sandbox_agent.child.source import RefusedError, compiled
 from sandbox_agent.confinement import kernel
 from sandbox_agent.confinement.confine import Confinement, arrange, confine
 from sandbox_agent.contract.config import AgentConfig
-from sandbox_agent.contract.policy import Policy, SourceProblem, check
+from sandbox_agent.contract.policy import MAX_PROBLEMS, Policy, SourceProblem, check
+from sandbox_agent.contract.protocol import MAIN
 
 CONFINEMENT_FAILED = 70
 
@@ -43,10 +58,11 @@ def main(state: Confinement, descriptors: list[int], policy: Policy, supervisor:
     try:
         landlock_fd = arrange(descriptors, state.landlock_fd)
         try:
+            _let_streams_be_opened_again()
             confine(state, landlock_fd, supervisor)
             with contextlib.suppress(OSError):  # it makes results faster, nothing else
                 kernel.hold_memory()
-            _make_ready(policy)
+            script = _make_ready(policy)
         except BaseException as error:
             os.write(pipes.READY, f"{type(error).__name__}: {error}".encode())
             raise
@@ -54,12 +70,21 @@ def main(state: Confinement, descriptors: list[int], policy: Policy, supervisor:
         os._exit(CONFINEMENT_FAILED)
     os.write(pipes.READY, b"\0")
     try:
-        _serve(policy, state.config)
+        _serve(policy, state.config, script)
     finally:  # whatever happens: this process is a copy of the supervisor, and must not go on as one
         os._exit(1)
 
 
-def _make_ready(policy: Policy) -> None:
+def _let_streams_be_opened_again() -> None:
+    """Let the program open ``/dev/stdin`` and its like: the kernel asks what the modes of these pipes say.
+
+    Each only in its own direction. Who could read from its stdout could take away what the supervisor has counted.
+    """
+    for fd, mode in ((pipes.STDIN, 0o444), (pipes.STDOUT, 0o222), (pipes.STDERR, 0o222)):
+        os.fchmod(fd, mode)
+
+
+def _make_ready(policy: Policy) -> Script:
     """Do what needs no payload, and touch what every run touches, so that its page faults are paid before a request."""
     pipes.lead()
     # an interrupt is the program's, and waits for it to begin
@@ -70,39 +95,47 @@ def _make_ready(policy: Policy) -> None:
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         numpy.random.seed()  # the standard library's generator reseeds itself after a fork
-    tree = ast.parse(_WARM_UP, program.FILENAME)
+    tree = ast.parse(_WARM_UP)
     check(tree, policy)
-    exec(compile(tree, "warm-up", "exec", dont_inherit=True), {"print": lambda *_a, **_k: None})
+    code = callstack.call(compile, _WARM_UP, "warm-up", "exec", 0, True)
+    callstack.call(exec, code, {"print": lambda *_a, **_k: None})
     json.loads('{"code": "", "args": [], "policy": true}')
+    imports.hide_again()
+    ending.remember()
+    return Script()
 
 
-def _serve(policy: Policy, config: AgentConfig) -> NoReturn:
-    messages = pipes.read_messages(pipes.PAYLOAD)
+def _serve(policy: Policy, config: AgentConfig, script: Script) -> NoReturn:
+    messages = pipes.Messages(pipes.PAYLOAD)
     request = json.loads(next(messages))
+    files = given.read(request["files"])
+    imports.make_way(file.path for file in files)
     if request.get("session"):
-        _write_files(request["files"])
-        session.serve(messages, policy, config.limits.attachments)
+        script.drop()
+        _write_files(files)
+        session.serve(messages, policy, config.limits.attachments, given.problems(files, policy))
     os.close(pipes.PAYLOAD)
     os.close(pipes.READY)
-    code = _prepare(request, policy)
-    _write_files(request["files"])
+    code = _prepare(request, files, policy if request["policy"] else None, script)
+    _write_files(files, GivenFile(MAIN, script.content))
     if request["display"]:
         display.open_on(pipes.DISPLAY, config.limits.attachments)
     else:
         os.close(pipes.DISPLAY)
     if request["interactive"]:
-        streams.prompt_for_input()
+        stdin.prompt()
+        asking.install()
     else:
         os.close(pipes.PROMPT)
     _limit_processor(int(request.get("cpu") or config.cpu_seconds), config)
     arguments = request["args"]
     del request
     os.close(pipes.REPORT)  # before the first instruction of the program, which could forge a report
-    status = 1
-    try:
-        status = program.finish(program.run(code, program.main_module(arguments)))
-    finally:
-        os._exit(status)
+    status = program.run(code, program.main_module(arguments, script.path), script.path)
+    status = ending.finalize(status)
+    if pipes.is_leader():
+        script.remove()
+    ending.leave(status)
 
 
 def _limit_processor(seconds: int, config: AgentConfig) -> None:
@@ -112,30 +145,45 @@ def _limit_processor(seconds: int, config: AgentConfig) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
 
 
-def _prepare(request: dict[str, Any], policy: Policy) -> list[types.CodeType]:
-    """Check and compile the source; on a problem, or when only a check was asked for, report and exit."""
+def _prepare(
+    request: dict[str, Any], files: list[GivenFile], policy: Policy | None, script: Script
+) -> list[types.CodeType]:
+    """Write down, check and compile the source; on a problem, or when only a check was asked for, report and exit."""
+    refused_files = given.problems(files, policy) if policy is not None else []
     try:
-        code = compiled(
-            request["code"], program.FILENAME, policy if request["policy"] else None, last=request["display"]
-        )
+        script.write(request["code"])  # first, for the compiler quotes it in its warnings
+    except OSError as error:
+        _report_unwritten(MAIN, error)
+    try:
+        code = compiled(request["code"], script.path, policy, last=request["display"])
     except RefusedError as refused:
-        _report(refused.reason, refused.problems)
+        script.remove()
+        _report(refused.reason, refused.problems + (refused_files if refused.reason == "policy" else []))
+    if refused_files:
+        script.remove()
+        _report("policy", refused_files)
     if request["check"]:
+        script.remove()
         _report("", [])
     return code
 
 
 def _report(reason: str, problems: list[SourceProblem]) -> NoReturn:
-    pipes.send_report(reason=reason, problems=[problem._asdict() for problem in problems])
+    pipes.send_report(reason=reason, problems=[problem._asdict() for problem in problems[:MAX_PROBLEMS]])
     os._exit(1 if reason else 0)
 
 
-def _write_files(files: list[list[str]]) -> None:
-    """Put the run's files into its box, or report and exit; each is a relative path and its content in base64."""
+def _write_files(files: list[GivenFile], *written: GivenFile) -> None:
+    """Put the run's files into its box, and let go of the pipe that tells the collector of them; or report and exit.
+
+    ``written``: those that are there already.
+    """
     try:
-        for path, content in files:
-            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-            with open(path, "wb") as file:
-                file.write(base64.b64decode(content))
+        given.put(files, pipes.GIVEN, *written)
     except OSError as error:
-        _report("disk_limit", [SourceProblem(1, 1, f"The file {path!r} could not be written: {error.strerror}.")])
+        _report_unwritten(error.filename, error)
+    os.close(pipes.GIVEN)  # before the first instruction of the program, which could forge a note
+
+
+def _report_unwritten(path: str, error: OSError) -> NoReturn:
+    _report("disk_limit", [SourceProblem(1, 1, f"The file {path!r} could not be written: {error.strerror}.")])

@@ -11,7 +11,9 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-STDIN, STDOUT, STDERR, PAYLOAD, READY, REPORT, HINT, DISPLAY, PROMPT = range(9)
+from sandbox_agent.confinement.kernel import available
+
+STDIN, STDOUT, STDERR, PAYLOAD, READY, REPORT, HINT, DISPLAY, PROMPT, LINE, GIVEN = range(11)
 """The descriptors of a child, in the order `life.main` takes them. A session goes on using ``READY``, for its cells."""
 
 HINT_EXCEPTION, HINT_MEMORY, HINT_DISK, HINT_PROCESSES = 1, 2, 3, 4
@@ -43,22 +45,43 @@ def hint(kind: int) -> None:
             pass  # the program closed it; it loses nothing but the name of its failure
 
 
+def send_line(line: int | None) -> None:
+    """Tell the host in which line the program failed. The program can write there too: to whoever wrote it."""
+    if line is not None and is_leader():
+        try:
+            os.write(LINE, b"%d" % line)
+        except OSError:
+            pass  # the program closed it
+
+
 def send_report(**report: Any) -> None:
     """Write a report, whole, for the host."""
-    data = memoryview(json.dumps(report).encode())
+    data = memoryview(json.dumps(report, ensure_ascii=False).encode("utf-8", "replace"))
     while data:
         data = data[os.write(REPORT, data) :]
 
 
-def read_messages(fd: int) -> Iterator[bytes]:
-    """Yield what comes in ``fd``, up to each line end and to the end of the pipe: JSON has no line ends of its own."""
-    rest = b""
-    pieces: list[bytes] = []
-    while piece := rest or os.read(fd, 1 << 16):
-        before, end, rest = piece.partition(b"\n")
-        pieces.append(before)
-        if end:
-            yield b"".join(pieces)
-            pieces.clear()
-    if pieces:
-        yield b"".join(pieces)
+class Messages:
+    """What comes in ``fd``, up to each line end and to the end of the pipe: JSON has no line ends of its own."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._rest = b""
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        pieces: list[bytes] = []
+        while piece := self._rest or os.read(self.fd, 1 << 16):
+            before, end, self._rest = piece.partition(b"\n")
+            pieces.append(before)
+            if end:
+                return b"".join(pieces)
+        if pieces:
+            return b"".join(pieces)
+        raise StopIteration
+
+    def is_next_there(self) -> bool:
+        """Whether something of the next one has come."""
+        return bool(self._rest) or available(self.fd) > 0

@@ -1,136 +1,89 @@
-"""Running a program as ``python main.py`` does: its module, its end, and what is printed of its failures."""
+"""Running a program as ``python main.py`` does: the world that it finds, its module, and what its failure is called.
+
+What comes after it is in `ending`.
+"""
 
 from __future__ import annotations
 
-import _thread
-import atexit
-import contextlib
 import errno
-import gc
-import io
-import os
 import signal
 import sys
-import threading
-import traceback
 import types
+from collections.abc import Callable
+from importlib.machinery import BuiltinImporter, SourceFileLoader
 from typing import Any
 
-from sandbox_agent.child import display, pipes, stacks
-from sandbox_agent.child.streams import flush
+from sandbox_agent.child import callstack, display, ending, pipes, stacks
+from sandbox_agent.contract.protocol import MAIN
 
-FILENAME = "main.py"
-
-_INTERPRETERS_HOOK = sys.__excepthook__
-_AGENT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
+_HAS_ANNOTATIONS = sys.version_info < (3, 14)
+"""Whether ``__main__`` has ``__annotations__`` before anything is annotated."""
 
 
-def main_module(arguments: list[str]) -> types.ModuleType:
-    """Make ``__main__`` and the world around it look as ``python main.py ARGS`` in the box would."""
+def main_module(arguments: list[str], path: str = "") -> types.ModuleType:
+    """Make ``__main__`` and the world around it look as ``python main.py ARGS`` in the box would.
+
+    ``path``: that of ``main.py``; empty where the source has no file.
+    """
     module = types.ModuleType("__main__")
-    builtins = sys.modules["builtins"]
-    vars(module).update(__file__=FILENAME, __cached__=None, __builtins__=builtins, __annotations__={})
+    names = vars(module)
+    names["__loader__"] = SourceFileLoader("__main__", path) if path else BuiltinImporter
+    if _HAS_ANNOTATIONS:
+        names["__annotations__"] = {}
+    names["__builtins__"] = sys.modules["builtins"]
+    if path:
+        names.update(__file__=path, __cached__=None)
+        sys.path_importer_cache[path] = None
     sys.modules["__main__"] = module
-    sys.argv = [FILENAME, *arguments]
+    sys.argv = [MAIN if path else "", *arguments]
+    sys.orig_argv = ["python", *sys.argv]
     return module
 
 
-def run(code: list[types.CodeType], module: types.ModuleType) -> int:
-    """Run the program to the end of its main thread; return its exit status so far."""
-    set_hooks()
+def run(code: list[types.CodeType], module: types.ModuleType, path: str) -> int:
+    """Run the program, whose file is ``path``, to the end of its main thread; return its exit status so far."""
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         execute(code, module)
-    except SystemExit as stop:
-        return exit_status(stop)
     except BaseException as error:
-        failure = error
+        failure = callstack.without_ours(error)
     else:
+        ending.after_main(module)
         return 0
-    pipes.hint(kind_of(failure))
-    return uncaught(failure)  # not while it is handled: it would be taken for the context of what the hook raises
+    if not isinstance(failure, SystemExit):
+        pipes.hint(kind_of(failure))
+        pipes.send_line(line_of(failure, path))
+    return ending.after_failure(failure, module)  # not while it is handled: it would be the context of what comes
 
 
-def set_hooks() -> None:
-    """Have exceptions printed by this module."""
-    sys.excepthook = sys.__excepthook__ = _excepthook
-    threading.excepthook = _thread_excepthook
+def evaluate(code: types.CodeType, names: dict[str, Any]) -> Any:
+    """Run a piece of code; return its value, if it is an expression."""
+    return callstack.call(eval, code, names)
 
 
-def execute(code: list[types.CodeType], module: types.ModuleType) -> None:
-    """Run what `compiled` returned, in a module."""
-    exec(code[0], module.__dict__)
-    for last in code[1:]:
-        display.value(eval(last, module.__dict__))
-    display.figures()
-
-
-def exit_status(stop: SystemExit) -> int:
-    if stop.code is None:
-        return 0
-    if isinstance(stop.code, int):
-        return stop.code & 0xFF
-    _say(stop.code)
-    return 1
-
-
-def uncaught(error: BaseException) -> int:
-    """Print an exception as Python does; return the exit status that it gives."""
-    error = _without_our_frames(error)
-    hook = getattr(sys, "excepthook", _excepthook)
+def execute(
+    code: list[types.CodeType], module: types.ModuleType, run_piece: Callable[..., Any] = evaluate
+) -> str | None:
+    """Run what `compiled` returned, in a module; return the text of its last value, if it is shown."""
+    text = None
     try:
-        hook(type(error), error, error.__traceback__)
-    except SystemExit as stop:
-        return exit_status(stop)
-    except BaseException as failure:
-        _say("Error in sys.excepthook:")
-        _print_exception(_without_our_frames(failure))
-        _say("\nOriginal exception was:")
-        _print_exception(error)
-    return 1
+        run_piece(code[0], module.__dict__)
+        for last in code[1:]:
+            text = display.value(run_piece(last, module.__dict__))
+    finally:  # also what a program has drawn that fails afterwards
+        display.finish()
+    return text
 
 
-def _without_our_frames(error: BaseException) -> BaseException:
+def line_of(error: BaseException, path: str) -> int | None:
+    """Return the last line of the file ``path`` that an exception came through."""
+    line = None
     trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_AGENT):
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == path:
+            line = trace.tb_lineno
         trace = trace.tb_next
-    return error.with_traceback(trace)
-
-
-def _say(what: object) -> None:
-    """Write a line to the program's stderr, if it left one that can be written to."""
-    try:
-        sys.stderr.write(f"{what}\n")
-    except BaseException:
-        pass
-
-
-def _excepthook(_kind: object, error: BaseException, _trace: object) -> None:
-    _print_exception(error)
-
-
-def _print_exception(error: BaseException) -> None:
-    # not the interpreter's own hook, which looks for the source in a file; this one finds it in linecache
-    _say("".join(traceback.format_exception(error)).removesuffix("\n") + _suggestion(error))
-
-
-def _suggestion(error: BaseException) -> str:
-    """Return ". Did you mean: 'this'?", which Python 3.11 adds in its own hook alone."""
-    if sys.version_info >= (3, 12) or not isinstance(error, (NameError, AttributeError)):
-        return ""
-    heard = io.StringIO()
-    with contextlib.redirect_stderr(heard):
-        _INTERPRETERS_HOOK(type(error), error, error.__traceback__)
-    last = heard.getvalue().rstrip("\n").rpartition("\n")[2]
-    return "".join(last.partition(". Did you mean: ")[1:])
-
-
-def _thread_excepthook(arguments: Any) -> None:
-    if arguments.exc_type is SystemExit or arguments.exc_value is None:
-        return
-    name = arguments.thread.name if arguments.thread is not None else "?"
-    _say(f"Exception in thread {name}:")
-    _print_exception(arguments.exc_value)
+    return line
 
 
 def kind_of(error: BaseException) -> int:
@@ -144,18 +97,3 @@ def kind_of(error: BaseException) -> int:
     if isinstance(error, BlockingIOError) and error.errno == errno.EAGAIN:
         return pipes.HINT_PROCESSES
     return pipes.HINT_EXCEPTION
-
-
-def finish(status: int) -> int:
-    """What the interpreter does at the end: wait for threads, run atexit callbacks, let go of everything, flush."""
-    for step in (threading._shutdown, atexit._run_exitfuncs):  # type: ignore[attr-defined]  # noqa: SLF001  # as Py_FinalizeEx does
-        try:
-            step()
-        except SystemExit as stop:
-            status = exit_status(stop)
-        except BaseException as error:
-            _print_exception(_without_our_frames(error))
-    if not _thread._count():  # noqa: SLF001  # daemon threads are still running here, and would miss their names
-        sys.modules.pop("__main__", None)
-        gc.collect()  # finalizers run, generators are closed, the program's own files on stdout are flushed
-    return status if flush() else status or 120  # as CPython

@@ -17,7 +17,7 @@ from _frozen_importlib_external import PathFinder
 from collections.abc import Callable, Iterator
 from typing import Any
 
-_LIBRARY = os.path.join(os.path.dirname(os.__file__), "")
+_LIBRARIES = (os.path.join(os.path.dirname(os.__file__), ""), f"{sys.prefix}/lib/")
 _IMPORTING, _SANDBOX = "<frozen importlib._bootstrap>", "<sandbox>"
 
 _CACHE = "/etc/ld.so.cache"
@@ -25,6 +25,9 @@ _MAGIC = b"glibc-ld.so.cache1.1"
 _HEADER = struct.Struct("=20sII20x")  # magic, number of entries, length of the texts behind them
 _ENTRY = struct.Struct("=iII12x")  # flags, where its name begins (counted from the header), where its path does
 _KINDS = {"x86_64": 0x0303, "aarch64": 0x0A03}  # the flags of a library of glibc for this machine
+
+FONTS = f"{sys.prefix}/share/matplotlib"
+"""Where the file is that knows the fonts (see `scripts/setup` and the Dockerfile)."""
 
 _NOT_HERE = (
     "the start method {!r} is not available here: it starts a second Python, and programs here cannot start other "
@@ -39,7 +42,7 @@ def install() -> None:
     def find_spec(_cls: type, name: str, path: Any = None, target: Any = None) -> Any:
         spec = find(name, path, target)
         change = _STAND_INS.get(name)
-        if change is not None and spec is not None and (spec.origin or "").startswith(_LIBRARY):
+        if change is not None and spec is not None and (spec.origin or "").startswith(_LIBRARIES):
             _change_later(spec.loader, change)
         return spec
 
@@ -135,10 +138,27 @@ def _library_names(cache: bytes) -> Iterator[str]:
             yield os.fsdecode(cache[start + name :].partition(b"\0")[0])
 
 
+def _know_fonts(_module: Any) -> None:
+    """Matplotlib looks through all fonts at its first import, which takes a second, and keeps what it found in a file.
+
+    That file was made with the sandbox's libraries; here it is put where matplotlib looks for it.
+    """
+    place = os.environ.get("MPLCONFIGDIR")
+    try:
+        if place and not os.path.isdir(place):
+            os.mkdir(place, 0o700)
+            for name in os.listdir(FONTS):
+                with open(f"{FONTS}/{name}", "rb") as source, open(f"{place}/{name}", "xb") as copy:
+                    copy.write(source.read())
+    except OSError:
+        pass  # it looks for them itself
+
+
 _STAND_INS: dict[str, Callable[[Any], None]] = {
     "multiprocessing.context": _fork_alone,
     "multiprocessing.reduction": _no_descriptors,
     "multiprocessing.resource_tracker": _no_tracker,
     "asyncio.selector_events": _no_sendmsg,
+    "matplotlib": _know_fonts,
     "ctypes.util": _find_libraries,
 }

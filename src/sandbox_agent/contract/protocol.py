@@ -15,10 +15,17 @@ Host to supervisor, a *command*: a header of 20 bytes, then ``length`` bytes of 
              that time not count. Flag ``COLLECT``: send the files it leaves behind. Flag
              ``SESSION``: the run goes on, without a limit of time, and is given cells.
 ``CELL``     a session runs this next; the body is the cell below. ``wall_ms``,
-             ``cpu_ms`` and ``output_bytes`` are limits of the cell. One at a time: while
-             a cell is under way another one is dropped.
+             ``cpu_ms`` and ``output_bytes`` are limits of the cell. Flag ``COLLECT``: send
+             the files that are new or changed since this was last asked for. Flag
+             ``INTERACTIVE``: stdin may follow in ``STDIN`` commands; say ``WAITING`` when
+             the cell waits for it. Flag ``PATIENT``: let that time not count. One at a
+             time: while a cell or an order is under way another one is dropped.
+``FILES``    the clerk of a session does this with its files; the body is the order below.
+             ``wall_ms`` and ``output_bytes`` are limits of the order. One at a time: while
+             a cell or an order is under way another one is dropped.
 ``STDIN``    the body is the next piece of stdin; an empty one closes it.
              In a session it is dropped while no cell is under way.
+``EOF``      the stdin of the cell under way ends here; the body, a line end, goes to the child.
 ``CANCEL``   stop the run now.
 ``INTERRUPT`` send the program SIGINT, as Ctrl-C does; in a session, the cell under way.
 ============ ======================================================================
@@ -39,12 +46,18 @@ Supervisor to host, an *event*: a header of 8 bytes, then ``length`` bytes of bo
 ``WAITING``  the program waits for stdin that has not come. The body is empty.
 ``DISPLAY``  a piece of a stream of records: what the program shows beside its output,
              each record's name being its media type.
-``FILE``     a piece of a stream of records: the files that it left in its working
-             directory, each record's name being a relative path. A last one with no
-             name holds, in digits, how many were left out.
+``FILE``     a piece of a stream of records: what is new or changed in its working
+             directory, compared with the files that it was given. The first record has
+             no name and holds, in digits, how much that is: files, and whatever else is
+             no directory. Then come files, each record's name being a relative path, as
+             many as there is room for. What does not come was left out.
+``LINE``     in digits, the line in which the program failed, as its child says: the
+             program can forge it. Before the ``RESULT``, if at all.
 ``CELL_DONE`` the end of a cell; the body is an ``Outcome``. Its cause is ``REPORTED``, where
              the child's report says what came of the cell, or what the supervisor did.
              Everything that the cell wrote comes before.
+``FILES_DONE`` the end of an order; the body is an ``Outcome``. Where its cause is ``REPORTED``,
+             the ``FILE`` stream before it is the answer, whole.
 ``RESULT``   the end of the run: a ``Outcome`` (fixed, binary). Nothing of this run
              follows, and the next ``READY`` says that the sandbox is clean.
 ``FATAL``    the sandbox can no longer be used; the body is a sentence for the log.
@@ -55,8 +68,16 @@ A record is ``H name_length | I data_length``, the name in UTF-8, and the data.
 The payload of ``RUN`` is JSON: ``{"code": str, "args": [str], "policy": bool, "check": bool, "cpu": seconds | null,
 "display": bool, "interactive": bool, "files": [[path, base64], …]}``.
 For a session it is ``{"session": true, "files": …}`` and a line end, and that of a cell
-``{"code": str, "number": int, "policy": bool, "cpu": seconds, "display": bool}`` and a line end.
+``{"code": str, "number": int, "policy": bool, "cpu": seconds, "display": bool, "stdin": str | null}`` and a line end;
+its stdin is null if it comes in ``STDIN`` commands. The supervisor may put a line with a number before a cell: so many
+bytes of earlier stdin nobody has read.
 Only the child reads it. The supervisor reads headers, never bodies: see ``supervisor.py``.
+
+An order is JSON, ``{"action": "list" | "get" | "put" | "delete", "path": str, "content": base64}``. The clerk alone
+reads it. Its answer is a stream of records, of which the first has no name and is JSON. ``{"fault": str}`` says why
+nothing was done, as ``errno`` names it or as the clerk does (`supervisor.clerk`). Otherwise it is, for ``list``,
+``{"entries": [[path, size], …], "omitted": int}``, for ``put`` ``{"made": bool}``, and for ``get`` ``{"size": int}``: a
+second record is the file then.
 """
 
 from __future__ import annotations
@@ -66,8 +87,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
-VERSION = 3
+VERSION = 4
 """Of this contract. The first ``READY`` carries it as ``protocol``; the host refuses a sandbox of another."""
+
+MAIN = "main.py"
+"""The file of a program in its working directory: its child writes the ``code`` of the payload there."""
 
 COMMAND = struct.Struct(">BBHIIII")
 EVENT = struct.Struct(">BBHI")
@@ -80,11 +104,20 @@ MAX_BODY = 1 << 20
 MAX_REPORT = 1 << 20
 """All ``REPORT`` bodies of a run together are not larger than this, in bytes."""
 
+MAX_LINE = 9
+"""The body of a ``LINE`` is not longer than this, in bytes."""
+
+MAX_LISTING = 1 << 20
+"""Bytes of the answer that lists the files of a session."""
+
+ANSWER_SLACK = 1 << 16
+"""Bytes that the answer of an order may have beside a file, or a listing."""
+
 CELL_GRACE_MS = 2000
 """What a cell may take to end once the supervisor has interrupted it because its time is over."""
 
-STDIN_OPEN, INTERACTIVE, COLLECT, SESSION = 1, 2, 4, 8
-"""Flags of ``RUN``."""
+STDIN_OPEN, INTERACTIVE, COLLECT, SESSION, PATIENT = 1, 2, 4, 8, 16
+"""Flags of ``RUN``, and some of ``CELL``."""
 
 NO_SYSCALL = 0xFFFFFFFF
 
@@ -95,6 +128,8 @@ class Command(IntEnum):
     CANCEL = 3
     INTERRUPT = 4
     CELL = 5
+    EOF = 6
+    FILES = 7
 
 
 class EventType(IntEnum):
@@ -108,6 +143,8 @@ class EventType(IntEnum):
     DISPLAY = 8
     FILE = 9
     CELL_DONE = 10
+    LINE = 11
+    FILES_DONE = 12
 
 
 class Cause(IntEnum):
@@ -146,9 +183,9 @@ class CommandHeader(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The body of a ``RESULT`` or a ``CELL_DONE``. Times in microseconds, memory in bytes; ``signal`` 0 means none.
+    """The body of ``RESULT``, ``CELL_DONE`` and ``FILES_DONE``. Times in microseconds, memory in bytes.
 
-    ``syscall``: the number of the call that a program was ended for. The program can forge it.
+    ``signal`` 0 means none. ``syscall``: the number of the call that a program was ended for. The program can forge it.
     """
 
     cause: Cause

@@ -28,16 +28,32 @@ _CELL_REASONS = {
 }
 _LARGEST = 1 << 53
 
+LONGEST_VALUE = 1 << 16
+"""Characters of the text of a last value; more is cut off."""
+
+LONGEST_MESSAGE, LONGEST_LINE, MOST_LINES = 8000, 1000, 100
+"""Characters of an exception's message and of a line of its traceback, and how many lines that has."""
+
 
 class ReportError(Exception):
     """The text is no report."""
 
 
 @dataclass(frozen=True, slots=True)
+class Raised:
+    """The exception that ended a cell: its class, with the module, and the lines that Python prints of it."""
+
+    type: str
+    message: str
+    traceback: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What a child reported.
 
-    ``exit_code``, ``line`` and ``memory`` (bytes) are a cell's, and None where they are not told.
+    ``exit_code``, ``line`` and ``memory`` (bytes) are a cell's, and None where they are not told. So are ``value``, the
+    text of its last value, and ``exception``.
     """
 
     reason: Reason
@@ -45,6 +61,8 @@ class Report:
     exit_code: int | None = None
     line: int | None = None
     memory: int | None = None
+    value: str | None = None
+    exception: Raised | None = None
 
 
 def read(text: bytes, *, cell: bool = False) -> Report:
@@ -52,13 +70,24 @@ def read(text: bytes, *, cell: bool = False) -> Report:
     try:
         found = json.loads(text)
         problems = tuple(
-            SourceProblem(int(each["line"]), int(each["column"]), str(each["message"])) for each in found["problems"]
+            SourceProblem(int(each["line"]), int(each["column"]), str(each["message"]), str(each.get("file", "")))
+            for each in found["problems"]
         )
         reason = (_CELL_REASONS if cell else _REASONS)[found["reason"]]
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ReportError(str(error)) from None
-    numbers = (_natural(found.get(name)) for name in ("exit_code", "line", "memory"))
-    return Report(reason, problems, *numbers)
+    exit_code, line, memory = (_natural(found.get(name)) for name in ("exit_code", "line", "memory"))
+    value = found.get("value")
+    shown = value[:LONGEST_VALUE] if isinstance(value, str) else None
+    return Report(reason, problems, exit_code, line, memory, shown, _raised(found.get("exception")))
+
+
+def _raised(value: object) -> Raised | None:
+    match value:
+        case {"type": str(kind), "message": str(message), "traceback": list(lines)}:
+            lines = [str(line)[:LONGEST_LINE] for line in lines[:MOST_LINES]]
+            return Raised(kind[:LONGEST_LINE], message[:LONGEST_MESSAGE], tuple(lines))
+    return None
 
 
 def _natural(value: object) -> int | None:
@@ -70,9 +99,14 @@ def describe(problems: Sequence[SourceProblem], reason: Reason) -> str:
     return "\n".join(
         problem.message
         if reason is Reason.SYNTAX and problem.message.startswith("  File")
-        else f"Line {problem.line}, column {problem.column}: {problem.message}"
+        else f"{_place(problem)}: {problem.message}"
         for problem in problems
     )
+
+
+def _place(problem: SourceProblem) -> str:
+    where = f"{problem.file}, line" if problem.file else "Line"
+    return f"{where} {problem.line}, column {problem.column}"
 
 
 def error_text(stderr: str, sentence: str) -> str:

@@ -25,6 +25,7 @@ def size(value: int) -> str:
 
 
 _SIGNALS: dict[int, str] = {
+    signal.SIGINT: "Your program was interrupted (SIGINT).",
     signal.SIGSEGV: "Your program crashed: it touched memory that it may not touch (segmentation fault).",
     signal.SIGABRT: "Your program crashed: the interpreter or a library stopped it (abort).",
     signal.SIGFPE: "Your program crashed: an arithmetic error in a compiled library.",

@@ -3,6 +3,9 @@
 The clock and the budgets are a cell's. While no cell is under way nothing is bounded here and nothing is passed on:
 what threads write meanwhile waits in its pipe for the next cell, and how long a session may idle is the host's affair.
 
+Between cells the host may have something done with the session's files, and after a cell those that it made or changed
+are sent. Both are errands (`errands`). While one is under way, what the interpreter writes waits as well.
+
 A cell is over when the child says so, by its second byte in a pipe. A cell whose time is over is interrupted first, so
 that the session keeps its state; if it goes on, the session is stopped.
 """
@@ -17,7 +20,10 @@ from sandbox_agent.confinement.kernel import available
 from sandbox_agent.contract.limits import Limits
 from sandbox_agent.contract.protocol import (
     CELL_GRACE_MS,
+    COLLECT,
+    INTERACTIVE,
     MAX_REPORT,
+    PATIENT,
     Cause,
     Command,
     CommandHeader,
@@ -27,9 +33,16 @@ from sandbox_agent.contract.protocol import (
 )
 from sandbox_agent.supervisor import reset
 from sandbox_agent.supervisor.clock import Clock
+from sandbox_agent.supervisor.errands import Errand, Errands
 from sandbox_agent.supervisor.judge import Judge
 from sandbox_agent.supervisor.relay import Inbound, Outbound, ReadyChild, Source, close, discard
 from sandbox_agent.supervisor.reset import Exit
+
+COLLECTED_WITHIN = 3.0
+"""Seconds that looking for what a cell made, and sending it, may take."""
+
+COUNT_ROOM = 32
+"""Bytes of the record that says how much was found."""
 
 _BEGUN, _OVER = 1, 2
 
@@ -43,13 +56,27 @@ class Cell:
         self.header = header
         self.clock = Clock(header.wall_ms, input_seconds)
         self.steps = 0
+        self.reads = bool(header.flags & INTERACTIVE)
+        self.waiting = False
         self.interrupted = False
         self.late: Cause | None = None
         self.grace: Clock | None = None
+        self.outcome: Outcome | None = None  # once it is over
 
     def left(self) -> float:
         """Return the seconds until `expire`."""
         return (self.grace or self.clock).left()
+
+    def wait(self) -> None:
+        """It waits for stdin from now on."""
+        self.waiting = True
+        if self.header.flags & PATIENT:
+            self.clock.wait()
+
+    def go_on(self) -> None:
+        """It has what it waits for."""
+        self.waiting = False
+        self.clock.go_on()
 
     def expire(self) -> None:
         """Its time is over; from now on it has its grace."""
@@ -61,7 +88,16 @@ class CellRelay:
     """Passes the cells of one session to its child, one at a time."""
 
     def __init__(
-        self, inbound: Inbound, outbound: Outbound, judge: Judge, *, run: int, child: ReadyChild, limits: Limits
+        self,
+        inbound: Inbound,
+        outbound: Outbound,
+        judge: Judge,
+        *,
+        run: int,
+        child: ReadyChild,
+        limits: Limits,
+        errands: Errands,
+        has_files: Callable[[], bool],
     ) -> None:
         self._inbound = inbound
         self._outbound = outbound
@@ -69,8 +105,10 @@ class CellRelay:
         self._run = run
         self._child = child
         self._limits = limits
-        self._stdin: int | None = child.stdin
+        self._errands = errands
+        self._has_files = has_files
         self._cell: Cell | None = None
+        self._errand: Errand | None = None
         self._sources: list[Source] = outbound.sources  # here while no cell is under way
         outbound.sources = []
         self._begun = False
@@ -81,18 +119,23 @@ class CellRelay:
         watched = {self._child.prompt, self._child.ready}
         while True:
             left = None
-            if self._cell is not None and (left := self._cell.left()) <= 0:
+            running = self._cell is not None and self._errand is None
+            if self._errand is not None:
+                left = self._errand.left()
+            elif self._cell is not None and (left := self._cell.left()) <= 0:
                 if self._cell.late is not None:
                     return self._cell.late, None
                 self._cell.expire()
                 self._signal()
                 continue
             self._inbound.pump()
-            host = poll(0 if more else left, watched if self._cell is not None else set())
+            host = poll(0 if more else left, watched if running else set())
             exit_, _, more = reset.reap(self._child.pid)
             if exit_ is not None:
                 return None, exit_
-            if self._cell is not None and (cause := self._follow(self._cell)) is not None:
+            if self._errand is not None:
+                self._attend(self._errand)
+            elif self._cell is not None and (cause := self._follow(self._cell)) is not None:
                 return cause, None
             header = self._inbound.read_header() if host and not self._inbound.busy else None
             if header is not None and (cause := self._obey(header)) is not None:
@@ -101,12 +144,14 @@ class CellRelay:
     def ended(self) -> Cell | None:
         """Let go of what is only a session's; return the cell that was under way."""
         if not self._begun:
-            self._outbound.sources = self._sources  # the child's report of why it did not begin
-        elif self._cell is None:
+            self._outbound.sources += self._sources  # the child's report of why it did not begin
+        else:
             for source in self._sources:
                 close(source.fd)
         close(self._child.payload)
-        close(self._stdin)
+        close(self._child.stdin)
+        if self._cell is not None and self._cell.outcome is not None:  # its files were being sent; that is over as well
+            self._cell.header = self._cell.header._replace(flags=0)
         return self._cell
 
     # ---- the child's side
@@ -114,9 +159,9 @@ class CellRelay:
     def _follow(self, cell: Cell) -> Cause | None:
         """Pass on what the cell wrote and see how far it is; return a cause to stop for."""
         self._outbound.pump()
-        asks = discard(self._child.prompt) and not cell.clock.waiting and cell.late is None
-        if asks and self._stdin is not None and not available(self._stdin):
-            cell.clock.wait()
+        asks = discard(self._child.prompt) and cell.reads and not cell.waiting and cell.late is None
+        if asks and not available(self._child.stdin):
+            cell.wait()
             self._outbound.flush()  # what it asked comes before the news that it waits
             self._outbound.send(event(EventType.WAITING, self._run))
         before, cell.steps = cell.steps, cell.steps + discard(self._child.ready)
@@ -132,38 +177,68 @@ class CellRelay:
 
     def _finish(self, cell: Cell) -> None:
         self._inbound.discard()  # input that it did not take
-        outcome = Outcome(
+        cell.outcome = Outcome(
             cell.late or (Cause.CANCELLED if cell.interrupted else Cause.REPORTED),
             wall_us=cell.clock.ran_us(),
             cpu_us=self._judge.used(self._child.pid),
         )
-        self._outbound.send(event(EventType.CELL_DONE, self._run, outcome.pack()))
-        self._cell = None
         self._sources, self._outbound.sources = self._outbound.sources, []
+        if not self._has_files():
+            self._errands.forget()
+        elif cell.header.flags & COLLECT:
+            most = self._limits.attachments + COUNT_ROOM
+            self._errand = self._begin_errand(int(COLLECTED_WITHIN * 1000), most)
+        if self._errand is None:
+            self._tell_cell_done(cell.outcome)
+        else:
+            close(self._errand.order)  # it has none
+
+    def _tell_cell_done(self, outcome: Outcome) -> None:
+        self._cell = None
+        self._outbound.send(event(EventType.CELL_DONE, self._run, outcome.pack()))
 
     def _signal(self) -> None:
         """Interrupt the cell, or do so when it begins: before, a signal would be lost."""
         if self._cell is not None and _BEGUN <= self._cell.steps < _OVER:
             os.kill(self._child.pid, signal.SIGINT)
 
+    def _attend(self, errand: Errand) -> None:
+        """Pass on what the errand says, and say so when it is over."""
+        cause = errand.follow(self._outbound)
+        if cause is not None:
+            self._errand = None
+            if self._cell is not None and self._cell.outcome is not None:
+                self._tell_cell_done(self._cell.outcome)
+            else:
+                self._inbound.discard()  # of its order, what it did not take
+                self._outbound.send(event(EventType.FILES_DONE, self._run, Outcome(cause).pack()))
+
     # ---- the host's side
 
     def _obey(self, header: CommandHeader) -> Cause | None:
         ours = header.run == self._run
-        cell = self._cell
+        cell = self._cell if self._errand is None else None
+        idle = self._cell is None and self._errand is None
         if ours and header.type == Command.CANCEL:
             return Cause.CANCELLED
-        if ours and header.type == Command.CELL and cell is None:
+        if ours and header.type == Command.CELL and idle:
             self._begin(header)
             return None
-        if ours and header.type == Command.STDIN and cell is not None:
-            cell.clock.go_on()
-            self._inbound.forward(header.length, self._stdin, last=header.length == 0)
-            self._stdin = self._stdin if header.length else None
+        if ours and header.type == Command.FILES and idle:
+            self._send_clerk(header)
+            return None
+        if ours and header.type == Command.STDIN and cell is not None and cell.reads:
+            cell.go_on()
+            self._inbound.forward(header.length, self._child.stdin, last=False)
+            return None
+        if ours and header.type == Command.EOF and cell is not None and cell.reads:
+            cell.go_on()
+            cell.reads = False
+            self._inbound.forward(header.length, self._child.payload, last=False)
             return None
         if ours and header.type == Command.INTERRUPT and cell is not None:
             cell.interrupted = True
-            cell.clock.go_on()
+            cell.go_on()
             self._signal()
         self._inbound.forward(header.length, None, last=False)
         return None
@@ -179,4 +254,25 @@ class CellRelay:
         self._sources = []
         self._judge.begin(self._child.pid)
         self._cell = Cell(header, int(self._limits.input_time))
+        stale = available(self._child.stdin)  # what earlier cells were sent and did not read
+        if stale and not available(self._child.payload):  # so that this never waits for a child that reads nothing
+            os.write(self._child.payload, b"%d\n" % stale)
         self._inbound.forward(header.length, self._child.payload, last=False)
+
+    def _send_clerk(self, header: CommandHeader) -> None:
+        """Let a clerk have an order."""
+        self._errand = self._begin_errand(header.wall_ms, header.output_bytes)
+        if self._errand is None:
+            self._inbound.forward(header.length, None, last=False)
+            self._outbound.send(event(EventType.FILES_DONE, self._run, Outcome(Cause.PROCESS_LIMIT).pack()))
+        else:
+            self._inbound.forward(header.length, self._errand.order, last=True)
+
+    def _begin_errand(self, within_ms: int, most: int) -> Errand | None:
+        """Send a clerk; None where the session's own processes leave it no room."""
+        try:
+            errand = self._errands.begin(within_ms=within_ms, most=most)
+        except OSError:
+            return None
+        errand.begin(self._outbound)
+        return errand

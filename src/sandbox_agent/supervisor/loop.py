@@ -29,9 +29,10 @@ import os
 import select
 import signal
 import socket
+import sys
 import time
 
-from sandbox_agent.child import life, pipes, stand_ins
+from sandbox_agent.child import callstack, imports, life, pipes, stand_ins
 from sandbox_agent.confinement import confine, kernel
 from sandbox_agent.confinement.confine import ConfinementError
 from sandbox_agent.confinement.kernel import available
@@ -40,6 +41,7 @@ from sandbox_agent.contract.policy import Policy
 from sandbox_agent.contract.protocol import (
     COLLECT,
     INTERACTIVE,
+    MAX_LINE,
     MAX_REPORT,
     SESSION,
     STDIN_OPEN,
@@ -51,8 +53,9 @@ from sandbox_agent.contract.protocol import (
     event,
 )
 from sandbox_agent.supervisor import accounts, collector, counters, reset
-from sandbox_agent.supervisor.cells import CellRelay
+from sandbox_agent.supervisor.cells import COUNT_ROOM, CellRelay
 from sandbox_agent.supervisor.clock import Clock
+from sandbox_agent.supervisor.errands import Errands
 from sandbox_agent.supervisor.immortal import immortalize
 from sandbox_agent.supervisor.introduction import describe
 from sandbox_agent.supervisor.judge import Judge
@@ -74,7 +77,8 @@ CONFINED_WITHIN = 20.0
 COLLECTED_WITHIN = 2.0
 """Seconds that reading the files of a run may take."""
 
-_RECORD_OF_OMISSIONS = 32
+_EXPECTED = (0, signal.SIGINT)
+"""Signals that a run may die of without a doubt: none, and the one that Python sends itself after an interrupt."""
 
 _CAP_KILL, _CAP_SETGID, _CAP_SETUID = 1 << 5, 1 << 6, 1 << 7
 
@@ -128,6 +132,8 @@ class Supervisor:
         self._confinement = confine.prepare(self._config, pipes.HINT, memory_held=memory_held)
         self._box = Box(self._config.writable, self._config.uid)
         self._introduction = json.dumps(describe(missing)).encode()
+        callstack.find()
+        imports.hide(self._config.preload)
         gc.collect()
         immortalize()
         kernel.trim_heap()
@@ -137,10 +143,14 @@ class Supervisor:
         """Import the configured modules; return those that are not there (which costs speed, not safety)."""
         missing = []
         for name in self._config.preload:
+            before = set(sys.modules)
             try:
                 importlib.import_module(name)
             except Exception as error:  # whatever a module does at import must not stop the sandbox
                 missing.append(f"{name}: {error}")
+                package = name.partition(".")[0]
+                for half in [each for each in sys.modules.keys() - before if each.partition(".")[0] == package]:
+                    del sys.modules[half]  # what it imported of itself would make the program's import fail
         return missing
 
     def _take_introduction(self) -> bytes:
@@ -151,8 +161,8 @@ class Supervisor:
 
     def _fork_ahead(self) -> ReadyChild:
         """Fork a child and wait until it is confined; raise ``ConfinementError`` with its reason if it cannot be."""
-        pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(9)]
-        stdin, stdout, stderr, payload, ready, report, hint, display, prompt = pipes
+        pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(11)]
+        stdin, stdout, stderr, payload, ready, report, hint, display, prompt, line, given = pipes
         theirs = [read if (read, write) in (stdin, payload) else write for read, write in pipes]
         supervisor = os.getpid()
         pid = os.fork()
@@ -168,7 +178,7 @@ class Supervisor:
             Source(report[0], EventType.REPORT, Budget(MAX_REPORT)),
             Source(display[0], EventType.DISPLAY, Budget(self._config.limits.attachments)),
         ]
-        return ReadyChild(pid, stdin[1], payload[1], ready[0], hint[0], prompt[0], output, sources)
+        return ReadyChild(pid, stdin[1], payload[1], ready[0], hint[0], prompt[0], line[0], given[0], output, sources)
 
     @staticmethod
     def _await_confinement(ready: int) -> None:
@@ -194,8 +204,11 @@ class Supervisor:
         self._outbound.begin(run.run, child.sources)
         is_session = bool(run.flags & SESSION)
         self._inbound.forward(run.length, child.payload, last=not is_session)
+        notes = child.given
         if is_session:
-            run, clock, stopped, exit_ = self._relay_session(child, run, clock)
+            errands = Errands(self._confinement, self._policy, child.given)
+            run, clock, stopped, exit_ = self._relay_session(child, run, clock, errands)
+            notes = errands.end()
         else:
             stopped, exit_ = self._relay(child, run, clock)
         wall_us = clock.ran_us()
@@ -207,13 +220,16 @@ class Supervisor:
         close(self._stdin)
         self._outbound.drain()
         outcome = dataclasses.replace(self._outcome(child, run, stopped, exit_), wall_us=wall_us)
+        self._outbound.begin(run.run, [Source(child.line, EventType.LINE, Budget(MAX_LINE))])
+        self._outbound.drain()
         for fd in (child.ready, child.hint, child.prompt):
             close(fd)
-        if run.flags & COLLECT and self._config.box in self._box.dirty():
-            self._collect()
+        if run.flags & COLLECT and self._has_files():
+            self._collect(notes)
+        close(notes)
         self._outbound.send(event(EventType.RESULT, run.run, outcome.pack()))
         reset.kill_all(child.pid, self._wake)
-        if outcome.signal:
+        if outcome.signal not in _EXPECTED:
             raise ResetError(f"a run died of signal {outcome.signal}")
         if is_session:
             raise ResetError("a session is the last run of a sandbox")
@@ -234,16 +250,21 @@ class Supervisor:
             hint=available(child.hint),
         )
 
-    def _collect(self) -> None:
-        """Send the files that the run left. A confined process reads them; what takes it too long is left out."""
+    def _has_files(self) -> bool:
+        return self._config.box in self._box.dirty()
+
+    def _collect(self, notes: int) -> None:
+        """Send what the run left that is not as it was given. A confined process reads it, and the ``notes`` of what
+        was given; what takes it too long is left out.
+        """
         reset.prove_empty(self._wake)
         read, write = os.pipe2(os.O_CLOEXEC)
         supervisor = os.getpid()
         pid = os.fork()
         if pid == 0:
-            collector.main(self._confinement, write, supervisor)
+            collector.main(self._confinement, write, notes, supervisor)
         os.close(write)
-        room = Budget(self._config.limits.attachments + _RECORD_OF_OMISSIONS)
+        room = Budget(self._config.limits.attachments + COUNT_ROOM)
         self._outbound.begin(self._outbound.run, [Source(read, EventType.FILE, room)])
         deadline = time.monotonic() + COLLECTED_WITHIN
         while self._outbound.sources and not self._outbound.truncated and (left := deadline - time.monotonic()) > 0:
@@ -317,11 +338,18 @@ class Supervisor:
         return Cause.INPUT_TIME if clock.waiting else Cause.WALL_TIME, None
 
     def _relay_session(
-        self, child: ReadyChild, run: CommandHeader, clock: Clock
+        self, child: ReadyChild, run: CommandHeader, clock: Clock, errands: Errands
     ) -> tuple[CommandHeader, Clock, Cause | None, Exit | None]:
         """Relay a session to its end; return what it ended in (a cell, or itself), its clock, and as `_relay`."""
         cells = CellRelay(
-            self._inbound, self._outbound, self._judge, run=run.run, child=child, limits=self._config.limits
+            self._inbound,
+            self._outbound,
+            self._judge,
+            run=run.run,
+            child=child,
+            limits=self._config.limits,
+            errands=errands,
+            has_files=self._has_files,
         )
         self._stdin = None
         stopped, exit_ = cells.relay(self._poll)
@@ -339,8 +367,12 @@ class Supervisor:
         host, mask = self._inbound.wanted()
         events.register(host, mask)
         events.register(self._wake, select.POLLIN)
-        for fd, source_mask in self._outbound.wanted():
-            events.register(fd, source_mask)
+        rest = self._outbound.rest()
+        if rest > 0:
+            timeout = rest if timeout is None else min(timeout, rest)
+        else:
+            for fd, source_mask in self._outbound.wanted():
+                events.register(fd, source_mask)
         for fd in watched:
             events.register(fd, select.POLLIN)
         ready = dict(events.poll(None if timeout is None else timeout * 1000))

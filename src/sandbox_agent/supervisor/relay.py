@@ -11,12 +11,17 @@ import contextlib
 import functools
 import os
 import select
+import time
 from dataclasses import dataclass
 
 from sandbox_agent.confinement.kernel import available
 from sandbox_agent.contract.protocol import COMMAND, EVENT, MAX_BODY, CommandHeader, EventType
 
 _NONBLOCK = os.SPLICE_F_NONBLOCK
+
+REST = 0.002
+"""Seconds that output can wait after other output. The first piece goes at once; a program that writes a line at a time
+must not cost a wake-up for each. The pipe holds what comes meanwhile."""
 
 
 def discard(fd: int) -> int:
@@ -146,6 +151,8 @@ class ReadyChild:
     ready: int
     hint: int
     prompt: int
+    line: int
+    given: int
     output: Budget
     sources: list[Source]
 
@@ -157,6 +164,7 @@ class Outbound:
         self._sink = sink
         self._current: Source | None = None
         self._remaining = 0
+        self._rests_until = 0.0
         self.run = 0
         self.truncated = False
         self.report_bytes = 0
@@ -171,6 +179,10 @@ class Outbound:
         if self._current is not None:
             return [(self._sink, select.POLLOUT)]
         return [(source.fd, select.POLLIN) for source in self.sources]
+
+    def rest(self) -> float:
+        """Return for how many seconds nothing of `wanted` needs to be waited for; 0 or less: it is time."""
+        return 0.0 if self._current is not None else self._rests_until - time.monotonic()
 
     def pump(self) -> None:
         """Move what can be moved without waiting; drop the sources that have ended."""
@@ -228,6 +240,7 @@ class Outbound:
         if source.type is EventType.REPORT:
             self.report_bytes += length
         self._current, self._remaining = source, length
+        self._rests_until = time.monotonic() + REST
         return True
 
     def _continue(self) -> bool:

@@ -17,11 +17,13 @@ from typing import Any
 import pytest
 
 import sandbox_agent
+from code_executor.sandbox import hardening
 from sandbox_agent.confinement import kernel, landlock
 from sandbox_agent.contract.config import AgentConfig
 from tests.unit.agent.piped import Pipe, Pipes, is_open
 from tests.unit.agent.supervised import BOX, CONFIG, PYTHON, SRC, START, Supervise, Supervisor
 
+START_AGENT = hardening.START[1].replace("/opt/agent", SRC)
 IN_CHILD_WITHIN = 30.0
 
 InChild = Callable[[Callable[[], Any]], Any]
@@ -158,7 +160,7 @@ def supervise(pid_namespace: list[str], landlock_abi: int) -> Supervise:
     @contextlib.contextmanager
     def start(config: AgentConfig = CONFIG, through: tuple[str, ...] = ()) -> Iterator[Supervisor]:
         through = tuple(python if word == "PYTHON" else word for word in through)
-        agent = [*through, python, "-I", "-B", f"{SRC}/sandbox_agent", "supervise", config.to_json()]
+        agent = [*through, python, "-c", START_AGENT, "supervise", config.to_json()]
         with subprocess.Popen(
             [*namespaces, *binds, *agent],
             stdin=subprocess.PIPE,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import json
 import os
 import select
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -141,14 +142,16 @@ class Supervisor:
         check: bool = False,
         cpu: float | None = None,
         flags: int = 0,
+        files: Mapping[str, bytes] | None = None,
         wall_ms: int = 30_000,
         cpu_ms: int = 0,
         output_bytes: int = 1 << 20,
     ) -> int:
-        """Send a run and its stdin (None: there is none); return its number."""
+        """Send a run with its files and its stdin (None: there is none); return its number."""
         self._number += 1
         payload = {"code": code, "args": args, "policy": policy, "check": check, "cpu": cpu}
-        payload |= {"files": [], "display": False, "interactive": bool(flags & INTERACTIVE)}
+        given = [[path, base64.b64encode(data).decode()] for path, data in (files or {}).items()]
+        payload |= {"files": given, "display": False, "interactive": bool(flags & INTERACTIVE)}
         flags |= STDIN_OPEN if stdin is not None else 0
         limits = {"wall_ms": wall_ms, "cpu_ms": cpu_ms, "output_bytes": output_bytes}
         self.send(protocol.command(Command.RUN, self._number, json.dumps(payload).encode(), flags=flags, **limits))
@@ -162,9 +165,11 @@ class Supervisor:
         self.send(protocol.command(Command.RUN, self._number, body, flags=SESSION | INTERACTIVE | STDIN_OPEN))
 
     def cell(self, number: int, code: str) -> None:
-        body = {"code": code, "number": number, "policy": False, "cpu": 30, "display": False}
+        body = {"code": code, "number": number, "policy": False, "cpu": 30, "display": False, "stdin": None}
         limits = {"wall_ms": 30_000, "cpu_ms": 30_000, "output_bytes": 1 << 20}
-        self.send(protocol.command(Command.CELL, self._number, json.dumps(body).encode() + b"\n", **limits))
+        self.send(
+            protocol.command(Command.CELL, self._number, json.dumps(body).encode() + b"\n", flags=INTERACTIVE, **limits)
+        )
 
     def of_a_cell(self) -> Event | None:
         """Return the next event of the cell under way; None once it is done."""

@@ -120,6 +120,7 @@ BLOCKS = st.recursive(
             "name, other = 1, 2",
             "name: int",
             "name: int = 1",
+            "name += 1",
             "del name",
             "global name",
             "nonlocal name",
@@ -139,52 +140,109 @@ BLOCKS = st.recursive(
             "[see(x) for x in (name,) for name in (1,)]",
             "{see(name): name for x in (1,) for name in (x,) if see(name)}",
             "[name for name in (see(name),)]",
+            "[see(name) for x in (1, 2) if (name := x)]",
             "import json as name",
+            "from json import loads as name, dumps",
+            "see((name := 1), name)",
+            "yes and (name := 1)",
+            "no and (name := 1)",
+            "later = (see(name) for _ in (1,))",
+            "list(later)",
+            "match (1, 2):\n    case (1, name) if see(name) is None: see(name)",
+            "match [1]:\n    case [*name]: see(name)\n    case {**name}: see(name)",
+            "match {'a': 1}:\n    case {'a': name}: see(name)",
+            "match 5:\n    case str() as name: see(name)\n    case name if no: see(name)",
+            "def set_it():\n    global name\n    name = 1",
+            "def lose_it():\n    global name\n    del name",
+            "def use_it(): see(name)",
+            "set_it()",
+            "lose_it()",
+            "use_it()",
             "raise ValueError",
             "call(see)",
+            "break",
+            "continue",
+            "return",
         ]
     ),
     lambda inner: st.one_of(
         st.tuples(inner, inner).map("\n".join),
-        inner.map(lambda body: f"if no:\n    {_indented(body)}"),
-        inner.map(lambda body: f"if yes:\n    {_indented(body)}"),
-        inner.map(lambda body: f"for name in (1,):\n    {_indented(body)}"),
-        inner.map(lambda body: f"for name in ():\n    {_indented(body)}"),
+        st.tuples(inner, inner).map(lambda p: f"if yes:\n    {_indented(p[0])}\nelse:\n    {_indented(p[1])}"),
+        st.tuples(inner, inner).map(lambda p: f"if no:\n    {_indented(p[0])}\nelse:\n    {_indented(p[1])}"),
+        inner.map(lambda body: f"for name in (1, 2):\n    {_indented(body)}"),
         inner.map(lambda body: f"for _ in (1, 2):\n    {_indented(body)}"),
-        inner.map(lambda body: f"with manager as name:\n    {_indented(body)}"),
+        st.tuples(inner, inner).map(
+            lambda p: f"while (name := tick()):\n    {_indented(p[0])}\nelse:\n    {_indented(p[1])}"
+        ),
+        inner.map(lambda body: f"while tick():\n    {_indented(body)}"),
+        inner.map(lambda body: f"with quiet as name:\n    {_indented(body)}"),
+        inner.map(lambda body: f"with quiet:\n    {_indented(body)}"),
         inner.map(lambda body: f"def g():\n    {_indented(body)}\ng()"),
         inner.map(lambda body: f"def g(name):\n    {_indented(body)}\ng(1)"),
         inner.map(lambda body: f"class C:\n    {_indented(body)}"),
+        st.tuples(inner, inner, inner, inner).map(
+            lambda p: (
+                f"try:\n    {_indented(p[0])}\nexcept ValueError as name:\n    {_indented(p[1])}\n"
+                f"else:\n    {_indented(p[2])}\nfinally:\n    {_indented(p[3])}"
+            )
+        ),
         st.tuples(inner, inner).map(
             lambda p: f"try:\n    {_indented(p[0])}\nexcept Exception as name:\n    {_indented(p[1])}"
         ),
-        st.tuples(inner, inner).map(lambda p: f"try:\n    {_indented(p[0])}\nexcept Exception:\n    {_indented(p[1])}"),
     ),
     max_leaves=8,
 )
 
 
-class _Manager:
+class _Quiet:
     def __enter__(self) -> int:
         return 1
 
-    def __exit__(self, *_: object) -> None:
-        pass
+    def __exit__(self, *_: object) -> bool:
+        return True
+
+
+class _Stop(BaseException):
+    """No program of these catches it."""
+
+
+class _Look(ast.NodeTransformer):
+    """Lets a program say, at each use of the name, what it found there."""
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if node.id != "name" or not isinstance(node.ctx, ast.Load):
+            return node
+        place = [ast.Constant(node.lineno), ast.Constant(node.col_offset + 1)]
+        return ast.copy_location(ast.Call(ast.Name("look", ast.Load()), [node, *place], []), node)
 
 
 @pytest.mark.fuzz
 @given(BLOCKS)
-def test_a_program_with_no_problem_never_reaches_the_built_in_name(source: str) -> None:
+def test_a_use_that_finds_something_of_the_programs_own_is_not_refused(source: str) -> None:
     try:
-        code = compile(source, "main.py", "exec")
+        compile(source, "main.py", "exec")
     except SyntaxError:
         return
-    if check(ast.parse(source), Policy(names={"name": "no"})):
-        return
+    refused = {(problem.line, problem.column) for problem in check(ast.parse(source), Policy(names={"name": "no"}))}
     built_in = object()
-    seen: list[object] = []
-    builtins = {**vars(__import__("builtins")), "name": built_in, "see": seen.append, "yes": True, "no": False}
-    builtins |= {"manager": _Manager(), "call": lambda f: (f() if f.__code__.co_argcount == 0 else None, f)[1]}
-    with contextlib.suppress(Exception):  # many of these programs are wrong; what they have seen counts
-        exec(code, {"__builtins__": builtins, "__name__": "main"})
-    assert built_in not in seen
+    wrong: list[tuple[int, int]] = []
+    left = iter(range(60))  # turns of all loops and uses together
+
+    def tick() -> bool:
+        turn = next(left, None)
+        if turn is None:
+            raise _Stop
+        return turn % 3 != 0
+
+    def look(value: object, line: int, column: int) -> object:
+        tick()
+        if value is not built_in and (line, column) in refused:
+            wrong.append((line, column))
+        return value
+
+    builtins = {**vars(__import__("builtins")), "name": built_in, "see": lambda *_: None, "look": look, "tick": tick}
+    builtins |= {"yes": True, "no": False, "quiet": _Quiet(), "call": lambda f: (f(), f)[1]}
+    tree = ast.fix_missing_locations(_Look().visit(ast.parse(source)))
+    with contextlib.suppress(Exception, _Stop):  # many of these programs are wrong; what they have found counts
+        exec(compile(tree, "main.py", "exec"), {"__builtins__": builtins, "__name__": "main"})
+    assert wrong == []

@@ -14,7 +14,7 @@ from sandbox_agent.contract.protocol import (
     Cause,
     Command,
 )
-from tests.unit.agent.supervised import CONFIG, WITHIN, Supervise, Supervisor
+from tests.unit.agent.supervised import BOX, CONFIG, WITHIN, Supervise, Supervisor
 
 # ---- the start
 
@@ -91,7 +91,7 @@ def test_a_traceback_shows_the_program_alone(supervisor: Supervisor) -> None:
     run = supervisor.run("def f():\n    raise ValueError('bad')\nf()")
     assert run.stderr.decode().splitlines()[:3] == [
         "Traceback (most recent call last):",
-        '  File "main.py", line 3, in <module>',
+        f'  File "{BOX}/main.py", line 3, in <module>',
         "    f()",
     ]
     assert run.stderr.endswith(b"\nValueError: bad\n")

@@ -48,7 +48,8 @@ print(os.listdir('.'), os.listdir('/dev/shm'), oct(stat.S_IMODE(os.stat('.').st_
 print(hasattr(builtins, 'left'), hasattr(sys, 'left'), 'LEFT' in os.environ, os.listdir('/mnt'))
 """
     assert supervisor.processes() == before
-    assert supervisor.run(look).stdout == b"[] [] 0o700\nFalse False False []\n"
+    expected = b"['main.py'] [] 0o700\nFalse False False ['main.py']\n"
+    assert supervisor.run(look).stdout == expected
 
 
 def test_no_byte_of_a_run_is_ever_in_the_supervisors_memory(supervisor: Supervisor, memory_of: Any) -> None:

@@ -85,7 +85,8 @@ os.symlink('/etc', 'directory/link')
 """
     run = supervisor.run(code, flags=COLLECT)
     assert {event.type for event in run.others} == {EventType.FILE}
-    assert files_of(run) == [("a", b"1"), ("directory/inner/b", bytes(300_000))]
+    # with the number of all that is left, first: two links are no files
+    assert files_of(run) == [("", b"4"), ("a", b"1"), ("directory/inner/b", bytes(300_000))]
 
 
 def files_of(run: Run) -> list[tuple[str, bytes]]:
@@ -110,12 +111,13 @@ open('d299/last', 'w').write('x')
 """
 
 
-def test_files_that_cannot_be_had_are_passed_over_and_those_that_are_too_many_are_counted(supervise: Supervise) -> None:
+def test_files_that_cannot_be_had_are_counted_as_are_those_that_are_too_many(supervise: Supervise) -> None:
     with supervise(replace(CONFIG, layers_off=("landlock", "seccomp"), attachment_files=300)) as supervisor:
         supervisor.ready()
         run = supervisor.run(ODD_FILES, flags=COLLECT)
         assert run.outcome.cause is Cause.COMPLETED, run.stderr
-        assert files_of(run) == [*((f"e{n:03}", b"") for n in range(300)), ("", b"1")]
+        # not sent: a pipe, two whose names are no UTF-8, and two for which there is no place left
+        assert files_of(run) == [("", b"305"), *((f"e{n:03}", b"") for n in range(300))]
 
 
 def test_what_is_sent_of_files_is_within_its_bytes_to_the_last_of_them(supervise: Supervise) -> None:
@@ -124,9 +126,9 @@ def test_what_is_sent_of_files_is_within_its_bytes_to_the_last_of_them(supervise
     with supervise(replace(CONFIG, limits=Limits(attachments=2 * each))) as supervisor:
         supervisor.ready()
         assert files_of(supervisor.run(code, flags=COLLECT)) == [
+            ("", b"4"),
             ("a", bytes(100_000)),
             ("b", bytes(100_000)),
-            ("", b"2"),
         ]
 
 
@@ -251,7 +253,7 @@ def test_a_program_is_nobody_in_particular(supervisor: Supervisor) -> None:
     assert seen["ids"] == [[UID] * 3, [UID] * 3, []]
     assert seen["cwd"] == BOX
     assert seen["umask"] == 0o022
-    assert seen["descriptors"] == [0, 1, 2, pipes.HINT]
+    assert seen["descriptors"] == [0, 1, 2, pipes.HINT, pipes.LINE]
     assert seen["core"] == [0, 0]
     assert seen["files"] == [CONFIG.open_files] * 2
     assert seen["blocked"] == []

@@ -35,11 +35,15 @@ _PATH = re.compile(r"[\w.\[\]]+")
 
 
 class SourceProblem(NamedTuple):
-    """One refusal: ``line`` and ``column`` count from 1; ``message`` is for a learner."""
+    """One refusal: ``line`` and ``column`` count from 1; ``message`` is for a learner.
+
+    ``file``: the path of the file of the request that it is in; empty for the program itself.
+    """
 
     line: int
     column: int
     message: str
+    file: str = ""
 
 
 def check(tree: ast.AST, policy: Policy) -> list[SourceProblem]:
@@ -47,7 +51,7 @@ def check(tree: ast.AST, policy: Policy) -> list[SourceProblem]:
     if policy.empty:
         return []
     nodes = list(_walk(tree))
-    checker = _Checker(policy, _imported_modules(nodes), own_uses(tree, nodes, policy.names))
+    checker = _Checker(policy, _imported_modules(nodes), own_uses(tree, nodes, policy.names, policy.own))
     found = {problem for node in nodes if type(node) in _JUDGED for problem in checker.judge(node)}
     return sorted(found)[:MAX_PROBLEMS]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,12 +77,16 @@ DOORS = frozenset(
 
 @dataclass(frozen=True)
 class Policy:
-    """What is refused: a name to the reason. An empty policy refuses nothing."""
+    """What is refused: a name to the reason. An empty policy refuses nothing.
+
+    ``own``: those of ``names`` that are the program's own from its beginning (a session's, from an earlier cell).
+    """
 
     modules: Mapping[str, str] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
     attributes: Mapping[str, str] = field(default_factory=dict)
     module_attributes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    own: Sequence[str] = field(default_factory=list)
 
     @property
     def empty(self) -> bool:

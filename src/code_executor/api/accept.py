@@ -1,0 +1,70 @@
+"""Whether a client wants a stream of events rather than JSON: its ``Accept``, as RFC 9110 §12.5.1 reads it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+EVENTS = ("text", "event-stream")
+_JSON = ("application", "json")
+
+_QUOTED = r'"(?:[^"\\]|\\.?)*"?'  # up to the end, if it has none: to look for one again would take ever longer
+_ELEMENT = re.compile(rf'(?:[^,"]|{_QUOTED})+')
+_PART = re.compile(rf'(?:[^;"]|{_QUOTED})+')
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
+_WEIGHT = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
+_ENCODING = ("charset", "utf-8")
+"""The one parameter that both answers can be said to have."""
+
+
+class _Range(NamedTuple):
+    """A media range: ``*`` in both, or in the latter, is any; ``weight`` from 0 to 1."""
+
+    type: str
+    subtype: str
+    specific: bool
+    weight: float
+
+    def precedence(self, media: tuple[str, str]) -> int:
+        """Return how precisely it names ``media``; 0: not at all."""
+        if (self.type, self.subtype) == media:
+            return 4 if self.specific else 3
+        if self.subtype != "*":
+            return 0
+        return {media[0]: 2, "*": 1}.get(self.type, 0)
+
+
+def wants_events(headers: Sequence[str]) -> bool:
+    """Whether events are wanted more than JSON by all ``Accept`` headers of a request together.
+
+    Of two that are wanted alike, the one that is named more precisely is; else JSON. What is malformed does not count.
+    """
+    ranges = list(_ranges(",".join(headers).lower()))
+    return _wanted(ranges, EVENTS) > max(_wanted(ranges, _JSON), (0.0, 4))
+
+
+def _wanted(ranges: list[_Range], media: tuple[str, str]) -> tuple[float, int]:
+    """Return the weight of the most precise range for ``media``, and how precise it is."""
+    found = [(each.precedence(media), each.weight) for each in ranges]
+    precedence, weight = max(found, default=(0, 0.0))
+    return (weight, precedence) if precedence else (0.0, 0)
+
+
+def _ranges(header: str) -> Iterator[_Range]:
+    for element in _ELEMENT.findall(header):
+        name, *parameters = [part.strip() for part in _PART.findall(element)] or [""]
+        kind, slash, subtype = name.partition("/")
+        weight = 1.0
+        specific = False
+        right = bool(slash and _TOKEN.fullmatch(kind) and _TOKEN.fullmatch(subtype)) and (kind != "*" or subtype == "*")
+        for parameter in filter(None, parameters):
+            key, _, value = parameter.partition("=")
+            if key == "q":
+                right = right and _WEIGHT.fullmatch(value) is not None
+                weight = float(value) if right else 0.0
+                break  # no more belongs to the range
+            right = right and (key, value.strip('"')) == _ENCODING
+            specific = True
+        if right:
+            yield _Range(kind, subtype, specific, weight)

@@ -1,0 +1,88 @@
+"""A client gets events where its ``Accept`` wants them more than JSON, and JSON everywhere else."""
+
+from __future__ import annotations
+
+import pytest
+
+from code_executor.api.accept import wants_events
+
+EVENTS = [
+    ["text/event-stream"],
+    ["TEXT/Event-Stream"],
+    [" text/event-stream ;q=1 "],
+    ["text/event-stream;charset=utf-8"],
+    ['text/event-stream; charset="UTF-8"'],
+    ["text/event-stream, application/json;q=0.9"],
+    ["application/json;q=0.5,text/event-stream;q=0.51"],
+    ["application/json;q=0.5", "text/event-stream"],
+    ["text/event-stream;q=0.001"],
+    ["text/event-stream, */*;q=0.1"],
+    ["text/event-stream, */*"],
+    ["text/event-stream, application/*"],
+    ["text/*"],
+    ["text/*;q=0.5, */*;q=0.4"],
+    ["*/*;q=0.3, text/*;q=0.4, application/json;q=0.1"],
+    ["application/json;q=0, */*"],
+    ["application/json;q=0, text/event-stream;q=0.1"],
+    ["application/json;version=2, text/event-stream;q=0.1"],
+    ["text/event-stream;q=0.9, application/json;q=x"],
+    [",, text/event-stream ,,"],
+    ['application/x;a="text, application/json", text/event-stream'],
+    ["text/event-stream;q=1;application/json=1"],
+]
+
+JSON: list[list[str]] = [
+    [],
+    [""],
+    ["*/*"],
+    ["application/json"],
+    ["application/*"],
+    ["application/json, text/event-stream"],
+    ["text/event-stream, application/json"],
+    ["application/json", "text/event-stream"],
+    ["text/event-stream;q=0.1, application/json;q=0.9"],
+    ["text/event-stream;q=0.1, */*"],
+    ["text/event-stream;q=0.1, application/*;q=0.2"],
+    ["text/event-stream;q=0"],
+    ["text/event-stream;q=0.000"],
+    ["text/event-stream;q=0, */*"],
+    ["text/event-stream;q=0, application/json;q=0"],
+    ["text/*;q=0.9, */*"],
+    ["text/*, text/event-stream;q=0.2, application/json;q=0.3"],
+    ["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"],
+    ["text/html"],
+    ["text/event-streams"],
+    ["x-text/event-stream"],
+    ['application/x;a="text/event-stream"'],
+    ['application/x;a="\\", text/event-stream"'],
+    ["text/event-stream;version=2"],
+    ["text/event-stream;q=2"],
+    ["text/event-stream;q=-1"],
+    ["text/event-stream;q=high"],
+    ["text/event-stream;q="],
+    ["text/event-stream;q"],
+    ["text/event-stream;q=0.1234"],
+    ["text/event-stream;q=nan"],
+    ["text /event-stream"],
+    ["text"],
+    ["*/event-stream"],
+    ["/"],
+    [";"],
+    ['"'],
+    ["*;q=.2, text/html"],
+]
+
+
+@pytest.mark.parametrize("headers", EVENTS)
+def test_a_client_that_wants_events_more_gets_events(headers: list[str]) -> None:
+    assert wants_events(headers)
+
+
+@pytest.mark.parametrize("headers", JSON)
+def test_every_other_client_gets_json(headers: list[str]) -> None:
+    assert not wants_events(headers)
+
+
+@pytest.mark.parametrize("header", ['"' * 60_000, "," * 60_000, ";" * 60_000, '"' + '\\"' * 30_000, "a;" * 30_000])
+def test_a_long_header_of_nothing_gets_json(header: str) -> None:
+    assert not wants_events([header])

@@ -1,0 +1,105 @@
+/** The files of a notebook's session: those that were put there, and those that its cells made. */
+
+import { el } from "./dom.js";
+import type { Failure } from "./failure.js";
+import type { SessionClient } from "./session-client.js";
+import type { FileEntry } from "./wire.js";
+import { bytes } from "./words.js";
+
+interface Host {
+  /** The session there is; where there is none, one that is opened for this. */
+  session(): Promise<SessionClient | null>;
+  say(text: string): void;
+}
+
+export class SessionFiles {
+  readonly element: HTMLDetailsElement;
+  readonly #host: Host;
+  readonly #count = el("span", {});
+  readonly #list = el("ul", { className: "files", ariaLabel: "Files of the session" });
+  readonly #input = el("input", { type: "file", multiple: true, onchange: () => void this.#addChosen() });
+  readonly #put = new Map<string, Blob>(); // what a session that is restarted is given again
+
+  constructor(host: Host) {
+    this.#host = host;
+    this.element = el(
+      "details",
+      { className: "shelf" },
+      el("summary", {}, "Files", this.#count),
+      el("label", { className: "add" }, "Add files ", this.#input),
+      this.#list,
+    );
+    this.#show([], 0);
+  }
+
+  /** Ask the session what it has now. */
+  async refresh(session: SessionClient): Promise<void> {
+    const found = await session.files();
+    if ("files" in found) this.#show(found.files, found.filesOmitted);
+  }
+
+  /** The session is no more, and neither are its files. */
+  clear(): void {
+    this.#show([], 0);
+  }
+
+  /** Put into a session again what a person had put into the one before. */
+  async putAgain(session: SessionClient): Promise<void> {
+    for (const [path, content] of this.#put) this.#tell(await session.putFile(path, content));
+    await this.refresh(session);
+  }
+
+  async #addChosen(): Promise<void> {
+    const chosen = [...(this.#input.files ?? [])];
+    this.#input.value = "";
+    const session = chosen.length > 0 ? await this.#host.session() : null;
+    if (!session) return;
+    for (const file of chosen) {
+      const failure = await session.putFile(file.name, file);
+      this.#tell(failure);
+      if (!failure) this.#put.set(file.name, file);
+    }
+    await this.refresh(session);
+  }
+
+  async #download(path: string): Promise<void> {
+    const session = await this.#host.session();
+    const content = await session?.readFile(path);
+    if (!content) return;
+    if (!(content instanceof Blob)) {
+      this.#tell(content);
+      return;
+    }
+    const url = URL.createObjectURL(content);
+    el("a", { href: url, download: path.split("/").at(-1) }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 60_000); // the browser may still be reading it
+  }
+
+  async #remove(path: string): Promise<void> {
+    const session = await this.#host.session();
+    if (!session) return;
+    this.#tell(await session.deleteFile(path));
+    this.#put.delete(path);
+    await this.refresh(session);
+  }
+
+  #show(files: readonly FileEntry[], omitted: number): void {
+    this.#count.textContent = files.length > 0 ? ` (${files.length})` : "";
+    const rows = files.map(({ path, size }) =>
+      el(
+        "li",
+        {},
+        el("button", { type: "button", className: "link", title: `Download ${path}`, onclick: () => void this.#download(path) }, path),
+        ` ${bytes(size)} `,
+        el("button", { type: "button", title: `Delete ${path}`, onclick: () => void this.#remove(path) }, "Delete"),
+      ),
+    );
+    const more = omitted > 0 ? [el("li", {}, `${omitted} more that cannot be shown here`)] : [];
+    this.#list.replaceChildren(...rows, ...more);
+    this.#list.hidden = rows.length + more.length === 0;
+  }
+
+  #tell(failure: Failure | null): void {
+    if (failure) this.#host.say(failure.detail);
+  }
+}
