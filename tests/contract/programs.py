@@ -300,7 +300,6 @@ WORLD = {
         """
     ),
     "stdin_by_name": Program("print(open('/dev/stdin').read(), open('/dev/fd/0').read())", stdin="ab\n"),
-    "stdout_by_name": Program("with open('/dev/stdout', 'w') as f: f.write('written')"),
     "very_many_lines": Program("for i in range(20_000): print(i, 'of very many')"),
     "very_many_pieces": Program("print(*range(50_000))"),
     "very_many_rows": _(

@@ -170,7 +170,7 @@ class Transcript:
             cpu_time=outcome.cpu_us / 1000,
             memory=outcome.memory,
             truncated=outcome.truncated,
-            line=first.line if first else self._line if reason is not Reason.COMPLETED else None,
+            line=first.line if first else self._line if reason not in (Reason.COMPLETED, Reason.CANCELLED) else None,
             column=first.column if first else None,
             problems=told.problems,
             displays=tuple(self._displays),

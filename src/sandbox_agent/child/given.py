@@ -67,14 +67,13 @@ def _problems(source: bytes, policy: Policy) -> list[SourceProblem]:
         return [SourceProblem(1, 1, "The file is too large or too deeply nested to be checked.")]
 
 
-def put(files: Iterable[GivenFile], notes: int, *written: GivenFile) -> None:
-    """Write files into the working directory, and a note of each into the pipe ``notes``; of ``written``, a note alone.
+def put(files: Iterable[GivenFile], notes: int) -> None:
+    """Write files into the working directory, and a note of each into the pipe ``notes``.
 
     Raises ``OSError`` with the path as its filename. A file for whose note the pipe has no room (it has for a thousand)
     will count as new.
     """
-    os.set_blocking(notes, False)
-    room = all(_note(notes, path, data) for path, data in written)
+    room = True
     for path, data in files:
         try:
             os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
@@ -82,11 +81,13 @@ def put(files: Iterable[GivenFile], notes: int, *written: GivenFile) -> None:
                 file.write(data)
         except OSError as error:
             raise OSError(error.errno, error.strerror, path) from None
-        room = room and _note(notes, path, data)
+        room = room and note(notes, path, data)
 
 
-def _note(notes: int, path: str, data: bytes) -> bool:
+def note(notes: int, path: str, data: bytes) -> bool:
+    """Write the note of a file that is there into the pipe ``notes``; False if that has no room."""
     try:
+        os.set_blocking(notes, False)
         os.write(notes, packed(name_of(os.fsencode(path)), Note(len(data), digest_of(data))))
     except BlockingIOError:
         return False

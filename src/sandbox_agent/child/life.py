@@ -58,7 +58,7 @@ def main(state: Confinement, descriptors: list[int], policy: Policy, supervisor:
     try:
         landlock_fd = arrange(descriptors, state.landlock_fd)
         try:
-            _let_streams_be_opened_again()
+            os.fchmod(pipes.STDIN, 0o444)  # so that /dev/stdin can be opened: the kernel asks what this pipe says
             confine(state, landlock_fd, supervisor)
             with contextlib.suppress(OSError):  # it makes results faster, nothing else
                 kernel.hold_memory()
@@ -73,15 +73,6 @@ def main(state: Confinement, descriptors: list[int], policy: Policy, supervisor:
         _serve(policy, state.config, script)
     finally:  # whatever happens: this process is a copy of the supervisor, and must not go on as one
         os._exit(1)
-
-
-def _let_streams_be_opened_again() -> None:
-    """Let the program open ``/dev/stdin`` and its like: the kernel asks what the modes of these pipes say.
-
-    Each only in its own direction. Who could read from its stdout could take away what the supervisor has counted.
-    """
-    for fd, mode in ((pipes.STDIN, 0o444), (pipes.STDOUT, 0o222), (pipes.STDERR, 0o222)):
-        os.fchmod(fd, mode)
 
 
 def _make_ready(policy: Policy) -> Script:
@@ -117,7 +108,7 @@ def _serve(policy: Policy, config: AgentConfig, script: Script) -> NoReturn:
     os.close(pipes.PAYLOAD)
     os.close(pipes.READY)
     code = _prepare(request, files, policy if request["policy"] else None, script)
-    _write_files(files, GivenFile(MAIN, script.content))
+    _write_files(files)
     if request["display"]:
         display.open_on(pipes.DISPLAY, config.limits.attachments)
     else:
@@ -154,6 +145,7 @@ def _prepare(
         script.write(request["code"])  # first, for the compiler quotes it in its warnings
     except OSError as error:
         _report_unwritten(MAIN, error)
+    given.note(pipes.GIVEN, MAIN, script.content)
     try:
         code = compiled(request["code"], script.path, policy, last=request["display"])
     except RefusedError as refused:
@@ -173,13 +165,10 @@ def _report(reason: str, problems: list[SourceProblem]) -> NoReturn:
     os._exit(1 if reason else 0)
 
 
-def _write_files(files: list[GivenFile], *written: GivenFile) -> None:
-    """Put the run's files into its box, and let go of the pipe that tells the collector of them; or report and exit.
-
-    ``written``: those that are there already.
-    """
+def _write_files(files: list[GivenFile]) -> None:
+    """Put the run's files into its box, and let go of the pipe that tells the collector of them; or report and exit."""
     try:
-        given.put(files, pipes.GIVEN, *written)
+        given.put(files, pipes.GIVEN)
     except OSError as error:
         _report_unwritten(error.filename, error)
     os.close(pipes.GIVEN)  # before the first instruction of the program, which could forge a note

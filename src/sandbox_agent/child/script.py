@@ -24,18 +24,23 @@ class Script:
     def __init__(self) -> None:
         box = os.getcwd()
         self.path = os.path.join(box, MAIN)
+        self.content = b""
         self._box = box
         before = os.stat(box)
         self._box_times = before.st_atime_ns, before.st_mtime_ns
-        self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        self._written = os.fstat(self._fd)
-        with contextlib.suppress(PermissionError):  # the box is not this user's
+        self._fd: int | None = None
+        self._written = before
+        with contextlib.suppress(OSError):  # a box in which this user cannot write: there is no file then
+            self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            self._written = os.fstat(self._fd)
             os.utime(box, ns=self._box_times)  # which tell a program nothing about when this was
 
     def write(self, source: str) -> None:
         """Fill the file, and close it; raise ``OSError`` where it has no room."""
+        self.content = encoded(source)
+        if self._fd is None:
+            return
         try:
-            self.content = encoded(source)
             data = memoryview(self.content)
             while data:
                 data = data[os.write(self._fd, data) :]
@@ -45,13 +50,14 @@ class Script:
 
     def drop(self) -> None:
         """There is no program: close the file and take it away."""
-        os.close(self._fd)
+        if self._fd is not None:
+            os.close(self._fd)
         self.remove()
 
     def remove(self) -> None:
         """Take the file away if it is as it was written, and with it what the box's times tell of it."""
         try:
-            if _same(os.lstat(self.path), self._written):
+            if self._fd is not None and _same(os.lstat(self.path), self._written):
                 os.unlink(self.path)
                 os.utime(self._box, ns=self._box_times)
         except OSError:
