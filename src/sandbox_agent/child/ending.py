@@ -151,12 +151,12 @@ def finalize(status: int) -> int:
         except BaseException as error:
             _say_ignored(callstack.without_ours(error), "on threading shutdown", threading)
     callstack.call(atexit._run_exitfuncs)  # noqa: SLF001  # which says itself what goes wrong
-    whole = _flush()
+    whole = flush()
     if gc.isenabled():
         callstack.call(gc.collect)
     if not _thread._count():  # noqa: SLF001  # daemon threads are still running here, and would miss their names
         _let_go()
-        whole = _flush() and whole
+        whole = flush() and whole
     return status if whole or status < 0 else _FLUSH_FAILED
 
 
@@ -168,7 +168,7 @@ def leave(status: int) -> NoReturn:
     os._exit(status & 0xFF)
 
 
-def _flush() -> bool:
+def flush() -> bool:
     """Flush the standard streams; False if one cannot be."""
     streams.settle()
     whole = True
@@ -176,7 +176,7 @@ def _flush() -> bool:
         stream = getattr(sys, name, None)
         try:
             if stream is not None and not _is_closed(stream):
-                callstack.invoke(stream.flush)
+                stream.flush() if streams.is_ours(stream) else callstack.invoke(stream.flush)
         except BaseException as error:
             whole = False
             if name == "stdout":
@@ -208,8 +208,9 @@ def _let_go() -> None:
         setattr(sys, name, getattr(sys, f"__{name}__", None))
     _let_go_of_modules()
     names = vars(builtins)
-    names.clear()
-    names.update(_builtins)
+    if len(names) != len(_builtins) or any(names.get(name) is not value for name, value in _builtins.items()):
+        names.clear()
+        names.update(_builtins)
     callstack.call(gc.collect)
     for reference in reversed(_left):
         held = reference()

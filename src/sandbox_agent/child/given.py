@@ -68,7 +68,7 @@ def _problems(source: bytes, policy: Policy) -> list[SourceProblem]:
 
 
 def put(files: Iterable[GivenFile], notes: int) -> None:
-    """Write files into the working directory, and a note of each into the pipe ``notes``.
+    """Write files into the working directory, and a note of each into the pipe ``notes``, which must not block.
 
     Raises ``OSError`` with the path as its filename. A file for whose note the pipe has no room (it has for a thousand)
     will count as new.
@@ -85,13 +85,16 @@ def put(files: Iterable[GivenFile], notes: int) -> None:
 
 
 def note(notes: int, path: str, data: bytes) -> bool:
-    """Write the note of a file that is there into the pipe ``notes``; False if that has no room."""
+    """Write the note of a file that is there into the pipe ``notes``, which must not block; False if it has no room."""
     try:
-        os.set_blocking(notes, False)
-        os.write(notes, packed(name_of(os.fsencode(path)), Note(len(data), digest_of(data))))
+        os.write(notes, packed(name_of(os.fsencode(path)), note_of(data)))
     except BlockingIOError:
         return False
     return True
+
+
+def note_of(data: bytes) -> Note:
+    return Note(len(data), digest_of(data))
 
 
 def packed(name: bytes, note: Note) -> bytes:

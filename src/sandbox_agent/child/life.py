@@ -7,8 +7,8 @@ that asks for a session makes it an interpreter that runs one cell after another
 
 from __future__ import annotations
 
-import ast
 import contextlib
+import gc
 import json
 import os
 import resource
@@ -19,7 +19,6 @@ from typing import Any, NoReturn
 
 from sandbox_agent.child import (
     asking,
-    callstack,
     display,
     ending,
     given,
@@ -37,7 +36,7 @@ from sandbox_agent.child.source import RefusedError, compiled
 from sandbox_agent.confinement import kernel
 from sandbox_agent.confinement.confine import Confinement, arrange, confine
 from sandbox_agent.contract.config import AgentConfig
-from sandbox_agent.contract.policy import MAX_PROBLEMS, Policy, SourceProblem, check
+from sandbox_agent.contract.policy import MAX_PROBLEMS, Policy, SourceProblem
 from sandbox_agent.contract.protocol import MAIN
 
 CONFINEMENT_FAILED = 70
@@ -86,14 +85,24 @@ def _make_ready(policy: Policy) -> Script:
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         numpy.random.seed()  # the standard library's generator reseeds itself after a fork
-    tree = ast.parse(_WARM_UP)
-    check(tree, policy)
-    code = callstack.call(compile, _WARM_UP, "warm-up", "exec", 0, True)
-    callstack.call(exec, code, {"print": lambda *_a, **_k: None})
+    os.set_blocking(pipes.GIVEN, False)
+    script = Script()
+    with contextlib.suppress(RefusedError):  # of a policy that refuses what it does
+        compiled(_WARM_UP, script.path, policy, last=False)
+    code = compiled(_WARM_UP, script.path, None, last=False)
+    module = program.main_module([], script.path)
+    vars(module)["print"] = lambda *_a, **_k: None
+    program.execute(code, module)
+    ending.after_main(module)
+    given.packed(given.name_of(MAIN.encode()), given.note_of(_WARM_UP.encode()))
     json.loads('{"code": "", "args": [], "policy": true}')
+    print(end="")
+    ending.flush()
     imports.hide_again()
     ending.remember()
-    return Script()
+    gc.collect()
+    gc.freeze()  # what there is now is not the program's: it is not looked through at its end
+    return script
 
 
 def _serve(policy: Policy, config: AgentConfig, script: Script) -> NoReturn:

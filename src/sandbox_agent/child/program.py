@@ -16,6 +16,9 @@ from typing import Any
 from sandbox_agent.child import callstack, display, ending, pipes, stacks
 from sandbox_agent.contract.protocol import MAIN
 
+_set_mask = sys.modules["_signal"].pthread_sigmask
+"""As ``signal.pthread_sigmask``, which makes enumerations of what it returns, and takes longer."""
+
 _HAS_ANNOTATIONS = sys.version_info < (3, 14)
 """Whether ``__main__`` has ``__annotations__`` before anything is annotated."""
 
@@ -43,7 +46,7 @@ def main_module(arguments: list[str], path: str = "") -> types.ModuleType:
 def run(code: list[types.CodeType], module: types.ModuleType, path: str) -> int:
     """Run the program, whose file is ``path``, to the end of its main thread; return its exit status so far."""
     try:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        _set_mask(signal.SIG_UNBLOCK, (signal.SIGINT,))
         execute(code, module)
     except BaseException as error:
         failure = callstack.without_ours(error)

@@ -11,6 +11,7 @@ import sys
 import traceback
 import types
 from collections.abc import Iterator
+from typing import Any
 
 from sandbox_agent.child import callstack
 from sandbox_agent.contract import wording
@@ -21,8 +22,12 @@ _LONGEST_LINE, _LONGEST_TEXT = 1000, 8000  # characters of a syntax error: a lin
 _DEEP = 20_000
 """A recursion limit for making and compiling trees: Python 3.11 reads deeper sources than it lets be trees."""
 
+_HAS_DEEP_TREES = sys.version_info >= (3, 12)
+"""Whether a tree can be as deep as a source."""
+
 _IGNORE = ("ignore", None, Warning, None, 0)
-"""A filter of warnings."""
+_FAIL = ("error", None, Warning, None, 0)
+"""Filters of warnings."""
 
 
 class RefusedError(Exception):
@@ -46,17 +51,29 @@ def compiled(source: str, name: str, policy: Policy | None, *, last: bool, flags
     source = source.removeprefix("\ufeff")  # a byte order mark, as Python reads a file
     try:
         _require_text(source, name)
-        tree = _tree(source, name, flags) if policy is not None else None
+        tree, is_quiet = _checked_tree(source, name, flags) if policy is not None else (None, False)
         if tree is not None and policy is not None and (problems := check(tree, policy)):
             raise RefusedError("policy", problems)
         # as deep as Python itself can, and with its warnings
-        code = [callstack.call(compile, source, name, "exec", flags, True, 0)]
+        text = tree if _HAS_DEEP_TREES and is_quiet and not last else source
+        code = [callstack.call(compile, text, name, "exec", flags, True, 0)]
         return _with_last(source, name, tree or _tree(source, name, flags), code, flags) if last else code
     except SyntaxError as error:
         text = _syntax_text(error, source) if error.lineno else wording.uncompilable(error)
         raise RefusedError("syntax", [SourceProblem(error.lineno or 1, (error.offset or 1), text)]) from None
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
         raise RefusedError("syntax", [SourceProblem(1, 1, wording.uncompilable(error))]) from None
+
+
+def _checked_tree(source: str, name: str, flags: int) -> tuple[ast.Module, bool]:
+    """Return the tree of a source, and whether nothing was to be warned of while it was made."""
+    if _HAS_DEEP_TREES:
+        with deep_and_quiet(_FAIL):
+            try:
+                return callstack.call(compile, source, name, "exec", ast.PyCF_ONLY_AST | flags, True, 0), True
+            except (SyntaxError, Warning):
+                pass  # which can be a warning; if it is not, it comes again
+    return _tree(source, name, flags), False
 
 
 def _tree(source: str, name: str, flags: int) -> ast.Module:
@@ -80,18 +97,18 @@ def _with_last(
 
 
 @contextlib.contextmanager
-def deep_and_quiet() -> Iterator[None]:
+def deep_and_quiet(about_warnings: tuple[Any, ...] = _IGNORE) -> Iterator[None]:
     """Let trees be deep, and nothing be warned of: `compiled` has the compiler say each warning once."""
     before = sys.getrecursionlimit()
     # where the compiler looks for what is ignored; `catch_warnings` would put another list there, and it might stay
     filters = getattr(sys.modules.get("warnings"), "filters", _warnings.filters)
-    filters.insert(0, _IGNORE)
+    filters.insert(0, about_warnings)
     try:
         sys.setrecursionlimit(_DEEP)
         yield
     finally:
         sys.setrecursionlimit(before)
-        filters.remove(_IGNORE)
+        filters.remove(about_warnings)
 
 
 def _require_text(source: str, name: str) -> None:

@@ -150,6 +150,11 @@ def _input(buffer: io.BufferedReader[io.FileIO]) -> io.TextIOWrapper:
     return stream
 
 
+def is_ours(stream: object) -> bool:
+    """Whether it is the stdout or stderr that the program began with."""
+    return any(stream is each for each in _ours)
+
+
 def settle() -> None:
     """Write each line at once from now on, until there are very many again; nothing of ours runs beside that."""
     for lines in _lines:

@@ -251,7 +251,7 @@ class Supervisor:
         )
 
     def _has_files(self) -> bool:
-        return self._config.box in self._box.dirty()
+        return self._box.is_dirty(self._config.box)
 
     def _collect(self, notes: int) -> None:
         """Send what the run left that is not as it was given. A confined process reads it, and the ``notes`` of what

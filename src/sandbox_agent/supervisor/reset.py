@@ -130,6 +130,10 @@ class Box:
         """Return the paths whose state is not the clean one."""
         return [path for path in self._paths if _state(path) != self._clean[path]]
 
+    def is_dirty(self, path: str) -> bool:
+        """Whether the state of one of the paths is not the clean one."""
+        return path in self._clean and _state(path) != self._clean[path]
+
     def wipe(self) -> None:
         """Empty what is dirty, through a helper under the run's uid; raise ``ResetError`` if something stays."""
         dirty = self.dirty()

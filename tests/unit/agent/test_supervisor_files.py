@@ -192,6 +192,7 @@ def test_more_notes_than_there_is_room_for_make_no_file_fail(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     read, write = os.pipe()
+    os.set_blocking(write, False)
     given.put([given.GivenFile(str(n), b"") for n in range(2500)], write)
     os.close(write)
     assert len(os.listdir()) == 2500
