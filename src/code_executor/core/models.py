@@ -6,9 +6,9 @@ import secrets
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from code_executor.core import paths
 from code_executor.core.caller import LOCAL, Caller
 from sandbox_agent.contract.policy import SourceProblem
-from sandbox_agent.contract.protocol import MAIN
 from sandbox_agent.contract.report import Raised
 from sandbox_agent.contract.verdict import Reason, Status
 
@@ -61,16 +61,6 @@ class File:
     data: bytes
 
 
-def require_no_main(files: tuple[File, ...]) -> None:
-    """Raise ``ValueError`` if one of the files of a program has the name that the program itself has."""
-    for file in files:
-        if file.path.partition("/")[0] == MAIN:
-            raise ValueError(
-                f"{file.path!r} cannot be among `files`: `code` itself is put into the working directory as {MAIN}. "
-                "Give the file another name, or send its content as `code`."
-            )
-
-
 @dataclass(frozen=True, slots=True)
 class Execution:
     """One piece of code to run.
@@ -98,8 +88,8 @@ class Execution:
 
     def __post_init__(self) -> None:
         _require_positive(self.timeout)
-        if not self.session:
-            require_no_main(self.files)
+        if self.files and (clash := paths.clash([file.path for file in self.files], program=not self.session)):
+            raise ValueError(clash.message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from sandbox_agent.contract.protocol import MAIN
+
 MAX_PATH = 1024
 """Characters of a path. With names of at most 255 bytes, these are always fewer bytes than a system call takes."""
 
 MAX_NAME_BYTES = 255
 """Bytes of a name in a path, in UTF-8: no file system takes more."""
 
-PROGRAM = "main.py"
+PROGRAM = MAIN
 """Where the program of a run is; a session has none."""
 
 _SHOWN = 40

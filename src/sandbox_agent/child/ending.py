@@ -10,6 +10,7 @@ import atexit
 import builtins
 import contextlib
 import gc
+import operator
 import os
 import signal
 import sys
@@ -208,7 +209,7 @@ def _let_go() -> None:
         setattr(sys, name, getattr(sys, f"__{name}__", None))
     _let_go_of_modules()
     names = vars(builtins)
-    if len(names) != len(_builtins) or any(names.get(name) is not value for name, value in _builtins.items()):
+    if list(names) != list(_builtins) or not all(map(operator.is_, names.values(), _builtins.values())):
         names.clear()
         names.update(_builtins)
     callstack.call(gc.collect)

@@ -98,6 +98,8 @@ def is_ours(module: Any) -> bool:
 def make_way(paths: Iterable[str]) -> None:
     """Take out what was preloaded as well, if files of the program have names that are imported already."""
     own = {path.partition("/")[0].partition(".")[0] for path in paths}
+    if not own:
+        return
     loaded = sys.modules.keys() - _at_start
     if not own.isdisjoint(name.partition(".")[0] for name in loaded):
         _take_out(loaded)
