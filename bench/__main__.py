@@ -25,7 +25,19 @@ from typing import Any
 import uvloop
 
 from bench import contenders, machine, markdown, report
-from bench.parts import burst, floor, footprint, latency, layers, openloop, overhead, startup, streaming, throughput
+from bench.parts import (
+    burst,
+    floor,
+    footprint,
+    latency,
+    layers,
+    openloop,
+    output,
+    overhead,
+    startup,
+    streaming,
+    throughput,
+)
 from bench.plan import Plan
 from bench.server import CACHE, ROOT
 
@@ -34,6 +46,7 @@ PARTS: dict[str, ModuleType] = {
     "throughput": throughput,
     "openloop": openloop,
     "streaming": streaming,
+    "output": output,
     "startup": startup,
     "footprint": footprint,
     "burst": burst,

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench import contenders as c
 from bench import markdown
-from bench.parts import burst, footprint, latency, throughput
+from bench.parts import burst, footprint, latency, output, throughput
 from bench.stats import Summary
 
 _BUSY = 0.5
@@ -109,6 +109,12 @@ TARGETS = (
         2,
         "streaming",
         lambda data, engine: Summary.of(data[engine]["first"]).p50 if engine in data else None,
+    ),
+    Target(
+        "100,000 lines: execution time ÷ bare interpreter, half a processor each",
+        3,
+        "output",
+        lambda data, engine: output.ratio(data, "100,000 lines") if engine == "docker" else None,
     ),
     Target(
         "start to first answer: p50, s",
