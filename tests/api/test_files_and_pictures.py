@@ -59,7 +59,7 @@ def test_files_of_a_run_that_was_stopped_come_back_too(http: httpx.Client) -> No
 def test_files_do_not_outlive_their_run(http: httpx.Client) -> None:
     execute(http, "open('mine.txt', 'w').write('x')", files=[{"path": "given.txt", "content": "x"}])
     for _ in range(4):
-        assert execute(http, "import os\nprint(os.listdir())")["output"] == "[]\n"
+        assert execute(http, "import os\nprint(os.listdir())")["output"] == "['main.py']\n"
 
 
 def test_too_many_and_too_large_files_are_left_out_and_counted(http: httpx.Client) -> None:

@@ -8,6 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -115,17 +117,24 @@ def test_a_killed_worker_is_started_again(crowd: Server) -> None:
     assert all(httpx.get(f"{crowd.url}/readyz", timeout=60).status_code == 200 for _ in range(8))
 
 
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """An empty directory whose path leaves room for that of a socket: 108 bytes are the most."""
+    with tempfile.TemporaryDirectory(prefix="ce-") as path:
+        yield Path(path)
+
+
 def test_workers_do_not_outlive_a_killed_server_nor_does_a_file_and_the_next_one_serves(
-    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, short_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(short_path))
     with serve("native", "--workers", "2", **SETTINGS) as server:
         assert eventually(lambda: len(workers_of(server)) == 2)
         workers = workers_of(server)
         server.process.kill()
         server.process.wait()
         assert eventually(lambda: not any(Path(f"/proc/{worker}/cmdline").exists() for worker in workers))
-    assert os.listdir(tmp_path) == []
+    assert os.listdir(short_path) == []
     with serve("native", "--workers", "2", **SETTINGS) as server:
         assert run(server.url)["output"] == "begun\ndone\n"
 

@@ -22,6 +22,8 @@ const COMPLETED: Result = {
   displays: [],
   files: [],
   filesOmitted: 0,
+  value: null,
+  exception: null,
 };
 
 export function result(changes: Partial<Result> = {}): Result {

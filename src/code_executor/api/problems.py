@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -64,6 +65,10 @@ def from_validation(error: ValidationError, body: bytes) -> Refusal:
     errors = [
         {"field": ".".join(map(str, p["loc"])), "message": p["msg"].removeprefix("Value error, ")} for p in problems
     ]
+    return _refused(errors)
+
+
+def _refused(errors: list[dict[str, str]]) -> Refusal:
     detail = "; ".join(f"{e['field'] or 'body'}: {e['message']}" for e in errors)
     return Refusal(422, detail, errors=errors)
 
@@ -122,6 +127,8 @@ def answer(error: Exception) -> Response:
         error = from_failure(error)
     if isinstance(error, HTTPException):
         error = Refusal(error.status_code, error.detail, error.headers)
+    if isinstance(error, RequestValidationError):  # of the address or a header: bodies are read by `requests`
+        error = _refused([{"field": str(p["loc"][-1]), "message": str(p["msg"])} for p in error.errors()])
     if not isinstance(error, Refusal):
         error = Refusal(500, "The service failed.")
     return error.response()
@@ -146,5 +153,5 @@ def install(app: FastAPI) -> None:
             response.headers["Allow"] = ", ".join(sorted(_methods(app, request)))
         return response
 
-    for kind in (ClientDisconnect, Refusal, CodeExecutorError, HTTPException, Exception):
+    for kind in (ClientDisconnect, Refusal, CodeExecutorError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, handle)

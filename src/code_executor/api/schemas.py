@@ -213,7 +213,16 @@ class CellRequest(BaseModel):
 class InputRequest(BaseModel):
     """Input for a cell that waits for it: `data`, `eof`, or both."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "anyOf": [
+                {"required": ["data"], "properties": {"data": {"type": "string"}}},
+                {"required": ["eof"], "properties": {"eof": {"const": True}}},
+            ]
+        },
+    )
 
     data: str | None = Field(None, description="The next piece of its standard input, with its line ends.")
     eof: bool = Field(False, description="Whether its standard input ends here.")

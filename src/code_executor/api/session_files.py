@@ -113,7 +113,7 @@ def make_router(service: Service, bounds: RequestLimits) -> APIRouter:
         summary="Put a file into a session",
         response_model=FileEntryOut,
         responses={200: {"description": "The file took the place of another."}, **_PUT, **UNKNOWN, **_COMMON, **_PATHS},
-        openapi_extra={"requestBody": {"required": True, "content": _BYTES}},
+        openapi_extra={"requestBody": {"required": False, "content": _BYTES}},
     )(endpoints.put)
     router.delete(
         "/{path:anything}",

@@ -31,6 +31,9 @@ Key = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern="^[ -~]+$",
         description="Up to 255 characters of your choice that make it safe to ask again after a lost answer: while the "
         "session that you opened with this key lives, the answer is that one.",
     ),
