@@ -154,7 +154,7 @@ async def test_a_program_is_a_file_of_its_box_that_is_not_returned(executor: Exe
 
 @pytest.mark.parametrize("path", ["main.py", "main.py/x"])
 def test_a_file_of_a_program_cannot_have_its_name(path: str) -> None:
-    with pytest.raises(ValueError, match=r"`code` itself is put into the working directory as main\.py"):
+    with pytest.raises(ValueError, match=r"main\.py is the program itself"):
         Execution("1", files=(File(path, b""),))
     Execution("", files=(File(path, b""),), session=True)
 
