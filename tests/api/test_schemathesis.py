@@ -21,7 +21,7 @@ def described(serve: Serve) -> Iterator[Server]:
 @pytest.mark.timeout(300)
 def test_the_server_does_what_it_describes(described: Server, tmp_path: Path) -> None:
     command = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{described.url}/openapi.json"]
-    options = ["--checks", "all", "--max-examples", "10", "--seed", "1", "--continue-on-failure"]
+    options = ["--checks", "all", "--max-examples", "40", "--seed", "1", "--continue-on-failure"]
     done = subprocess.run(
         [*command, *options],
         cwd=tmp_path,

@@ -98,9 +98,7 @@ def from_failure(error: CodeExecutorError) -> Refusal:
         return Refusal(429, _sentence(error)) if error.own else Refusal(503, _sentence(error), {"Retry-After": "30"})
     if isinstance(error, FileError):
         return Refusal(files_status(error.fault), _sentence(error))
-    if isinstance(error, SessionKeyError):
-        return Refusal(422, _sentence(error))
-    if isinstance(error, SessionBusyError):
+    if isinstance(error, SessionKeyError | SessionBusyError):
         return Refusal(409, _sentence(error))
     if isinstance(error, SessionError):
         return Refusal(404, _sentence(error))

@@ -30,14 +30,19 @@ _IDLE = 4  # ticks without a new line
 class Lines:
     """The lines of ``text``, a stream that is line-buffered, whose buffer is ``writer``.
 
-    ``on_change`` is told when bulk begins (True) and ends.
+    ``on_line`` is called when a line has been written at once; ``on_change`` is told when bulk begins (True) and ends.
     """
 
     def __init__(
-        self, text: io.TextIOWrapper, writer: io.BufferedWriter[io.FileIO], on_change: Callable[[bool], None]
+        self,
+        text: io.TextIOWrapper,
+        writer: io.BufferedWriter[io.FileIO],
+        on_line: Callable[[], None],
+        on_change: Callable[[bool], None],
     ) -> None:
         self.in_bulk = False
         self._allowed = True
+        self._on_line = on_line
         self._on_change = on_change
         self._write_out: Callable[[], None] = type(writer).flush.__get__(writer)
         self._flush_text: Callable[[], None] = io.TextIOWrapper.flush.__get__(text)
@@ -75,6 +80,7 @@ class Lines:
         if self.in_bulk:
             return
         self._write_out()
+        self._on_line()
         if self._lines >= MANY:
             now = time.monotonic()
             if self._allowed and now - self._since < SOON:
@@ -84,13 +90,15 @@ class Lines:
     def _begin_bulk(self) -> None:
         if not self._running.acquire(blocking=False):
             return
-        self._stop.acquire(blocking=False)
-        self._set_bulk(True)
         try:
+            self._stop.acquire(blocking=False)
+            self._set_bulk(True)
             _thread.start_new_thread(self._tend, ())
-        except RuntimeError:  # there are as many threads as there may be
+        except BaseException as error:
             self._set_bulk(False)
             self._running.release()
+            if not isinstance(error, RuntimeError):  # that there are as many threads as there may be
+                raise
 
     def _set_bulk(self, to: bool) -> None:
         self.in_bulk = to

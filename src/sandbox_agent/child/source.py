@@ -10,6 +10,7 @@ import linecache
 import sys
 import traceback
 import types
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -56,7 +57,8 @@ def compiled(source: str, name: str, policy: Policy | None, *, last: bool, flags
             raise RefusedError("policy", problems)
         # as deep as Python itself can, and with its warnings
         text = tree if _HAS_DEEP_TREES and is_quiet and not last else source
-        code = [callstack.call(compile, text, name, "exec", flags, True, 0)]
+        with _warnings_of(source):
+            code = [callstack.call(compile, text, name, "exec", flags, True, 0)]
         return _with_last(source, name, tree or _tree(source, name, flags), code, flags) if last else code
     except SyntaxError as error:
         text = _syntax_text(error, source) if error.lineno else wording.uncompilable(error)
@@ -109,6 +111,33 @@ def deep_and_quiet(about_warnings: tuple[Any, ...] = _IGNORE) -> Iterator[None]:
     finally:
         sys.setrecursionlimit(before)
         filters.remove(about_warnings)
+
+
+@contextlib.contextmanager
+def _warnings_of(source: str) -> Iterator[None]:
+    """Have what the compiler warns of quote the source. It would read the file up to the line, for each warning."""
+    if "warnings" in sys.modules:  # whose functions read a file once
+        yield
+        return
+    lines: list[str] = []
+
+    def show(told: warnings.WarningMessage) -> None:
+        if not lines:
+            lines.extend(_lines(source))
+        line = "".join(lines[told.lineno - 1 : told.lineno]).strip()
+        quoted = f"  {line}\n" if line else ""
+        with contextlib.suppress(Exception):
+            sys.stderr.write(f"{told.filename}:{told.lineno}: {told.category.__name__}: {told.message}\n{quoted}")
+
+    stand_in: Any = types.SimpleNamespace(
+        filters=_warnings.filters, WarningMessage=warnings.WarningMessage, _showwarnmsg=show
+    )
+    sys.modules["warnings"] = stand_in
+    try:
+        yield
+    finally:
+        if sys.modules.get("warnings") is stand_in:
+            del sys.modules["warnings"]
 
 
 def _require_text(source: str, name: str) -> None:

@@ -20,7 +20,7 @@ import os
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, ClassVar
+from typing import Any
 
 from sandbox_agent.child.bulk import Lines
 from sandbox_agent.child.pipes import STDERR, STDIN, STDOUT
@@ -36,9 +36,10 @@ class _Rest:
     """What the streams still hold; asking whether there is any writes it, and so there is none."""
 
     def __bool__(self) -> bool:
-        wrote = [_frames(stream).get(_thread.get_ident()) for stream in _ours]
-        _asking.cache_clear()
-        _frames.cache_clear()
+        try:
+            wrote = [_frames(stream).get(_thread.get_ident()) for stream in _ours]
+        finally:  # also where a signal's handler raises something here
+            forget()
         if _is_over(sys._getframe(1), wrote):  # noqa: SLF001  # else it is asked for again, with the next piece
             for stream in _ours:
                 try:
@@ -83,6 +84,12 @@ _asking: Any = functools.lru_cache(maxsize=None)(operator.methodcaller("_choose"
 """Returns the real ``write`` of a stream, and the first time has its rest written when the call is over."""
 
 
+def forget() -> None:
+    """Forget that anything was asked: with the next piece it is asked again."""
+    _asking.cache_clear()
+    _frames.cache_clear()
+
+
 class _Text(io.TextIOWrapper):
     """A text stream that asks for its rest to be written when its ``write`` is looked up. Each step is C: see above."""
 
@@ -100,8 +107,6 @@ class _Text(io.TextIOWrapper):
 class _Output(_Text):
     """The stdout, which does not ask in bulk."""
 
-    plain: ClassVar = io.TextIOWrapper.write
-
 
 def open_streams() -> None:
     """Make the standard streams as the interpreter does; they leave their descriptors open, as its own."""
@@ -114,17 +119,13 @@ def open_streams() -> None:
     _ours[:] = sys.stdout, sys.stderr
     for stream in _ours:
         stream.mode = "w"  # type: ignore[misc]
-    os.register_at_fork(after_in_child=_asking.cache_clear)
-    os.register_at_fork(after_in_child=_frames.cache_clear)
-    _lines[:] = [Lines(sys.stdout, out, _ask_or_not)]
+    os.register_at_fork(after_in_child=forget)
+    _lines[:] = [Lines(sys.stdout, out, forget, _ask_or_not)]
     err.flush = _after_stdout(err.flush)  # type: ignore[method-assign]
 
 
 def _ask_or_not(in_bulk: bool) -> None:
-    if in_bulk:
-        _Output.write = _Output.plain
-    else:
-        del _Output.write
+    _Output.write = io.TextIOWrapper.write if in_bulk else vars(_Text)["write"]
 
 
 def _after_stdout(write_out: Callable[[], None]) -> Callable[[], None]:
