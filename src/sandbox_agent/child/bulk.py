@@ -14,6 +14,7 @@ from __future__ import annotations
 import _thread
 import contextlib
 import io
+import itertools
 import os
 import time
 from collections.abc import Callable
@@ -44,6 +45,8 @@ class Lines:
         self._allowed = True
         self._on_line = on_line
         self._on_change = on_change
+        self._writer = writer
+        self._count = itertools.count()  # of the lines in bulk: no code of Python runs for one
         self._write_out: Callable[[], None] = type(writer).flush.__get__(writer)
         self._flush_text: Callable[[], None] = io.TextIOWrapper.flush.__get__(text)
         self._close: Callable[[], None] = type(writer).close.__get__(writer)
@@ -77,8 +80,6 @@ class Lines:
 
     def _line_ended(self) -> None:
         self._lines += 1
-        if self.in_bulk:
-            return
         self._write_out()
         self._on_line()
         if self._lines >= MANY:
@@ -102,6 +103,7 @@ class Lines:
 
     def _set_bulk(self, to: bool) -> None:
         self.in_bulk = to
+        self._writer.flush = self._count.__next__ if to else self._line_ended  # type: ignore[assignment,method-assign]
         self._on_change(to)
 
     def _tend(self) -> None:
@@ -109,9 +111,10 @@ class Lines:
         try:
             seen, idle = -1, 0
             while idle < _IDLE and not self._stop.acquire(timeout=TICK):
-                idle = idle + 1 if self._lines == seen else 0
-                seen = self._lines
                 self.flush()
+                count = next(self._count)
+                idle = idle + 1 if count == seen + 2 else 0  # which this flush and this look have counted
+                seen = count
         except (OSError, ValueError):
             pass  # whoever flushes next is told
         finally:
