@@ -187,6 +187,20 @@ async def test_a_restarted_session_keeps_its_name_its_key_and_its_place_and_noth
         assert (sessions.book.sessions, interpreter.alive) == ({}, 0)
 
 
+async def test_a_restart_that_is_broken_off_leaves_no_place_taken() -> None:
+    interpreter = Interpreter()
+    async with asyncio.timeout(WITHIN), Sessions(runner(interpreter), SessionLimits(1, 1)) as sessions:
+        name = (await sessions.open(A, key="key")).id
+        restart = asyncio.create_task(sessions.restart(name, A))
+        await asyncio.sleep(0)  # it has begun to end the old one
+        restart.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await restart
+        assert (sessions.book.sessions, sessions.book.busy) == ({}, set())
+        await until(lambda: interpreter.alive == 0)
+        assert (await sessions.open(A, key="key")).id != name
+
+
 async def test_the_result_of_the_last_cell_is_told_again_and_of_no_other() -> None:
     async with asyncio.timeout(WITHIN), Session(runner(Interpreter())) as session:
         with pytest.raises(CellUnknownError, match="none yet"):

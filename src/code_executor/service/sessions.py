@@ -159,19 +159,19 @@ class Sessions:
         old = self.book.find(name, caller)
         session = self._new(caller, old.files, old.interactive)
         self.book.replace(name, session)
-        self.book.busy.add(name)
-        keeper = self._keepers.pop(name)
-        await old.close("restarted")
-        await asyncio.wait([keeper])
-        await self._begin(name, session)
+        await self._begin(name, session, instead_of=old)
         return await self.info(name, caller)
 
     def _new(self, caller: Caller, files: tuple[File, ...], interactive: bool | None) -> Session:
         return Session(self._runner, caller=caller, files=files, limits=self.book.limits, interactive=interactive)
 
-    async def _begin(self, name: str, session: Session) -> None:
+    async def _begin(self, name: str, session: Session, instead_of: Session | None = None) -> None:
         self.book.busy.add(name)
         try:
+            if instead_of is not None:
+                keeper = self._keepers.pop(name)
+                await instead_of.close("restarted")
+                await asyncio.wait([keeper])
             await session.open()
         except BaseException:
             self.book.forget(name, session)
