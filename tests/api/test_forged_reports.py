@@ -1,4 +1,4 @@
-"""A cell writes the report of its own end: its client gets an answer that any reader understands, and logs stay clean."""
+"""A cell writes the report of its own end: its client gets an answer that any reader takes, and the log stays clean."""
 
 from __future__ import annotations
 
