@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -23,7 +24,7 @@ def containers_of(pid: int) -> list[str]:
 def groups_of(pid: int) -> list[str]:
     """Control groups of process ``pid``'s native sandboxes."""
     directories = (directory for directory, _, _ in os.walk("/sys/fs/cgroup"))
-    return sorted(each for each in directories if os.path.basename(each).startswith(f"code-executor-{pid}-"))
+    return sorted(each for each in directories if re.match(rf"code-executor-\w+\.{pid}\.", os.path.basename(each)))
 
 
 def session_of(pid: int) -> list[str]:

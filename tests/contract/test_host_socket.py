@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from code_executor.core.limits import Limits
 from code_executor.core.models import Execution
 from code_executor.sandbox.docker import DockerEngine, DockerLink
 from code_executor.sandbox.hostsocket import MOUNTED_AT, HostSocket
+from code_executor.sandbox.owner import Owner
 from code_executor.sandbox.sandbox import Sandbox
 from sandbox_agent.contract.protocol import EventType
 from tests.census import containers_of, until
@@ -251,8 +253,9 @@ def dead() -> int:
 
 
 async def test_what_a_killed_server_was_about_to_listen_on_is_removed_at_the_next_start(place: Path, dead: int) -> None:
-    (place / f"code-executor-{dead}-socket-x").mkdir()
-    (place / f"code-executor-{dead}-socket-x" / "socket").touch()
-    (place / f"code-executor-{os.getpid()}-socket-x").mkdir()
+    stray, living = (f"code-executor-{tag}-socket-x" for tag in (replace(Owner.this(), pid=dead).tag, Owner.this().tag))
+    for name in (stray, living):
+        (place / name).mkdir()
+        (place / name / "socket").touch()
     async with sandbox():
-        assert names(place) == [f"code-executor-{os.getpid()}-socket-x"]
+        assert names(place) == [living]

@@ -7,12 +7,14 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from code_executor.sandbox import cgroups
-from code_executor.sandbox.docker import LABEL, OWNER, owner_identity, owner_is_gone
+from code_executor.sandbox.docker import LABEL, OWNER
+from code_executor.sandbox.owner import Owner
 from tests.census import containers_of, eventually, everything_of, groups_of
 from tests.conftest import IMAGE
 
@@ -125,26 +127,51 @@ def test_of_a_killed_executor_nothing_runs_on_and_the_next_start_removes_the_res
 
 @pytest.mark.usefixtures("docker")
 def test_containers_of_a_dead_server_are_removed_and_those_of_a_living_one_are_not() -> None:
-    host = owner_identity().partition("/")[0]
-    stray = create_container(f"{host}/{dead_pid()}/1")
-    foreign = create_container("another-host/1/1")
-    living = create_container(owner_identity())
-    ended = create_container("another-host/2/1")
+    here = Owner.this()
+    stray = create_container(replace(here, pid=dead_pid(), started="1").label)
+    elsewhere = create_container(replace(here, machine="another", boot="another", pid=dead_pid()).label)
+    apart = create_container(replace(here, namespace="1", pid=dead_pid()).label)
+    unknown = create_container("another-host/1/1")
+    living = create_container(here.label)
+    ended = create_container(replace(here, namespace="1").label)
     subprocess.run(["docker", "start", "--attach", ended], capture_output=True, check=False, timeout=60)
+    spared = (living, elsewhere, apart, unknown)
     try:
         open_and_close("docker")
         assert [exists(container) for container in (stray, ended)] == [False, False]
-        assert [exists(container) for container in (living, foreign)] == [True, True]
+        assert [exists(container) for container in spared] == [True] * len(spared)
     finally:
-        every = (stray, living, foreign, ended)
-        subprocess.run(["docker", "rm", "-f", *every], capture_output=True, check=False)
+        subprocess.run(["docker", "rm", "-f", stray, ended, *spared], capture_output=True, check=False)
 
 
-def test_a_dead_server_is_told_from_a_process_that_has_its_number_now() -> None:
-    host, pid, started = owner_identity().split("/")
-    assert not owner_is_gone(f"{host}/{pid}/{started}")
-    assert owner_is_gone(f"{host}/{pid}/1")
-    assert not owner_is_gone(f"another-host/{pid}/1")
+IDLE = """
+import asyncio, sys
+from code_executor import Executor
+async def main():
+    async with Executor.open(engine=sys.argv[1], pool_size=1, preload=(), log_level="error") as executor:
+        print("open", flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+        print((await executor.run("print('still there')")).output, end="")
+asyncio.run(main())
+"""
+IN_A_NAMESPACE_OF_ITS_OWN = ("unshare", "--pid", "--fork", "--kill-child")
+
+
+@pytest.mark.parametrize("proc", [["--mount-proc"], []], ids=["its own proc", "the proc of others"])
+def test_a_server_in_another_pid_namespace_removes_nothing_of_one_that_lives(engine: str, proc: list[str]) -> None:
+    if os.getuid() != 0:
+        pytest.skip("NOT TESTED: it takes root to make a PID namespace")
+    idle = [sys.executable, "-c", IDLE, engine]
+    with subprocess.Popen(idle, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as living:
+        assert living.stdin is not None
+        assert living.stdout is not None
+        assert living.stdout.readline() == "open\n"
+        before = containers_of(living.pid), groups_of(living.pid)
+        code = f"from tests.contract.test_leftovers import open_and_close; open_and_close({engine!r})"
+        subprocess.run([*IN_A_NAMESPACE_OF_ITS_OWN, *proc, sys.executable, "-c", code], check=True, timeout=120)
+        assert (containers_of(living.pid), groups_of(living.pid)) == before
+        living.stdin.close()
+        assert living.stdout.read() == "still there\n"
 
 
 def test_control_groups_of_a_dead_server_are_removed_and_those_of_a_living_one_are_not() -> None:
@@ -152,8 +179,8 @@ def test_control_groups_of_a_dead_server_are_removed_and_those_of_a_living_one_a
     if home is None:
         pytest.skip("control groups cannot be written here")
     directory = next(iter(home.directories.values()))
-    stray = directory / f"code-executor-{dead_pid()}-0123456789ab"
-    living = directory / f"code-executor-{os.getpid()}-0123456789ab"
+    stray = directory / f"code-executor-{replace(Owner.this(), pid=dead_pid(), started='1').tag}-0123456789ab"
+    living = directory / f"code-executor-{Owner.this().tag}-0123456789ab"
     stray.mkdir()
     living.mkdir()
     try:

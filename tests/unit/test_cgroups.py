@@ -6,6 +6,7 @@ import asyncio
 import os
 import secrets
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from code_executor.core.limits import Limits
 from code_executor.sandbox import cgroups
 from code_executor.sandbox.cgroups import Group, Home, find_home
+from code_executor.sandbox.owner import Owner
 from sandbox_agent.supervisor import counters
 
 LIMITS = Limits(memory=128 << 20, cpus=0.5)
@@ -192,10 +194,18 @@ def test_a_kernel_without_swap_accounting_is_accepted_and_nothing_else(
 def test_strays_are_removed_but_not_those_of_a_server_that_lives(tmp_path: Path) -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()
-    for name in (f"code-executor-{gone.pid}-a", f"code-executor-{os.getpid()}-b", "somebody-elses"):
+    here = Owner.this()
+    stray, living = (f"code-executor-{owner.tag}-a" for owner in (replace(here, pid=gone.pid), here))
+    apart = f"code-executor-{replace(here, pid=gone.pid, namespace='1').tag}-a"
+    for name in (stray, living, apart, "somebody-elses", "code-executor-1-of-an-older-version"):
         (tmp_path / name).mkdir()
     Home(2, dict.fromkeys(CONTROLLERS, tmp_path)).remove_strays()
-    assert {path.name for path in tmp_path.iterdir()} == {f"code-executor-{os.getpid()}-b", "somebody-elses"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        living,
+        apart,
+        "somebody-elses",
+        "code-executor-1-of-an-older-version",
+    }
 
 
 def test_a_group_that_is_gone_already_is_removed(tmp_path: Path) -> None:

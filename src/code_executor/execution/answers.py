@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from code_executor.core.limits import Limits
 from code_executor.core.models import FileAnswer, FileEntry
 from code_executor.sandbox.conversation import outcome_of
-from sandbox_agent.contract import protocol
+from sandbox_agent.contract import claims, protocol
+from sandbox_agent.contract.claims import ClaimError
 from sandbox_agent.contract.protocol import Cause, EventType, RecordReader
+from sandbox_agent.contract.report import LONGEST_MESSAGE
 
 DISTURBED = FileAnswer(fault="DISTURBED")
 """The clerk did not come to the end of its answer: processes of the session can end it, or leave it no room."""
 
 SLOW = FileAnswer(fault="SLOW")
+
+_LONGEST_PATH = 1 << 16
 
 
 class AnswerTranscript:
@@ -41,18 +44,28 @@ class AnswerTranscript:
 
 
 def _answer(records: list[protocol.Record]) -> FileAnswer:
+    data = records[1].data if len(records) > 1 else b""
     try:
-        head = json.loads(records[0].data)
-        data = records[1].data if len(records) > 1 else b""
-        if len(data) != head.get("size", 0):
-            return DISTURBED
-        return FileAnswer(
-            entries=tuple(FileEntry(str(path), int(size)) for path, size in head.get("entries", ())),
-            omitted=int(head.get("omitted", 0)),
-            data=data,
-            made=bool(head.get("made", False)),
-            fault=str(head.get("fault", "")),
-            why=str(head.get("why", "")),
-        )
-    except (ValueError, TypeError, IndexError, AttributeError, RecursionError):
+        head = claims.parsed(records[0].data if records else b"")
+    except ClaimError:
         return DISTURBED
+    fault = claims.text(head.get("fault", ""))
+    entries = [_entry(each) for each in claims.listed(head.get("entries"), protocol.MAX_LISTING)]
+    if fault is None or (not fault and claims.natural(head.get("size", 0)) != len(data)) or None in entries:
+        return DISTURBED
+    return FileAnswer(
+        entries=tuple(entry for entry in entries if entry is not None),
+        omitted=claims.natural(head.get("omitted")) or 0,
+        data=data,
+        made=head.get("made") is True,
+        fault=fault,
+        why=claims.text(head.get("why"), LONGEST_MESSAGE) or "",
+    )
+
+
+def _entry(claimed: object) -> FileEntry | None:
+    match claimed:
+        case [path, size] if (name := claims.relative(path, _LONGEST_PATH)) is not None:
+            found = claims.natural(size)
+            return FileEntry(name, found) if found is not None else None
+    return None

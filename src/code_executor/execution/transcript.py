@@ -26,7 +26,7 @@ from code_executor.core.models import (
 )
 from code_executor.execution.answers import AnswerTranscript
 from code_executor.sandbox.conversation import outcome_of
-from sandbox_agent.contract import protocol, report, verdict, wording
+from sandbox_agent.contract import claims, protocol, report, verdict, wording
 from sandbox_agent.contract.protocol import Cause, EventType, Outcome, RecordReader
 from sandbox_agent.contract.report import Report, ReportError
 
@@ -34,7 +34,6 @@ log = structlog.get_logger()
 
 _STREAMS = {EventType.STDOUT: "stdout", EventType.STDERR: "stderr"}
 _SLACK = 4096
-_DIGITS = 9
 _EXITED = frozenset(
     {
         Reason.COMPLETED,
@@ -90,7 +89,7 @@ class Transcript:
             self._report += event.body
             return []
         if event.type is EventType.LINE:
-            self._line = int(event.body) if event.body.isdigit() and len(event.body) <= protocol.MAX_LINE else None
+            self._line = claims.digits(event.body) or None
             return []
         if event.type is EventType.WAITING:
             return [Waiting()]
@@ -115,8 +114,8 @@ class Transcript:
         found = []
         for path, data in self._records[EventType.FILE].feed(body):
             if not path:
-                self._files_left = int(data) if data.isdigit() and len(data) < _DIGITS else 0
-            elif {"", ".", ".."}.intersection(path.split("/")):
+                self._files_left = claims.digits(data) or 0
+            elif claims.relative(path, len(path)) is None:
                 log.warning("file_outside_the_box", execution=self.id)  # no agent names one so
             else:
                 found.append(File(path, data))
@@ -168,7 +167,7 @@ class Transcript:
             execution_time=outcome.wall_us / 1000,
             queue_time=self._queue_time,
             cpu_time=outcome.cpu_us / 1000,
-            memory=outcome.memory,
+            memory=min(outcome.memory, claims.LARGEST - 1),
             truncated=outcome.truncated,
             line=first.line if first else self._line if reason not in (Reason.COMPLETED, Reason.CANCELLED) else None,
             column=first.column if first else None,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from code_executor.core.limits import Limits
+from code_executor.sandbox import owner
 
 ROOT = Path("/sys/fs/cgroup")
 _CONTROLLERS = ("memory", "cpu", "pids")
@@ -51,7 +52,7 @@ class Home:
     directories: dict[str, Path]
 
     def create(self, name: str, limits: Limits, processes: int) -> Group:
-        """Make the group of one sandbox, whose name begins with this process's pid and a dash; raise ``OSError``."""
+        """Make the group of one sandbox, whose name begins with its owner's tag and a dash; raise ``OSError``."""
         group = Group(self.version, {c: d / (_PREFIX + name) for c, d in self.directories.items()})
         try:
             group.make(settings(self.version, limits, processes))
@@ -64,8 +65,8 @@ class Home:
         """Remove the groups of servers that are gone; one with processes in it cannot be removed."""
         for directory in set(self.directories.values()):
             for group in directory.glob(_PREFIX + "*"):
-                owner = group.name.removeprefix(_PREFIX).partition("-")[0]
-                if not Path("/proc", owner).exists():  # a living server's may be empty because it is new
+                # a living server's may be empty because it is new
+                if owner.is_gone(group.name.removeprefix(_PREFIX).partition("-")[0]):
                     with contextlib.suppress(OSError):
                         group.rmdir()
 

@@ -15,13 +15,10 @@ import asyncio
 import contextlib
 import dataclasses
 import json
-import os
 import secrets
-import socket
 import time
 from collections.abc import Awaitable, Mapping
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any, TypeVar
 
 import aiodocker
@@ -32,6 +29,7 @@ from code_executor.core.errors import EngineError, SandboxError
 from code_executor.core.limits import Limits
 from code_executor.sandbox import hardening
 from code_executor.sandbox.hostsocket import MOUNTED_AT, PATH_INSIDE, HostSocket, remove_strays
+from code_executor.sandbox.owner import Owner
 from code_executor.sandbox.sandbox import Sandbox
 
 log = structlog.get_logger()
@@ -43,30 +41,14 @@ _CALL_WITHIN = 30.0
 _DESTROY_WITHIN = 20.0
 _TOLD_OF_DEATH_WITHIN = 5.0
 _TOLD_OF_OOM_WITHIN = 1.0  # after that: an engine may hear of it a little later
+_FORGOTTEN_AFTER = 86_400.0
+"""Seconds after which a container that was made and never started is nobody's, even if two clocks differ by hours."""
+
 _KILLED = "137"
 _STDOUT = 1
 _MOST_DIAGNOSTICS = 4000
 
 T = TypeVar("T")
-
-
-def owner_identity() -> str:
-    """Name this process for the labels: host, pid, and its start time, so that a reused pid is not taken for it."""
-    return f"{socket.gethostname()}/{os.getpid()}/{_started(os.getpid())}"
-
-
-def _started(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        return ""
-
-
-def owner_is_gone(identity: str) -> bool:
-    """Whether the process that ``identity`` names lived on this host and is dead."""
-    host, _, rest = identity.partition("/")
-    pid, _, started = rest.partition("/")
-    return host == socket.gethostname() and pid.isdigit() and _started(int(pid)) != started
 
 
 class DockerEngine:
@@ -92,7 +74,7 @@ class DockerEngine:
         self._preload = preload
         self._policy = dict(policy)
         self._uids = hardening.Uids()
-        self._identity = owner_identity()
+        self._owner = Owner.this().label
         self._docker: aiodocker.Docker | None = None
         self._host_sockets = False
 
@@ -229,16 +211,18 @@ class DockerEngine:
             "AttachStderr": True,
             "Tty": False,
             "StopSignal": "SIGKILL",
-            "Labels": {LABEL: "sandbox", OWNER: self._identity},
+            "Labels": {LABEL: "sandbox", OWNER: self._owner},
             "HostConfig": host,
         }
 
     async def _remove_strays(self, docker: aiodocker.Docker) -> None:
-        """Remove containers whose server is dead, or that never ran; another live server's are not touched."""
+        """Remove containers whose server is dead for sure, and those that do not run and never will again."""
         filters = {"label": [f"{LABEL}=sandbox"]}
         for container in await _call("list", docker.containers.list(all=True, filters=filters)):
-            labels = container["Labels"]
-            if owner_is_gone(labels.get(OWNER, "")) or container["State"] in ("exited", "dead"):
+            owner = Owner.of_label(container["Labels"].get(OWNER, ""))
+            state, age = container["State"], time.time() - container["Created"]
+            is_over = state in ("exited", "dead") or (state == "created" and age > _FORGOTTEN_AFTER)
+            if is_over or (owner is not None and owner.is_gone()):
                 log.info("stray_removed", container=container["Names"][0].lstrip("/"))
                 await _remove(container)
 

@@ -16,6 +16,8 @@ import tempfile
 from pathlib import Path
 from typing import Self, cast
 
+from code_executor.sandbox import owner
+from code_executor.sandbox.owner import Owner
 from code_executor.sandbox.sandbox import Sandbox
 
 MOUNTED_AT = "/run/host"
@@ -36,8 +38,7 @@ def remove_strays() -> None:
     """Remove the directories of servers that were killed just when a sandbox of theirs was about to connect."""
     for place in _places():
         for path in Path(place).glob(f"{_PREFIX}*-socket-*"):
-            owner = path.name.removeprefix(_PREFIX).partition("-")[0]
-            if owner.isdigit() and not Path("/proc", owner).exists():
+            if owner.is_gone(path.name.removeprefix(_PREFIX).partition("-")[0]):
                 shutil.rmtree(path, ignore_errors=True)
 
 
@@ -45,7 +46,7 @@ class HostSocket(asyncio.Protocol):
     """Listens until the one supervisor has connected, and is then the stream to it."""
 
     def __init__(self, sandbox: Sandbox) -> None:
-        self.directory = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-socket-", dir=_places()[0])
+        self.directory = tempfile.mkdtemp(prefix=f"{_PREFIX}{Owner.this().tag}-socket-", dir=_places()[0])
         self._sandbox = sandbox
         self._server: asyncio.Server | None = None
         self._transport: asyncio.Transport | None = None

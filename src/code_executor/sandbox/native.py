@@ -29,6 +29,7 @@ import structlog
 from code_executor.core.errors import EngineError, SandboxError
 from code_executor.core.limits import Limits
 from code_executor.sandbox import cgroups, hardening
+from code_executor.sandbox.owner import Owner
 from code_executor.sandbox.sandbox import Sandbox
 from sandbox_agent import contract
 from sandbox_agent.contract.config import READABLE, AgentConfig, Mount
@@ -126,7 +127,7 @@ class NativeEngine:
     async def create(self, *, preload: bool = True) -> Sandbox:
         if self._interpreter is None:
             raise EngineError("the engine is not started")
-        name = f"{os.getpid()}-{secrets.token_hex(6)}"
+        name = f"{Owner.this().tag}-{secrets.token_hex(6)}"
         uid = self._uids.take() if self._uids else None
         group: cgroups.Group | None = None
         link: NativeLink | None = None

@@ -6,7 +6,6 @@ The link's reader feeds it, the pool boots, settles and destroys it, and a run i
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
@@ -16,7 +15,8 @@ from code_executor.core.limits import Limits
 from code_executor.core.models import Execution, Input
 from code_executor.sandbox.conversation import Conversation, most_sent
 from code_executor.sandbox.link import Link
-from sandbox_agent.contract import protocol
+from sandbox_agent.contract import claims, protocol
+from sandbox_agent.contract.claims import ClaimError
 from sandbox_agent.contract.protocol import Command, EventReader, EventType, ProtocolError
 
 BOOT_WITHIN = 60.0
@@ -103,10 +103,10 @@ class Sandbox:
         """Wait for the first READY; raise ``SandboxError``."""
         event = await self._expect(EventType.READY, BOOT_WITHIN, run=0)
         try:
-            self.introduction = json.loads(event.body)
-        except ValueError:
-            raise SandboxError(f"{self.name}: its introduction is not JSON") from None
-        if not isinstance(self.introduction, dict) or self.introduction.get("protocol") != protocol.VERSION:
+            self.introduction = claims.introduction(event.body)
+        except ClaimError as error:
+            raise SandboxError(f"{self.name}: its introduction cannot be used: {error}") from None
+        if self.introduction.get("protocol") != protocol.VERSION:
             raise SandboxError(f"{self.name}: the image was built for another server version (`make image` renews it)")
         self._ready = True
 

@@ -8,8 +8,8 @@ anybody's (`confine`), and why in this order:
      good, so this precedes everything that could fail half-way.
  2.  oom_score_adj, while still root: when the sandbox runs out of memory, the child dies and never the supervisor;
      nice, so that a busy program cannot keep the supervisor from its clock; a session of its own.
- 3.  default signal handlers, nothing blocked (the supervisor's are, but for SIGCHLD), umask 022 as everywhere: who may
-     not enter the box learns nothing of its files' modes.
+ 3.  default signal handlers, nothing blocked but SIGINT until the program begins (the supervisor's are, but for
+     SIGCHLD), umask 022 as everywhere: who may not enter the box learns nothing of its files' modes.
  4.  groups, gid, uid: this drops every capability. From here on its /proc entries belong to root.
  5.  a death signal from the supervisor (setuid clears it, so after), and a check that the supervisor is still there.
  6.  no_new_privs, without which an unprivileged process may not do 8 and 9.

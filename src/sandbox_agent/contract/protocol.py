@@ -113,6 +113,9 @@ MAX_LISTING = 1 << 20
 ANSWER_SLACK = 1 << 16
 """Bytes that the answer of an order may have beside a file, or a listing."""
 
+MOST_RECORDS = 10_000
+"""Records of a stream that are read; each costs its reader more than its bytes."""
+
 CELL_GRACE_MS = 2000
 """What a cell may take to end once the supervisor has interrupted it because its time is over."""
 
@@ -290,12 +293,14 @@ class Record(NamedTuple):
 class RecordReader:
     """Turns the pieces of a stream into records. A program can write to such a stream, so nothing in it is believed.
 
-    From the first thing on that is no record, or goes beyond ``limit`` bytes in all, everything is dropped.
+    From the first thing on that is no record, or goes beyond ``limit`` bytes or `MOST_RECORDS` in all, everything is
+    dropped.
     """
 
     def __init__(self, limit: int) -> None:
         self._buffer = bytearray()
         self._left = limit
+        self._records_left = MOST_RECORDS
 
     def feed(self, data: bytes) -> list[Record]:
         """Return the records that ``data`` completes."""
@@ -319,5 +324,9 @@ class RecordReader:
                 break
             records.append(Record(name, bytes(self._buffer[body:end])))
             start = end
+            self._records_left -= 1
+            if not self._records_left:
+                self._left = -1
+                break
         del self._buffer[:start]
         return records

@@ -6,10 +6,11 @@ is read as anybody's text: bounded by the supervisor, and checked here.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sandbox_agent.contract import claims
+from sandbox_agent.contract.claims import ClaimError
 from sandbox_agent.contract.policy import SourceProblem
 from sandbox_agent.contract.verdict import Reason
 
@@ -26,13 +27,15 @@ _CELL_REASONS = {
     "memory_limit": Reason.MEMORY_LIMIT,
     "process_limit": Reason.PROCESS_LIMIT,
 }
-_LARGEST = 1 << 53
 
 LONGEST_VALUE = 1 << 16
 """Characters of the text of a last value; more is cut off."""
 
 LONGEST_MESSAGE, LONGEST_LINE, MOST_LINES = 8000, 1000, 100
 """Characters of an exception's message and of a line of its traceback, and how many lines that has."""
+
+_LAST_EXIT_CODE = 255
+_LONGEST_PATH = 4096
 
 
 class ReportError(Exception):
@@ -65,33 +68,44 @@ class Report:
     exception: Raised | None = None
 
 
-def read(text: bytes, *, cell: bool = False) -> Report:
+def read(body: bytes, *, cell: bool = False) -> Report:
     """Read the report of a program, or of a ``cell``; raise ``ReportError`` with what is wrong with it."""
     try:
-        found = json.loads(text)
-        problems = tuple(
-            SourceProblem(int(each["line"]), int(each["column"]), str(each["message"]), str(each.get("file", "")))
-            for each in found["problems"]
-        )
-        reason = (_CELL_REASONS if cell else _REASONS)[found["reason"]]
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        found = claims.parsed(body)
+    except ClaimError as error:
         raise ReportError(str(error)) from None
-    exit_code, line, memory = (_natural(found.get(name)) for name in ("exit_code", "line", "memory"))
-    value = found.get("value")
-    shown = value[:LONGEST_VALUE] if isinstance(value, str) else None
-    return Report(reason, problems, exit_code, line, memory, shown, _raised(found.get("exception")))
+    reason = (_CELL_REASONS if cell else _REASONS).get(claims.text(found.get("reason")) or "")
+    problems = tuple(map(_problem, claims.listed(found.get("problems"))))
+    if reason is None or not isinstance(found.get("reason"), str) or not isinstance(found.get("problems"), list):
+        raise ReportError("it has no reason that is known, or no list of problems")
+    return Report(
+        reason,
+        problems,
+        claims.natural(found.get("exit_code"), most=_LAST_EXIT_CODE),
+        claims.natural(found.get("line"), 1, claims.LAST_LINE),
+        claims.natural(found.get("memory")),
+        claims.text(found.get("value"), LONGEST_VALUE),
+        _raised(found.get("exception")),
+    )
 
 
-def _raised(value: object) -> Raised | None:
-    match value:
+def _problem(claimed: object) -> SourceProblem:
+    if not isinstance(claimed, dict):
+        raise ReportError("a problem is no object")
+    line, column = (claims.natural(claimed.get(name), 1, claims.LAST_LINE) for name in ("line", "column"))
+    message = claims.text(claimed.get("message"), LONGEST_MESSAGE)
+    if line is None or column is None or message is None:
+        raise ReportError("a problem has no line, column or message")
+    return SourceProblem(line, column, message, claims.text(claimed.get("file"), _LONGEST_PATH) or "")
+
+
+def _raised(claimed: object) -> Raised | None:
+    match claimed:
         case {"type": str(kind), "message": str(message), "traceback": list(lines)}:
-            lines = [str(line)[:LONGEST_LINE] for line in lines[:MOST_LINES]]
-            return Raised(kind[:LONGEST_LINE], message[:LONGEST_MESSAGE], tuple(lines))
+            told = [claims.text(line, LONGEST_LINE) or "" for line in lines[:MOST_LINES]]
+            name, words = claims.text(kind, LONGEST_LINE) or "", claims.text(message, LONGEST_MESSAGE) or ""
+            return Raised(name, words, tuple(told))
     return None
-
-
-def _natural(value: object) -> int | None:
-    return value if isinstance(value, int) and 0 <= value < _LARGEST else None
 
 
 def describe(problems: Sequence[SourceProblem], reason: Reason) -> str:

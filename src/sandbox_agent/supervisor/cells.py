@@ -12,6 +12,7 @@ that the session keeps its state; if it goes on, the session is stopped.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable
@@ -109,6 +110,7 @@ class CellRelay:
         self._has_files = has_files
         self._cell: Cell | None = None
         self._errand: Errand | None = None
+        os.set_blocking(child.payload, False)
         self._sources: list[Source] = outbound.sources  # here while no cell is under way
         outbound.sources = []
         self._begun = False
@@ -255,8 +257,9 @@ class CellRelay:
         self._judge.begin(self._child.pid)
         self._cell = Cell(header, int(self._limits.input_time))
         stale = available(self._child.stdin)  # what earlier cells were sent and did not read
-        if stale and not available(self._child.payload):  # so that this never waits for a child that reads nothing
-            os.write(self._child.payload, b"%d\n" % stale)
+        if stale and not available(self._child.payload):
+            with contextlib.suppress(BlockingIOError):  # the program has filled it meanwhile
+                os.write(self._child.payload, b"%d\n" % stale)
         self._inbound.forward(header.length, self._child.payload, last=False)
 
     def _send_clerk(self, header: CommandHeader) -> None:

@@ -122,6 +122,7 @@ class Supervisor:
                 kernel.make_read_only(self._config.accounts)
             kernel.keep_capabilities(_CAP_KILL | _CAP_SETGID | _CAP_SETUID)
         confine.default_signals()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a program with this uid may send it
         self._wake, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)

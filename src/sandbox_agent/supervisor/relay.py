@@ -2,7 +2,11 @@
 
 Frame headers are ours and are read and written; bodies are spliced from pipe to pipe inside the kernel, so that no byte
 of a run ever enters the memory that later children are copied from. (A relay that read them was tried: the next run
-found the previous one's stdin in freed heap.) How much a pipe holds is asked with FIONREAD.
+found the previous one's stdin in freed heap.)
+
+What a pipe of a child holds can change at any moment: where the supervisor has the program's uid, the program can open
+both ends of its pipes (/proc/self/fd) and read from them, too. So no decision rests on how much there *is*, only on how
+much was *moved*. What is announced to the host has been moved first, into a pipe that nobody else has.
 """
 
 from __future__ import annotations
@@ -26,10 +30,18 @@ must not cost a wake-up for each. The pipe holds what comes meanwhile."""
 
 def discard(fd: int) -> int:
     """Drop what a pipe holds, unread; return how many bytes that were."""
-    waiting = available(fd)
-    if waiting:
-        os.splice(fd, _null(), waiting, flags=_NONBLOCK)
-    return waiting
+    return move(fd, _null(), MAX_BODY) or 0
+
+
+def move(source: int, sink: int, most: int) -> int | None:
+    """Move what can be moved now, ``most`` bytes at most; return how many that were.
+
+    None: there is nothing, or the sink takes nothing. 0: nothing will ever come, for nobody can write to the source.
+    """
+    try:
+        return os.splice(source, sink, most, flags=_NONBLOCK)
+    except BlockingIOError:
+        return None
 
 
 @functools.cache
@@ -92,24 +104,21 @@ class Inbound:
         """Move what can be moved now. Raises ``HostGoneError`` when the host closes in the middle of a body."""
         while self._remaining:
             try:
-                moved = self._drop() if self._sink is None else self._splice_to(self._sink)
-            except BlockingIOError:
-                self._sink_full = self._sink is not None and available(self._source) > 0
-                return
+                moved = self._drop() if self._sink is None else move(self._source, self._sink, self._remaining)
             except BrokenPipeError:  # the program closed its stdin: every piece that still comes is dropped
                 self.discard()
                 continue
+            if moved is None:
+                self._sink_full = self._sink is not None and available(self._source) > 0
+                return
             if moved == 0:
                 raise HostGoneError
             self._remaining -= moved
         self._done()
 
-    def _splice_to(self, sink: int) -> int:
-        return os.splice(self._source, sink, self._remaining, flags=_NONBLOCK)
-
-    def _drop(self) -> int:
+    def _drop(self) -> int | None:
         """Drop what is there, by way of a pipe: one end of a splice must be one, and the source may be a socket."""
-        moved = self._splice_to(self._waste[1])
+        moved = move(self._source, self._waste[1], self._remaining)
         discard(self._waste[0])
         return moved
 
@@ -158,12 +167,17 @@ class ReadyChild:
 
 
 class Outbound:
-    """Events to the host. At most one frame is under way at a time; nothing here waits unless it says so."""
+    """Events to the host. At most one frame is under way at a time; nothing here waits unless it says so.
+
+    The body of a frame under way is in a pipe of this class's own. So it is there whatever the program does, and who
+    waits for the end of the frame waits for the host alone.
+    """
 
     def __init__(self, sink: int) -> None:
         self._sink = sink
-        self._current: Source | None = None
-        self._remaining = 0
+        self._taken, self._take_in = os.pipe2(os.O_CLOEXEC)
+        self._header = b""  # of the frame under way, if it is not sent yet
+        self._remaining = 0  # bytes of its body
         self._rests_until = 0.0
         self.run = 0
         self.truncated = False
@@ -176,42 +190,37 @@ class Outbound:
 
     def wanted(self) -> list[tuple[int, int]]:
         """Return the descriptors, and the poll events on them, that this waits for."""
-        if self._current is not None:
+        if self._remaining:
             return [(self._sink, select.POLLOUT)]
         return [(source.fd, select.POLLIN) for source in self.sources]
 
     def rest(self) -> float:
         """Return for how many seconds nothing of `wanted` needs to be waited for; 0 or less: it is time."""
-        return 0.0 if self._current is not None else self._rests_until - time.monotonic()
+        return 0.0 if self._remaining else self._rests_until - time.monotonic()
 
     def pump(self) -> None:
         """Move what can be moved without waiting; drop the sources that have ended."""
-        if self._current is not None and not self._continue():
+        if not self._continue():
             return
         for source in tuple(self.sources):
-            if not self._start(source) or not self._continue():
+            if self._take(source) and not self._continue():
                 return
 
     def flush(self) -> None:
         """Send what is in the pipes now. May wait for the host, but not for writers."""
         self._finish_frame()
         for source in tuple(self.sources):
-            while not self._start(source):
-                select.select([], [self._sink], [])
+            self._take(source)
             self._finish_frame()
 
     def drain(self) -> None:
         """Send everything that is left in the pipes. May wait for the host, but not for writers: they are dead."""
         self._finish_frame()
         for source in tuple(self.sources):
-            while available(source.fd):
-                if source.budget.left == 0:
-                    self.truncated = True
-                    break
-                select.select([], [self._sink], [])
-                self._start(source)
+            while self._take(source):
                 self._finish_frame()
-            self._drop(source)
+            if source in self.sources:
+                self._drop(source)
 
     def send(self, frame: bytes) -> None:
         """Write a frame of the supervisor's own. Waits for the host if need be."""
@@ -220,49 +229,52 @@ class Outbound:
         while view:
             view = view[os.write(self._sink, view) :]
 
-    def _start(self, source: Source) -> bool:
-        """Begin a frame with what waits in ``source``; False if the host takes nothing now."""
-        waiting = available(source.fd)
-        if waiting == 0:
-            if self._ended(source):
-                self._drop(source)
-            return True
-        if waiting > source.budget.left:
-            self.truncated = True
-            waiting = source.budget.left
-        length = min(waiting, MAX_BODY)
-        if length == 0:
-            return True
-        if not select.select([], [self._sink], [], 0)[1]:
+    def _take(self, source: Source) -> bool:
+        """Begin a frame with what ``source`` has, within its budget; False if there is none to send."""
+        if source.budget.left == 0:
+            self._look_for_more(source)
             return False
-        os.write(self._sink, EVENT.pack(source.type, 0, self.run, length))
-        source.budget.left -= length
+        taken = move(source.fd, self._take_in, min(source.budget.left, MAX_BODY))
+        if not taken:
+            if taken == 0:
+                self._drop(source)
+            return False
+        source.budget.left -= taken
+        if source.budget.left == 0 and available(source.fd):
+            self.truncated = True
         if source.type is EventType.REPORT:
-            self.report_bytes += length
-        self._current, self._remaining = source, length
+            self.report_bytes += taken
+        self._header, self._remaining = EVENT.pack(source.type, 0, self.run, taken), taken
         self._rests_until = time.monotonic() + REST
         return True
 
+    def _look_for_more(self, source: Source) -> None:
+        """Of a source that may send nothing more, notice what it holds, or that it has ended."""
+        events = select.poll()
+        events.register(source.fd, select.POLLIN)
+        for _, found in events.poll(0):
+            if found & select.POLLIN:
+                self.truncated = True
+            else:
+                self._drop(source)
+
     def _continue(self) -> bool:
-        """Go on with the current frame; True when there is none (any more)."""
-        while self._current is not None and self._remaining:
-            try:
-                self._remaining -= os.splice(self._current.fd, self._sink, self._remaining, flags=_NONBLOCK)
-            except BlockingIOError:
+        """Go on with the frame under way; True when there is none (any more)."""
+        if self._header:
+            if not select.select([], [self._sink], [], 0)[1]:
                 return False
-        self._current = None
+            os.write(self._sink, self._header)
+            self._header = b""
+        while self._remaining:
+            moved = move(self._taken, self._sink, self._remaining)
+            if moved is None:
+                return False
+            self._remaining -= moved
         return True
 
     def _finish_frame(self) -> None:
         while not self._continue():
             select.select([], [self._sink], [])
-
-    @staticmethod
-    def _ended(source: Source) -> bool:
-        events = select.poll()
-        events.register(source.fd, select.POLLIN)
-        found = events.poll(0)
-        return bool(found) and not found[0][1] & select.POLLIN
 
     def _drop(self, source: Source) -> None:
         close(source.fd)

@@ -164,9 +164,9 @@ class Supervisor:
         body = json.dumps({"session": True, "files": files}).encode() + b"\n"
         self.send(protocol.command(Command.RUN, self._number, body, flags=SESSION | INTERACTIVE | STDIN_OPEN))
 
-    def cell(self, number: int, code: str) -> None:
+    def cell(self, number: int, code: str, *, wall_ms: int = 30_000) -> None:
         body = {"code": code, "number": number, "policy": False, "cpu": 30, "display": False, "stdin": None}
-        limits = {"wall_ms": 30_000, "cpu_ms": 30_000, "output_bytes": 1 << 20}
+        limits = {"wall_ms": wall_ms, "cpu_ms": 30_000, "output_bytes": 1 << 20}
         self.send(
             protocol.command(Command.CELL, self._number, json.dumps(body).encode() + b"\n", flags=INTERACTIVE, **limits)
         )

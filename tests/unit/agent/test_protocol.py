@@ -189,6 +189,12 @@ def test_after_the_first_thing_that_is_no_record_nothing_is_believed() -> None:
     assert reader.feed(protocol.record("c", b"3")) == []
 
 
+def test_no_more_records_are_read_than_anybody_needs() -> None:
+    reader = RecordReader(1 << 30)
+    assert len(reader.feed(protocol.record("a", b"") * (protocol.MOST_RECORDS + 5))) == protocol.MOST_RECORDS
+    assert reader.feed(protocol.record("a", b"")) == []
+
+
 def test_no_more_is_kept_than_was_allowed() -> None:
     reader = RecordReader(1000)
     announced = protocol.RECORD.pack(1, 2**32 - 1) + b"a"

@@ -12,6 +12,7 @@ import pytest
 from sandbox_agent.confinement.kernel import available
 from sandbox_agent.contract import protocol
 from sandbox_agent.contract.protocol import Command, Event, EventReader, EventType
+from sandbox_agent.supervisor import relay
 from sandbox_agent.supervisor.relay import Budget, HostGoneError, Inbound, Outbound, Source, discard
 from tests.unit.agent.piped import PIPE, Pipe, Pipes, fill, is_open, read_all
 
@@ -323,6 +324,30 @@ def test_a_frame_that_is_under_way_is_finished_before_another_begins(run: Run) -
     ]
 
 
+def test_a_frame_that_was_announced_is_whole_whoever_reads_the_pipe_as_well(run: Run) -> None:
+    run.output.left = 1 << 20
+    body = os.urandom(40_000)
+    os.write(run.stdout.write, body)
+    os.write(run.host.write, bytes(40_960))  # so that the frame does not fit
+    run.outbound.pump()
+    read_all(run.stdout.read)  # by a program with the supervisor's uid
+    received = read_all(run.host.read)[40_960:]
+    run.outbound.pump()
+    received += read_all(run.host.read)
+    assert EventReader().feed(received) == [Event(EventType.STDOUT, 7, body)]
+    os.write(run.stderr.write, b"next")
+    run.outbound.pump()
+    assert run.events() == [Event(EventType.STDERR, 7, b"next")]
+
+
+@pytest.mark.parametrize("how", ["pump", "flush", "drain"])
+def test_what_a_pipe_is_said_to_hold_is_not_believed(run: Run, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "available", lambda _: 100)  # and then somebody has taken it
+    os.write(run.stdout.write, b"out")
+    getattr(run.outbound, how)()
+    assert run.events() == [Event(EventType.STDOUT, 7, b"out")]
+
+
 def test_a_pipe_without_budget_does_not_hold_up_those_behind_it(run: Run) -> None:
     run.output.left = 0
     os.write(run.stdout.write, b"too much")
@@ -376,6 +401,16 @@ def test_discarding_tells_whether_there_was_anything(pipe: Pipes) -> None:
     os.write(prompt.write, b"xyz" * 1000)
     assert discard(prompt.read)
     assert available(prompt.read) == 0
+
+
+def test_there_is_nothing_to_discard_of_what_somebody_else_took(pipe: Pipes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "available", lambda _: 100)
+    prompt = pipe()
+    assert discard(prompt.read) == 0
+    os.write(prompt.write, b"xyz")
+    assert discard(prompt.read) == 3
+    os.close(prompt.write)
+    assert discard(prompt.read) == 0
 
 
 def test_available_tells_what_a_pipe_holds(pipe: Pipes) -> None:
