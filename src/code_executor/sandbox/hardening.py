@@ -39,6 +39,12 @@ WRITABLE = (WritableFs(BOX, 0.5), WritableFs("/tmp", 0.25), WritableFs("/dev/shm
 ACCOUNTS_OPTIONS = "size=2m,nr_inodes=32,mode=0755"
 """Of the tmpfs on `ACCOUNTS`, which is the supervisor's: nothing of a program's is ever in it."""
 
+READ_ONLY = (
+    *("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"),  # what Docker has by itself
+    *("/dev", "/dev/pts", "/dev/mqueue"),
+)
+"""Paths of a container on which nothing can be changed. A device there can be written to, but keeps its times."""
+
 WATCHED = ("/dev", "/proc", "/sys")
 """Where there are inodes that outlive a run and that a program could change; all else is read-only, or its own."""
 

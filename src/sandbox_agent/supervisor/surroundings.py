@@ -87,6 +87,8 @@ def _walk(top: str, mounted: frozenset[str], uid: int) -> Iterator[str]:
             continue
         if stat.S_ISLNK(found.st_mode) or found.st_uid == uid or _may(found, uid, 0o2):
             yield path
+        if path == "/proc":  # of processes, only this one outlives a run
+            names = [name for name in names if not name.isdigit() or int(name) == os.getpid()]
         inner = (f"{path.rstrip('/')}/{name}" for name in names)
         waiting += [each for each in inner if each not in mounted]
 

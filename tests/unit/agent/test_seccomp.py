@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
 import mmap
 import os
 import re
@@ -50,9 +51,14 @@ machines = pytest.mark.parametrize("machine", ARCHITECTURES)
 # ---- an interpreter of classic BPF, as far as seccomp allows and we use it
 
 
+@functools.cache
+def decoded(program: bytes) -> list[tuple[int, int, int, int]]:
+    return [struct.unpack_from("=HBBI", program, at) for at in range(0, len(program), 8)]
+
+
 def run(program: bytes, data: bytes) -> int:
     """Return the verdict of a filter on a ``struct seccomp_data``."""
-    instructions = [struct.unpack_from("=HBBI", program, at) for at in range(0, len(program), 8)]
+    instructions = decoded(program)
     accumulator, index, counter = 0, 0, 0
     while True:
         code, if_true, if_false, k = instructions[counter]
