@@ -46,6 +46,7 @@ class Weakening:
     layers_off: tuple[str, ...] = ()
     limits: dict[str, Any] = field(default_factory=dict)
     patches: tuple[Patch, ...] = ()
+    flags: tuple[str, ...] = ()  # of Docker's `HostConfig`
 
 
 WEAKENINGS = {
@@ -76,6 +77,35 @@ WEAKENINGS = {
         )
     ),
     "wipe": Weakening(patches=(Patch("supervisor/reset.py", "dirty = self.dirty()", "dirty = []"),)),
+    "read-only devices": Weakening(
+        flags=("ReadonlyPaths",),
+        patches=(
+            Patch(
+                "supervisor/mounts.py",
+                'kernel.bind_read_only(empty, "/dev")',
+                'kernel._mount(empty.encode(), "/dev", kernel.MS_BIND, "")',
+            ),
+        ),
+    ),
+    "proof of surroundings": Weakening(
+        patches=(Patch("supervisor/loop.py", "self._surroundings.prove_unchanged()", "pass"),)
+    ),
+    "own files": Weakening(
+        patches=(
+            Patch("supervisor/mounts.py", "shared += _devices(config.mounts[0].path)", "pass"),
+            Patch("supervisor/mounts.py", "_overlay(config.private, config.mounts[0].path) if own else []", "[]"),
+        )
+    ),
+    "no dump": Weakening(
+        patches=(
+            Patch(
+                "confinement/confine.py",
+                "kernel.prctl(kernel.PR_SET_DUMPABLE, 0)",
+                "kernel.prctl(kernel.PR_SET_DUMPABLE, 1)",
+            ),
+            Patch("confinement/confine.py", "if kernel.prctl(kernel.PR_GET_DUMPABLE) != 0:", "if False:"),
+        )
+    ),
     "doubt destroys": Weakening(
         patches=(Patch("supervisor/loop.py", "if outcome.signal not in _EXPECTED:", "if False:"),)
     ),
@@ -127,11 +157,14 @@ class WeakDocker(DockerEngine):
         super().__init__(IMAGE, limits, runtime=RUNTIME, preload=preload, policy=hardening.policy_table(OFF))
         self._layers_off = layers_off
         self._agent = agent
+        self.flags_off: tuple[str, ...] = ()
 
     def _container(self, *arguments: Any, **options: Any) -> dict[str, Any]:
         body = super()._container(*arguments, **options)
         verb, config = body["Cmd"]
         body["Cmd"] = [verb, _without(AgentConfig.from_json(config), self._layers_off).to_json()]
+        for flag in self.flags_off:
+            del body["HostConfig"][flag]
         body["HostConfig"]["Binds"] = [f"{self._agent}:{hardening.AGENT}:ro"]
         return body
 
@@ -170,6 +203,9 @@ async def weakened(
     layers_off = tuple(layer for weakening in found for layer in weakening.layers_off)
     agent = patched_agent(directory, [patch for weakening in found for patch in weakening.patches])
     make = WeakDocker if engine == "docker" else WeakNative
-    async with Pool(make(limits, layers_off, agent, preload), PoolSize(least=1, most=1, reuse=reuse)) as pool:
+    weak = make(limits, layers_off, agent, preload)
+    if isinstance(weak, WeakDocker):
+        weak.flags_off = tuple(flag for weakening in found for flag in weakening.flags)
+    async with Pool(weak, PoolSize(least=1, most=1, reuse=reuse)) as pool:
         await pool.wait_ready(60)
         yield Executor(PoolExecutor([pool], limits))

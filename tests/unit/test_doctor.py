@@ -15,6 +15,7 @@ from code_executor.core.runner import Runner
 from code_executor.sandbox.doctor import REQUIRED, Finding, examine, missing
 
 HELD: dict[str, Any] = {
+    "dumpable": 0, "touch_devices": ["EROFS"],
     "uid": 1, "ppid": 1, "core": 0, "descriptors": 4, "ptrace": "killed by SIGSYS", "socket": "EACCES",
     "exec": "EPERM", "listdir_root": "EACCES", "open_proc": "EACCES", "foreign_environment": [], "left_behind": [],
     "disk": {"bytes": 1, "files": 1, "flags_held": True},
@@ -27,6 +28,7 @@ AROUND: dict[str, Any] = {
     "read_only_root": True,
     "capabilities": "e0",
     "interfaces": ["lo"],
+    "shared": [],
     "cgroup": {"memory": 1, "cpus": 0.1, "processes": 1},
 }
 """What a supervisor introduces itself with there."""
@@ -88,6 +90,12 @@ async def test_where_every_layer_holds_none_is_missing() -> None:
         ("disk", {"disk": {"bytes": 1, "files": 1, "flags_held": False}}, {}),
         ("disk", {"disk": {"bytes": 0, "files": 0, "flags_held": True}}, {}),
         ("no_core", {"core": -1}, {}),
+        ("no_core", {"dumpable": 1}, {}),
+        ("no_core", {"dumpable": 2}, {}),
+        ("devices", {"touch_devices": ["done"]}, {}),
+        ("devices", {"touch_devices": ["EACCES"]}, {}),
+        ("devices", {"touch_devices": ["EROFS", "done"]}, {}),
+        ("own_files", {}, {"shared": ["/usr/lib"]}),
         ("descriptors", {"descriptors": 6}, {}),
         ("environment", {"foreign_environment": ["AWS_SECRET"]}, {}),
         ("reset", {"left_behind": ["/tmp"]}, {}),
@@ -106,11 +114,11 @@ async def test_a_proc_that_is_not_there_is_no_missing_landlock() -> None:
 
 
 @pytest.mark.anyio
-async def test_landlock_may_be_missing_under_gvisor_and_nowhere_else() -> None:
-    open_to_all = {"listdir_root": "done", "open_proc": "done"}
+async def test_what_gvisor_lacks_may_be_missing_there_and_nowhere_else() -> None:
+    open_to_all = {"listdir_root": "done", "open_proc": "done", "touch_devices": ["done"]}
     assert await lacking(open_to_all, {"kernel": "4.4.0"}) == []
-    assert await lacking(open_to_all, {"kernel": "4.4.0-generic"}) == ["landlock"]
-    assert await lacking(open_to_all, {"kernel": "6.1.0"}) == ["landlock"]
+    assert await lacking(open_to_all, {"kernel": "4.4.0-generic"}) == ["landlock", "devices"]
+    assert await lacking(open_to_all, {"kernel": "6.1.0"}) == ["landlock", "devices"]
 
 
 def test_every_required_layer_of_native_is_one_of_dockers() -> None:

@@ -90,7 +90,7 @@ def test_the_agent_is_told_the_limits_and_keeps_a_process_a_little_below_the_mem
 def test_under_gvisor_nothing_is_given_up_but_what_its_kernel_lacks() -> None:
     config = agent_config(Limits(), 52000, (), {})
     changed = {name for name, value in vars(for_gvisor(config)).items() if value != vars(config)[name]}
-    assert changed == {"require_landlock", "name_violations"}
+    assert changed == {"require_landlock", "name_violations", "watched"}
 
 
 def test_no_two_sandboxes_have_one_uid_until_one_is_gone() -> None:

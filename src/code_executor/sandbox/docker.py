@@ -178,6 +178,7 @@ class DockerEngine:
             "CapDrop": ["ALL"],
             "CapAdd": list(hardening.SUPERVISOR_CAPABILITIES),
             "SecurityOpt": ["no-new-privileges"],
+            "ReadonlyPaths": list(hardening.READ_ONLY),
             "Privileged": False,
             "Memory": limits.memory,
             "MemorySwap": limits.memory,

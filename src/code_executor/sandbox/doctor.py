@@ -21,13 +21,14 @@ REQUIRED = {
     "docker": frozenset(
         {
             "uid", "capabilities", "no_new_privs", "seccomp", "landlock", "no_exec", "network", "pid_namespace",
-            "read_only_root", "memory", "cpu", "processes", "disk", "no_core", "descriptors", "environment", "reset",
+            "read_only_root", "own_files", "devices", "memory", "cpu", "processes", "disk", "no_core", "descriptors",
+            "environment", "reset",
         }
     ),
     "native": frozenset(
         {
             "capabilities", "no_new_privs", "seccomp", "landlock", "no_exec", "network", "pid_namespace",
-            "read_only_root", "disk", "no_core", "descriptors", "environment", "reset",
+            "read_only_root", "devices", "disk", "no_core", "descriptors", "environment", "reset",
         }
     ),
 }  # fmt: skip
@@ -35,6 +36,7 @@ REQUIRED = {
 
 _GVISOR = "4.4.0"  # the release that gVisor says it is, wherever it runs; a kernel of that age cannot confine a child
 _NO_LANDLOCK = "gVisor has none, and its own kernel stands between programs and the host's"
+_NO_READ_ONLY_PATHS = "gVisor does not make single paths read-only; its devices are its own, and no run's after it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +88,16 @@ def _of_container(seen: Mapping[str, Any], limits: Limits) -> list[Finding]:
             bool(seen.get("read_only_root")),
             "/ takes no changes" if seen.get("read_only_root") else "/ is writable",
         ),
+        _own_files(seen.get("shared", [])),
         _cgroup_limit("memory", cgroup.get("memory"), limits.memory, "bytes"),
         _cgroup_limit("cpu", cgroup.get("cpus"), limits.cpus, "cores"),
         _cgroup_limit("processes", cgroup.get("processes"), limits.tasks + 2, "processes"),
     ]
+
+
+def _own_files(shared: list[str]) -> Finding:
+    what = f"the machine's own: {', '.join(shared)}" if shared else "locks are met by nobody outside"
+    return Finding("own_files", not shared, what)
 
 
 def _cgroup_limit(layer: str, found: float | None, wanted: float, unit: str) -> Finding:
@@ -116,7 +124,17 @@ def _of_child(probe: Mapping[str, Any], limits: Limits, seen: Mapping[str, Any])
         Finding("no_exec", probe["exec"] in ("EPERM", "EACCES"), f"execve: {probe['exec']}"),
         Finding("pid_namespace", probe["ppid"] == 1, f"its parent is process {probe['ppid']}"),
         Finding("disk", disk_held, room),
-        Finding("no_core", probe["core"] == 0, f"RLIMIT_CORE: {probe['core']}"),
+        Finding(
+            "devices",
+            probe["touch_devices"] == ["EROFS"],
+            f"setting their times: {', '.join(probe['touch_devices'])}",
+            _NO_READ_ONLY_PATHS if seen.get("kernel") == _GVISOR else "",
+        ),
+        Finding(
+            "no_core",
+            probe["core"] == 0 and probe["dumpable"] == 0,
+            f"RLIMIT_CORE: {probe['core']}; dumpable: {probe['dumpable']}",
+        ),
         Finding("descriptors", probe["descriptors"] <= 5, descriptors),
         Finding("environment", not foreign, f"has {foreign}" if foreign else "nothing of the server's"),
     ]

@@ -36,8 +36,17 @@ class WritableFs:
 
 WRITABLE = (WritableFs(BOX, 0.5), WritableFs("/tmp", 0.25), WritableFs("/dev/shm", 0.25))  # noqa: S108
 
-ACCOUNTS_OPTIONS = "size=64k,nr_inodes=8,mode=0755"
+ACCOUNTS_OPTIONS = "size=2m,nr_inodes=32,mode=0755"
 """Of the tmpfs on `ACCOUNTS`, which is the supervisor's: nothing of a program's is ever in it."""
+
+READ_ONLY = (
+    *("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"),  # what Docker has by itself
+    *("/dev", "/dev/pts", "/dev/mqueue"),
+)
+"""Paths of a container on which nothing can be changed. A device there can be written to, but keeps its times."""
+
+WATCHED = ("/dev", "/proc", "/sys")
+"""Where there are inodes that outlive a run and that a program could change; all else is read-only, or its own."""
 
 ENVIRONMENT = {
     "PATH": "/opt/sandbox/bin:/usr/local/bin:/usr/bin:/bin",
@@ -90,15 +99,17 @@ def agent_config(limits: Limits, uid: int | None, preload: tuple[str, ...], poli
         policy=policy,
         sockets=True,  # both engines make a network namespace for each sandbox
         accounts=ACCOUNTS,
+        watched=WATCHED,
     )
 
 
 def for_gvisor(config: AgentConfig) -> AgentConfig:
     """Its kernel has no Landlock: uid, seccomp and gVisor itself carry it there.
 
-    A program that blocks SIGSYS outlives SECCOMP_RET_TRAP there, so what is forbidden is ended at once, unnamed.
+    A program that blocks SIGSYS outlives SECCOMP_RET_TRAP there, so what is forbidden is ended at once, unnamed. Its
+    /proc is made anew by its own rules, so that nothing is proved of it.
     """
-    return dataclasses.replace(config, require_landlock=False, name_violations=False)
+    return dataclasses.replace(config, require_landlock=False, name_violations=False, watched=())
 
 
 def policy_table(policy: Any) -> dict[str, Any]:

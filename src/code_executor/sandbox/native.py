@@ -32,7 +32,7 @@ from code_executor.sandbox import cgroups, hardening
 from code_executor.sandbox.owner import Owner
 from code_executor.sandbox.sandbox import Sandbox
 from sandbox_agent import contract
-from sandbox_agent.contract.config import READABLE, AgentConfig, Mount
+from sandbox_agent.contract.config import DEVICES, READABLE, AgentConfig, Mount
 
 log = structlog.get_logger()
 
@@ -42,7 +42,18 @@ _MOST_DIAGNOSTICS = 4000
 
 _AGENT = os.path.dirname(os.path.dirname(os.path.abspath(contract.__file__)))
 _ACCOUNT_FILES = ("/etc/passwd", "/etc/group")
-_CAPABILITIES = (*hardening.SUPERVISOR_CAPABILITIES, "SYS_ADMIN", "SETPCAP")  # the last two until the mounts are made
+_OF_USR = (
+    *(f"/usr/{name}" for name in ("bin", "lib", "lib32", "lib64", "libx32", "share")),
+    *(f"/usr/local/{name}" for name in ("bin", "lib", "lib64", "share")),
+)
+"""What a program sees of the machine: interpreters, libraries, their data. No settings (/usr/local/etc), no sources."""
+
+_ROOTS = ("/bin", "/sbin", "/lib", "/lib64")
+
+_CAPABILITIES = (
+    *hardening.SUPERVISOR_CAPABILITIES,
+    *("SYS_ADMIN", "MKNOD", "SETPCAP"),  # until the mounts are made
+)
 
 
 def find_bwrap() -> str:
@@ -80,9 +91,10 @@ class Interpreter:
         if process.returncode != 0:
             raise EngineError(f"cannot use {python} as the sandbox's Python: {err.decode(errors='replace').strip()}")
         binds = []
-        if not base.startswith("/usr/") and base != "/usr":
+        seen = tuple(f"{path}/" for path in _OF_USR)
+        if base not in ("/usr", "/usr/local") and not base.startswith(seen):
             binds.append((base, base))
-        if not real.startswith(("/usr/", base + "/")):
+        if not real.startswith((*seen, f"{base}/" if binds else "/usr/bin/")):
             binds.append((real, real))
         if prefix == base:
             return cls(real, tuple(binds))
@@ -171,11 +183,25 @@ class NativeEngine:
         mounts = [Mount(fs.path, hardening.tmpfs_options(fs, self._limits, uid)) for fs in hardening.WRITABLE]
         mounts.append(Mount(config.accounts, hardening.ACCOUNTS_OPTIONS))
         readable = [inside for _, inside in self._interpreter.binds] if self._interpreter else []
+        private = [inside for _, inside in self._binds(self._interpreter)] if self._interpreter else []
         # where no control group counts processes, the uid's limit is theirs, with one for the holder of the memory
         processes = self._limits.tasks + 1 if self._home is None else config.uid_processes
         return dataclasses.replace(
-            config, mounts=tuple(mounts), readable=(*config.readable, *readable), uid_processes=processes
+            config,
+            mounts=tuple(mounts),
+            readable=(*config.readable, *readable),
+            private=tuple(private),
+            uid_processes=processes,
         )
+
+    @staticmethod
+    def _binds(python: Interpreter) -> list[tuple[str, str]]:
+        """Return what a program sees of the machine: path there, and path in the sandbox."""
+        of_usr = [path for path in _OF_USR if os.path.isdir(path) and not os.path.islink(path)]
+        roots = [path for path in _ROOTS if os.path.isdir(path) and not os.path.islink(path)]
+        of_etc = [path for path in READABLE if path.startswith("/etc/") and path not in _ACCOUNT_FILES]
+        of_etc = [path for path in of_etc if os.path.exists(path)]
+        return [*((path, path) for path in (*of_usr, *roots, *of_etc)), *python.binds, (_AGENT, hardening.AGENT)]
 
     def _arguments(self, python: Interpreter, config: AgentConfig, group: cgroups.Group | None) -> list[str]:
         """Return bubblewrap's arguments: the hardening in its words."""
@@ -188,17 +214,8 @@ class NativeEngine:
         arguments += ["--cap-drop", "ALL"]
         for capability in _CAPABILITIES:
             arguments += ["--cap-add", f"CAP_{capability}"]
-        binds = [("/usr", "/usr")]
-        for path in ("/bin", "/sbin", "/lib", "/lib64"):
-            if os.path.islink(path):
-                arguments += ["--symlink", str(Path(path).readlink()), path]
-            elif os.path.isdir(path):
-                binds.append((path, path))
-        of_etc = [path for path in READABLE if path.startswith("/etc/") and path not in _ACCOUNT_FILES]
-        binds += [(path, path) for path in of_etc if os.path.exists(path)]
-        binds += python.binds
-        binds.append((_AGENT, hardening.AGENT))
-        arguments += ["--proc", "/proc", "--dev", "/dev"]
+        binds = self._binds(python)
+        arguments += ["--proc", "/proc", *_devices()]
         # bubblewrap makes what lies above a mount for root alone; a program under another uid has to pass through it
         targets = (*(target for _, target in binds), *_ACCOUNT_FILES)
         for directory in sorted({str(parent) for target in targets for parent in Path(target).parents} - {"/"}):
@@ -207,12 +224,29 @@ class NativeEngine:
             binds += group.binds()
         for source, target in binds:
             arguments += ["--ro-bind", source, target]
+        for path in (*_ROOTS, *_OF_USR):
+            if os.path.islink(path):
+                arguments += ["--symlink", str(Path(path).readlink()), path]
         for path in (*(fs.path for fs in hardening.WRITABLE), config.accounts):
             arguments += ["--dir", path]
         for path in _ACCOUNT_FILES:
             arguments += ["--symlink", f"{config.accounts}/{os.path.basename(path)}", path]
         arguments += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"]
         return [*arguments, "--", python.executable, *hardening.START, "supervise", config.to_json()]
+
+
+def _devices() -> list[str]:
+    """Return bubblewrap's arguments for a /dev with nothing in it but what a program needs.
+
+    The nodes are the machine's own. The supervisor puts others in their place, or makes their mounts read-only, which
+    bubblewrap cannot without switching them off.
+    """
+    arguments = ["--tmpfs", "/dev", "--dir", "/dev/shm"]  # noqa: S108
+    for path in DEVICES:
+        arguments += ["--dev-bind", path, path]
+    for name, target in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
+        arguments += ["--symlink", f"/proc/self/fd{target}", f"/dev/{name}"]
+    return arguments
 
 
 class NativeLink:

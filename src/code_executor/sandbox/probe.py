@@ -9,7 +9,9 @@ import signal
 import socket
 from collections.abc import Callable
 
+PR_GET_DUMPABLE = 3
 MARKER = "left-by-the-probe"
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 PATHS = ("/work", "/tmp", "/dev/shm")  # noqa: S108
 KNOWN = {
     "PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_CTYPE", "TMPDIR", "MPLBACKEND", "MPLCONFIGDIR", "HOSTNAME", "PWD",
@@ -70,6 +72,8 @@ answer = {
     "ppid": os.getppid(),
     "disk": disk(),
     "core": resource.getrlimit(resource.RLIMIT_CORE)[1],
+    "dumpable": ctypes.CDLL(None).prctl(PR_GET_DUMPABLE, 0, 0, 0, 0),
+    "touch_devices": sorted({attempt(os.utime, path) for path in DEVICES}),
     "descriptors": sum(is_open(n) for n in range(1024)),
     "foreign_environment": sorted(set(os.environ) - KNOWN),
 }

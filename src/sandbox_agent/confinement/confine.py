@@ -11,7 +11,8 @@ anybody's (`confine`), and why in this order:
  3.  default signal handlers, nothing blocked but SIGINT until the program begins (the supervisor's are, but for
      SIGCHLD), umask 022 as everywhere: who may not enter the box learns nothing of its files' modes.
  4.  groups, gid, uid: this drops every capability. From here on its /proc entries belong to root.
- 5.  a death signal from the supervisor (setuid clears it, so after), and a check that the supervisor is still there.
+ 5.  a death signal from the supervisor (setuid clears it, so after), and a check that the supervisor is still there;
+     no core dump (setuid decides that again, so after), neither a file nor one that a helper of the host is given.
  6.  no_new_privs, without which an unprivileged process may not do 8 and 9.
  7.  rlimits, hard and soft.
  8.  Landlock, while the file system is still the one that the ruleset was made for.
@@ -108,6 +109,9 @@ def confine(confinement: Confinement, landlock_fd: int | None, supervisor: int) 
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != supervisor:
         raise ConfinementError("the supervisor is gone")
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+    if kernel.prctl(kernel.PR_GET_DUMPABLE) != 0:
+        raise ConfinementError("this process would still leave a core dump")
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     os.chdir(config.box)
     if "rlimits" not in off:

@@ -16,6 +16,7 @@ from typing import Any
 _libc = ctypes.CDLL(None, use_errno=True)
 
 PR_SET_PDEATHSIG = 1
+PR_GET_DUMPABLE, PR_SET_DUMPABLE = 3, 4
 PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
@@ -24,6 +25,7 @@ PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_NOATIME, MS_BIND = 1, 2, 4, 8, 32, 1024, 4096
+_MS_KEPT = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME  # the same bits in what statvfs says of a mount
 
 _CLONE_VM, _CLONE_FS, _CLONE_FILES, _CLONE_PARENT = 0x100, 0x200, 0x400, 0x8000
 _HOLDER_STACK = 16 << 10
@@ -128,13 +130,38 @@ def mount_tmpfs(target: str, options: str) -> None:
     _mount(b"tmpfs", target, MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME, options)
 
 
+def mount_devices(target: str) -> None:
+    """Mount a tmpfs on which device nodes can be made; raise ``OSError`` where that needs more rights than ours."""
+    _mount(b"tmpfs", target, MS_NOSUID | MS_NOEXEC | MS_NOATIME, "size=64k,nr_inodes=32,mode=0755")
+
+
+def mount_overlay(target: str, lower: str, empty: str) -> None:
+    """Mount on ``target`` what ``lower`` shows, read-only and with inodes of its own. ``empty``: an empty directory."""
+    _mount(b"overlay", target, MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOATIME, f"lowerdir={lower}:{empty}")
+
+
+def bind_read_only(source: str, target: str) -> None:
+    """Mount ``source`` on ``target`` as well, read-only there."""
+    _mount(source.encode(), target, MS_BIND, "")
+    make_read_only(target)
+
+
+def unmount(target: str) -> None:
+    """Take off what was mounted last on ``target``."""
+    if _libc.umount2(target.encode(), 0) < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), target)
+
+
 def make_read_only(target: str) -> None:
-    """Let nobody change what `mount_tmpfs` mounted on ``target``, also not who owns it."""
-    _mount(None, target, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME, "")
+    """Let nobody change the file system mounted on ``target``, also not who owns what is in it."""
+    kept = os.statvfs(target).f_flag & _MS_KEPT
+    _mount(None, target, MS_REMOUNT | MS_BIND | MS_RDONLY | kept, "")
 
 
-def _mount(kind: bytes | None, target: str, flags: int, options: str) -> None:
-    if _libc.mount(kind, target.encode(), kind, ctypes.c_ulong(flags), options.encode()) < 0:
+def _mount(source: bytes | None, target: str, flags: int, options: str) -> None:
+    """Mount; of a new file system, the source is its kind."""
+    if _libc.mount(source, target.encode(), source, ctypes.c_ulong(flags), options.encode()) < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), target)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import stat
 import struct
@@ -21,7 +22,8 @@ _FS_RIGHTS_OF_ABI = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}  # later ones: as 5
 _NET_RIGHTS = 0b11  # bind and connect of TCP, from ABI 4
 _SCOPES = 0b11  # abstract Unix sockets and signals, from ABI 6
 _FOR_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
-_NET_ABI, _SCOPE_ABI = 4, 6
+_NET_ABI, _SCOPE_ABI, _LOG_ABI = 4, 6, 7
+_LOG_NOTHING = 0b001  # of this program; of others there are none: LANDLOCK_RESTRICT_SELF_LOG_SAME_EXEC_OFF
 
 READ = EXECUTE | READ_FILE | READ_DIR
 BOX = (
@@ -30,6 +32,7 @@ BOX = (
 DEVICE = READ_FILE | WRITE_FILE
 
 
+@functools.cache
 def abi() -> int:
     """Return the kernel's Landlock ABI version, 0 where it has none."""
     try:
@@ -73,5 +76,8 @@ def _allow(ruleset_fd: int, path: str, rights: int) -> None:
 
 
 def restrict_self(ruleset_fd: int) -> None:
-    """Confine this thread and all it will start; needs no_new_privs."""
-    kernel.syscall(kernel.LANDLOCK_RESTRICT_SELF, ruleset_fd, 0)
+    """Confine this thread and all it will start; needs no_new_privs.
+
+    What is refused is not written into the audit log of the machine, which a program could fill.
+    """
+    kernel.syscall(kernel.LANDLOCK_RESTRICT_SELF, ruleset_fd, _LOG_NOTHING if abi() >= _LOG_ABI else 0)

@@ -24,6 +24,7 @@ ALLOW = 0x7FFF0000
 _LD_ABS, _LD_IMM, _JEQ, _JGE, _JSET, _JA, _RET = 0x20, 0x00, 0x15, 0x35, 0x45, 0x05, 0x06
 _TAX, _AND, _LSH, _RSH, _RSH_X = 0x07, 0x54, 0x64, 0x74, 0x7C
 _NR, _ARCH, _ARGS = 0, 4, 16  # offsets in struct seccomp_data
+_ALL_BITS = 0xFFFFFFFF
 _X32_BIT = 0x40000000
 _FIRST_NEW = 424  # from here on numbers are the same everywhere, and unknown means new
 
@@ -63,7 +64,8 @@ def actions(machine: str, forbidden: int, *, sockets: bool) -> dict[int, Action]
         named.update(dict.fromkeys(group.names.split(), ALLOW))
     for refusal in syscalls.REFUSED:
         named.update(dict.fromkeys(refusal.names.split(), RET_ERRNO | refusal.errno))
-    named.update(syscalls.BY_ARGUMENT)
+    for name, tests in syscalls.BY_ARGUMENT.items():
+        named[name] = tuple(test for test in tests if test.machine in ("", machine))
     if not sockets:
         named.update(dict.fromkeys(syscalls.SOCKETS.split(), RET_ERRNO | syscalls.EACCES))
     numbers = ((NUMBERS[name][column], action) for name, action in named.items())
@@ -152,15 +154,28 @@ def _leaf(action: Action) -> list[Instruction]:
 
 def _test(argument: Argument) -> list[Instruction]:
     """Return from the filter if the argument does not pass; go on behind these instructions if it does."""
-    load = Instruction(_LD_ABS, 0, 0, _ARGS + 8 * argument.position)  # the low half: both machines are little-endian
+    test = [_load(argument.position), *_comparison(argument)]
+    if argument.when is None:
+        return test
+    position, value = argument.when
+    return [_load(position), Instruction(_JEQ, 0, len(test), value), *test]
+
+
+def _load(position: int) -> Instruction:
+    """Load the low half of an argument: both machines are little-endian."""
+    return Instruction(_LD_ABS, 0, 0, _ARGS + 8 * position)
+
+
+def _comparison(argument: Argument) -> list[Instruction]:
     refuse = Instruction(_RET, 0, 0, RET_ERRNO | argument.errno)
     if argument.test == "clear":
-        return [load, Instruction(_JSET, 0, 1, argument.values[0]), refuse]
+        return [Instruction(_JSET, 0, 1, argument.values[0]), refuse]
+    masked = [] if argument.mask == _ALL_BITS else [Instruction(_AND, 0, 0, argument.mask)]
     count = len(argument.values)
     # a match jumps past the next instruction after the tests: the refusal, or what leads past the refusal
     tests = [Instruction(_JEQ, count - i, 0, value) for i, value in enumerate(argument.values)]
     past = [Instruction(_JA, 0, 0, 1)] if argument.test == "not in" else []
-    return [load, *tests, *past, refuse]
+    return [*masked, *tests, *past, refuse]
 
 
 def sock_fprog(code: bytes) -> tuple[SockFprog, ctypes.Array[ctypes.c_char]]:

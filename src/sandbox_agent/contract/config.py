@@ -49,7 +49,9 @@ class AgentConfig:
     files of a run are sent back at most. ``socket``: the path of a socket to talk over, if it can be connected to,
     instead of stdin and stdout. ``name_violations`` False: nobody learns which forbidden system call ended a program.
     ``sockets``: whether a program may make Unix streams, which is for sandboxes with a network namespace of their own
-    alone. ``accounts``: the directory, if there is one, that /etc/passwd and /etc/group are links into.
+    alone. ``accounts``: the directory, if there is one, that /etc/passwd and /etc/group are links into. ``private``:
+    files and directories of the machine that the supervisor replaces by its own (native engine only). ``watched``:
+    trees with inodes that outlive a run; those that a program could change are proved unchanged after each.
     """
 
     uid: int | None = None
@@ -68,6 +70,8 @@ class AgentConfig:
     name_violations: bool = True
     sockets: bool = False
     accounts: str = ""
+    private: tuple[str, ...] = ()
+    watched: tuple[str, ...] = ()
     layers_off: tuple[str, ...] = ()
     """Layers that a test switches off to show that they matter; never set by the service."""
 
@@ -90,7 +94,7 @@ class AgentConfig:
         values = {**json.loads(text)}  # TypeError unless it is an object
         values["mounts"] = tuple(Mount(**mount) for mount in values.get("mounts", ()))
         values["limits"] = Limits(**values.get("limits", {}))
-        for name in ("writable", "readable", "preload", "layers_off"):
+        for name in ("writable", "readable", "preload", "private", "watched", "layers_off"):
             if name in values:
                 values[name] = tuple(values[name])
         return cls(**values)

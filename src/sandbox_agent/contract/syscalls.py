@@ -6,14 +6,16 @@ matplotlib, scipy, threads, asyncio, multiprocessing and sqlite needs; checked b
 
 A refused call answers what its callers are ready for. The standard library, glibc and numpy go on without a call that
 is "not supported" (ENOSYS, or EOPNOTSUPP for one kind of file), and give up at EPERM. So EPERM is for what is refused
-because nobody may do it, which is also what the kernel says to a process without rights.
+because nobody may do it, which is also what the kernel says to a process without rights. What only advises the kernel,
+or asks it to flush what lies in memory anyway, is answered as done (`DONE`) and not done.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-EPERM, EACCES, EINVAL, ENOTTY, ENOSYS, ENOPROTOOPT, EOPNOTSUPP = 1, 13, 22, 25, 38, 92, 95
+DONE = 0
+EPERM, ENOMEM, EACCES, EINVAL, ENOTTY, ENOSYS, ENOPROTOOPT, EOPNOTSUPP = 1, 12, 13, 22, 25, 38, 92, 95
 
 
 class Group(NamedTuple):
@@ -35,16 +37,19 @@ class Argument(NamedTuple):
     values: tuple[int, ...]
     why: str
     errno: int = EPERM  # what a call that does not pass answers
+    mask: int = 0xFFFFFFFF  # the bits of the argument that "in" and "not in" compare
+    when: tuple[int, int] | None = None  # another argument and its value, without which there is no test
+    machine: str = ""  # the only one on which there is this test
 
 
 ALLOWED = (
     Group(
         "files; where they may be is Landlock's business",
-        "read write open openat creat close stat fstat lstat newfstatat statx lseek readv writev preadv pwritev "
-        "pread64 pwrite64 access faccessat faccessat2 pipe pipe2 dup dup2 dup3 fsync fdatasync truncate ftruncate "
-        "fallocate fadvise64 getdents64 getcwd chdir fchdir rename renameat renameat2 mkdir mkdirat rmdir link "
-        "linkat unlink unlinkat symlink symlinkat readlink readlinkat chmod fchmod fchmodat fchmodat2 umask utime "
-        "utimes utimensat statfs fstatfs sendfile copy_file_range close_range flock",
+        "read write creat close stat fstat lstat newfstatat statx lseek readv writev preadv pwritev "
+        "pread64 pwrite64 access faccessat faccessat2 pipe pipe2 dup dup2 dup3 truncate ftruncate fallocate "
+        "getdents64 getcwd chdir fchdir rename renameat mkdir mkdirat rmdir link linkat unlink unlinkat symlink "
+        "symlinkat readlink readlinkat chmod fchmod fchmodat fchmodat2 umask utime utimes utimensat statfs fstatfs "
+        "sendfile copy_file_range close_range flock",
     ),
     Group(
         "the owner of one's own files: without a capability, of which there is none, the kernel takes no other owner "
@@ -53,8 +58,7 @@ ALLOWED = (
     ),
     Group(
         "memory and threads of one's own",
-        "mmap mprotect munmap mremap madvise msync mincore brk futex set_robust_list set_tid_address "
-        "rseq membarrier getcpu arch_prctl",
+        "mprotect munmap mremap brk set_robust_list set_tid_address rseq getcpu arch_prctl",
     ),
     Group(
         "processes of one's own (multiprocessing by fork); execve is not here: no shell, no second interpreter",
@@ -66,8 +70,7 @@ ALLOWED = (
     Group(
         "signals and time",
         "rt_sigprocmask rt_sigreturn rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack pause alarm "
-        "getitimer setitimer nanosleep clock_gettime clock_getres clock_nanosleep time gettimeofday restart_syscall "
-        "getrandom",
+        "getitimer setitimer nanosleep time gettimeofday restart_syscall getrandom",
     ),
     Group(
         "waiting for events",
@@ -113,6 +116,18 @@ KILLED = (
 
 REFUSED = (
     Refusal(
+        DONE,
+        "flushes: everything that a program can write is memory, and a flush of what it can read (the libraries) is "
+        "work for the disk of the machine",
+        "fsync fdatasync msync sync syncfs sync_file_range",
+    ),
+    Refusal(
+        DONE,
+        "advice on the page cache, which is the whole machine's: a file thrown out of it is read from disk again, for "
+        "everybody",
+        "fadvise64 readahead",
+    ),
+    Refusal(
         EOPNOTSUPP,
         "extended attributes, which say nothing in a box that is wiped: shutil.copystat, copytree and move go on "
         "without them, as on a file system that has none",
@@ -139,6 +154,11 @@ REFUSED = (
         "where memory lies and how it is protected: numpy and OpenBLAS do without",
         "mbind set_mempolicy get_mempolicy migrate_pages move_pages pkey_mprotect pkey_alloc pkey_free "
         "remap_file_pages modify_ldt set_thread_area get_thread_area",
+    ),
+    Refusal(
+        ENOSYS,
+        "which pages of a file are in memory, that is what others have read; barriers that interrupt every processor",
+        "mincore membarrier",
     ),
     Refusal(
         ENOSYS,
@@ -184,26 +204,87 @@ REFUSED = (
     ),
     Refusal(
         EPERM,
-        "disks of the whole machine, flushed or read ahead",
-        "sync syncfs sync_file_range readahead",
-    ),
-    Refusal(
-        EPERM,
         "another execution domain, another filter, signals with forged origins, another process's list of locks",
         "personality seccomp rt_sigqueueinfo rt_tgsigqueueinfo get_robust_list",
     ),
 )
 
-_CLONE_NEW = 0x7E020000  # NEWNS NEWCGROUP NEWUTS NEWIPC NEWUSER NEWPID NEWNET
+_CLONE_ODD = 0xFE823000
+"""NEWNS NEWCGROUP NEWUTS NEWIPC NEWUSER NEWPID NEWNET; PIDFD; PTRACE and UNTRACED; IO. (DETACHED is musl's.)"""
+_RENAME_WHITEOUT = 4
+_MAP_HUGETLB = 0x40000
+_FUTEX_COMMAND = ~(128 | 256) & 0xFFFFFFFF  # without FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME
+_O_ASYNC, _F_SETFL = 0x2000, 4
 _AF_UNIX, _SOCK_STREAM, _SOCK_NONBLOCK, _SOCK_CLOEXEC = 1, 1, 0x800, 0x80000
 _STREAMS = tuple(_SOCK_STREAM | flags for flags in (0, _SOCK_NONBLOCK, _SOCK_CLOEXEC, _SOCK_NONBLOCK | _SOCK_CLOEXEC))
 _MSG_OOB = 1
 _NO_OOB = Argument(3, "clear", (_MSG_OOB,), "but for MSG_OOB, whose code is young (CVE-2025-38236)", EOPNOTSUPP)
+_SUPERVISORS_CLOCKS = tuple(range(0xFFFFFFF0, 0xFFFFFFF8))  # ~1 << 3, and which of its clocks
+_NOT_ITS_CLOCK = Argument(
+    0,
+    "not in",
+    _SUPERVISORS_CLOCKS,
+    "but for the processor time of the supervisor, which counts on from run to run",
+    EINVAL,
+)
 _SUPERVISOR = 1  # its pid; it has the run's uid where the native engine is not root
 _FICLONE = 0x40049409
 
+
+def _buffered(position: int, when: tuple[int, int] | None = None) -> tuple[Argument, ...]:
+    """Flags of an open file without O_DIRECT, which each machine has elsewhere (and aarch64 O_DIRECTORY in its place).
+
+    It reads from the disk of the machine, as often as a program asks; a tmpfs had none of it for long, and said so.
+    """
+    why = "but for O_DIRECT, which reads past the page cache from the machine's disk"
+    return tuple(
+        Argument(position, "clear", (bit,), why, EINVAL, when=when, machine=machine)
+        for machine, bit in (("x86_64", 0x4000), ("aarch64", 0x10000))
+    )
+
+
 BY_ARGUMENT: dict[str, tuple[Argument, ...]] = {
-    "clone": (Argument(0, "clear", (_CLONE_NEW,), "threads and forks, but no new namespace"),),
+    "clone": (Argument(0, "clear", (_CLONE_ODD,), "threads and forks; no namespaces, no pidfds"),),
+    "open": _buffered(1),
+    "openat": _buffered(2),
+    "renameat2": (
+        Argument(4, "clear", (_RENAME_WHITEOUT,), "but for RENAME_WHITEOUT, which leaves a device behind", EINVAL),
+    ),
+    "mmap": (
+        Argument(
+            3,
+            "clear",
+            (_MAP_HUGETLB,),
+            "but for huge pages that are set aside for others, and that no limit of memory counts",
+            ENOMEM,
+        ),
+    ),
+    "madvise": (
+        Argument(2, "not in", (20, 21), "COLD PAGEOUT: advice to drop pages, also of files that all share", DONE),
+        Argument(
+            2,
+            "in",
+            (0, 1, 2, 3, 4, 8, 9, 10, 11, 14, 15, 16, 17, 18, 19, 22, 23),
+            "NORMAL RANDOM SEQUENTIAL WILLNEED DONTNEED FREE REMOVE DONTFORK DOFORK HUGEPAGE NOHUGEPAGE DONTDUMP "
+            "DODUMP WIPEONFORK KEEPONFORK POPULATE_READ POPULATE_WRITE: what allocators and mmap.madvise use; no pages "
+            "shared with others (MERGEABLE), none declared broken, no file's pages collapsed",
+            EINVAL,
+        ),
+    ),
+    "futex": (
+        Argument(
+            1,
+            "in",
+            (0, 1, 3, 4, 5, 9, 10),
+            "WAIT WAKE REQUEUE CMP_REQUEUE WAKE_OP WAIT_BITSET WAKE_BITSET; none that inherits priority "
+            "(CVE-2014-3153, CVE-2021-3347), for which glibc then says ENOTSUP",
+            ENOSYS,
+            mask=_FUTEX_COMMAND,
+        ),
+    ),
+    "clock_gettime": (_NOT_ITS_CLOCK,),
+    "clock_getres": (_NOT_ITS_CLOCK,),
+    "clock_nanosleep": (_NOT_ITS_CLOCK,),
     "socketpair": (
         Argument(0, "in", (_AF_UNIX,), "asyncio's self-pipe; every other family reaches kernel code", EOPNOTSUPP),
     ),
@@ -266,6 +347,10 @@ BY_ARGUMENT: dict[str, tuple[Argument, ...]] = {
             (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032),
             "DUPFD GETFD SETFD GETFL SETFL, record locks, DUPFD_CLOEXEC GETPIPE_SZ; no owners, leases or pipe sizes",
         ),
+        Argument(
+            2, "clear", (_O_ASYNC,), "no signals from files, whose owners cannot be set", EINVAL, when=(1, _F_SETFL)
+        ),
+        *_buffered(2, when=(1, _F_SETFL)),
     ),
 }
 """Calls that are allowed if every test passes; the first that does not says what is answered."""

@@ -12,8 +12,11 @@ from sandbox_agent.contract.protocol import VERSION
 from sandbox_agent.supervisor import counters
 
 
-def describe(missing: list[str]) -> dict[str, Any]:
-    """Say what this sandbox is, for the log and for doctor. Nothing of any run."""
+def describe(missing: list[str], shared: list[str]) -> dict[str, Any]:
+    """Say what this sandbox is, for the log and for doctor. Nothing of any run.
+
+    ``missing``: modules that could not be imported; ``shared``: paths whose inodes are the machine's.
+    """
     with open("/proc/self/status") as file:
         status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
     return {
@@ -29,6 +32,7 @@ def describe(missing: list[str]) -> dict[str, Any]:
         "read_only_root": _read_only("/"),
         "interfaces": _interfaces(),
         "not_preloaded": missing,
+        "shared": shared,
     }
 
 

@@ -52,7 +52,7 @@ from sandbox_agent.contract.protocol import (
     Outcome,
     event,
 )
-from sandbox_agent.supervisor import accounts, collector, counters, reset
+from sandbox_agent.supervisor import collector, counters, mounts, reset
 from sandbox_agent.supervisor.cells import COUNT_ROOM, CellRelay
 from sandbox_agent.supervisor.clock import Clock
 from sandbox_agent.supervisor.errands import Errands
@@ -70,6 +70,7 @@ from sandbox_agent.supervisor.relay import (
     discard,
 )
 from sandbox_agent.supervisor.reset import Box, Exit, ResetError
+from sandbox_agent.supervisor.surroundings import Surroundings
 
 CONFINED_WITHIN = 20.0
 """Seconds a child may take to confine itself (a throttled sandbox is slow)."""
@@ -79,8 +80,6 @@ COLLECTED_WITHIN = 2.0
 
 _EXPECTED = (0, signal.SIGINT)
 """Signals that a run may die of without a doubt: none, and the one that Python sends itself after an interrupt."""
-
-_CAP_KILL, _CAP_SETGID, _CAP_SETUID = 1 << 5, 1 << 6, 1 << 7
 
 
 class Supervisor:
@@ -104,6 +103,7 @@ class Supervisor:
                 self._outbound.send(event(EventType.READY, 0, self._take_introduction()))
                 self._serve_one(child)
                 self._box.wipe()
+                self._surroundings.prove_unchanged()
         except HostGoneError:
             return 0
         except (ConfinementError, ResetError, OSError) as error:
@@ -113,14 +113,7 @@ class Supervisor:
     # ---- start
 
     def _start(self) -> None:
-        for mount in self._config.mounts:
-            kernel.mount_tmpfs(mount.path, mount.options)
-        if self._config.accounts:
-            accounts.write(self._config.accounts, self._config.uid, self._config.box)
-        if self._config.mounts:
-            if self._config.accounts:
-                kernel.make_read_only(self._config.accounts)
-            kernel.keep_capabilities(_CAP_KILL | _CAP_SETGID | _CAP_SETUID)
+        shared = mounts.make(self._config)
         confine.default_signals()
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a program with this uid may send it
         self._wake, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -132,7 +125,8 @@ class Supervisor:
         memory_held = memory is not None and memory <= self._config.limits.memory
         self._confinement = confine.prepare(self._config, pipes.HINT, memory_held=memory_held)
         self._box = Box(self._config.writable, self._config.uid)
-        self._introduction = json.dumps(describe(missing)).encode()
+        self._surroundings = Surroundings(self._config.watched, self._config.writable, self._config.uid)
+        self._introduction = json.dumps(describe(missing, shared)).encode()
         callstack.find()
         imports.hide(self._config.preload)
         gc.collect()

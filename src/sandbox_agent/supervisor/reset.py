@@ -8,7 +8,8 @@ Kill, prove empty, wipe, prove clean. A failure of any step is an exception: the
   following a link, never opening what is not a directory, without recursion (a program can nest directories deeper than
   any stack).
 * **Prove clean.** ``statvfs``: free blocks and inodes of every writable file system are back at their baseline, and so
-  are the owner, mode and times of its root directory. The same check tells, before, that there is nothing to wipe.
+  are the owner, mode and times of its root directory. The same check tells, before, that there is nothing to wipe. And
+  what the run could have changed beside them was not changed (`surroundings`).
 """
 
 from __future__ import annotations
