@@ -37,8 +37,8 @@ class QueueMachine(RuleBasedStateMachine):
     )
     def open(self, most: int, running: int, reserve: int, waiting: int) -> None:
         self.most = most
-        self.rules = Rules(waiting, 10, running, 4, 2, 0.5, reserve)
-        self.fair = FairQueue(self.rules, 2 * most)
+        self.bounds = Rules(waiting, 10, running, 4, 2, 0.5, reserve)
+        self.fair = FairQueue(self.bounds, 2 * most)
         self.now = 0.0
         self.waiting: list[Ticket] = []
         self.busy: dict[str, list[Ticket]] = {kind: [] for kind in KINDS}
@@ -47,7 +47,7 @@ class QueueMachine(RuleBasedStateMachine):
         return sum(ticket.manner is Manner.SESSION for ticket in self.busy[kind])
 
     def is_scarce(self, kind: str) -> bool:
-        return self.rules.is_scarce(self.most - len(self.busy[kind]), self.most, self.sessions(kind))
+        return self.bounds.is_scarce(self.most - len(self.busy[kind]), self.most, self.sessions(kind))
 
     @rule(seconds=st.sampled_from([0.01, 0.5, 40.0]))
     def pass_time(self, seconds: float) -> None:
@@ -105,7 +105,7 @@ class QueueMachine(RuleBasedStateMachine):
         checks = [each for each in self.running() if each.manner is Manner.CHECK]
         if ticket.what[0] not in KINDS[kind]:
             return False
-        if self.rules.running and self.held(ticket.caller, ticket) >= self.rules.running:
+        if self.bounds.running and self.held(ticket.caller, ticket) >= self.bounds.running:
             return False
         if ticket.leaf.name and self.held(ticket.leaf, ticket) >= 2:
             return False
@@ -139,7 +139,7 @@ class QueueMachine(RuleBasedStateMachine):
     @invariant()
     def nobody_is_lost(self) -> None:
         if hasattr(self, "fair"):
-            assert self.fair.waiting == len(self.waiting) <= self.rules.waiting
+            assert self.fair.waiting == len(self.waiting) <= self.bounds.waiting
             assert self.fair.running == set(self.running())
             assert self.fair.waiting_in(Lane.BATCH) + self.fair.waiting_in(Lane.INTERACTIVE) == len(self.waiting)
             assert sum(map(self.fair.waiting_for, KINDS)) == len(self.waiting)
@@ -202,7 +202,7 @@ RUNS = st.lists(st.sampled_from([0.005, 0.05, 0.2, 1.0]), min_size=1, max_size=3
 @given(weights=st.lists(st.sampled_from([1.0, 2.0, 5.0]), min_size=2, max_size=4), data=st.data())
 def test_who_is_always_busy_gets_its_share_within_one_longest_run(weights: list[float], data: st.DataObject) -> None:
     durations = [data.draw(RUNS) for _ in weights]
-    used = busy_for(weights, durations, capacity=1, rounds=200)
+    used = busy_for(weights, durations, capacity=1, rounds=80)
     longest = max(max(runs) / weight for runs, weight in zip(durations, weights, strict=True))
     assert max(used) - min(used) <= longest + 0.06  # and one estimate
 
@@ -210,7 +210,7 @@ def test_who_is_always_busy_gets_its_share_within_one_longest_run(weights: list[
 @given(count=st.integers(2, 6), capacity=st.integers(1, 5), data=st.data())
 def test_shares_are_even_on_many_sandboxes_too(count: int, capacity: int, data: st.DataObject) -> None:
     durations = [data.draw(RUNS) for _ in range(count)]
-    used = busy_for([1.0] * count, durations, capacity, rounds=400)
+    used = busy_for([1.0] * count, durations, capacity, rounds=120)
     longest = max(map(max, durations))
     assert max(used) - min(used) <= (capacity + 1) * longest + 0.06
 
@@ -254,7 +254,7 @@ class Asked:
 class Turns(Protocol):
     def enter(self, asked: Asked) -> None: ...
 
-    def next(self, now: float) -> Asked | None: ...
+    def next(self, now: float, /) -> Asked | None: ...
 
     def finish(self, asked: Asked, now: float) -> None: ...
 
@@ -291,7 +291,7 @@ class FirstInFirstOut:
     def enter(self, asked: Asked) -> None:
         self._queue.append(asked)
 
-    def next(self, now: float) -> Asked | None:
+    def next(self, _: float) -> Asked | None:
         return self._queue.popleft() if self._queue else None
 
     def finish(self, asked: Asked, now: float) -> None:
@@ -299,7 +299,7 @@ class FirstInFirstOut:
 
 
 def a_day() -> list[Asked]:
-    """Return who asks for what: one of a course for 400 runs at once, 60 others of it and 20 of another now and then."""
+    """Return who asks for what: one for 400 runs at once, 60 others of its course and 20 of another now and then."""
     dice = random.Random(1)
     asked = [Asked(1.0 + number * 1e-6, Caller("course", "flooder"), 0.2) for number in range(400)]
     learners = [Caller("course", str(number)) for number in range(60)] + [Caller("other", str(n)) for n in range(20)]

@@ -105,6 +105,7 @@ class Ticket:
     began: float = -1.0
     estimate: float = 0.0
     was_scarce: bool = False
+    waits: bool = False
 
     @property
     def caller(self) -> Flow:
@@ -195,15 +196,24 @@ class FairQueue:
         ticket = self._ticket(leaf, what)
         for each in leaf.path():
             each.wake(now)
+        ticket.waits = True
         leaf.queues[what].append(ticket)
         self._count(leaf, what, 1)
         return ticket, displaced
 
     def leave(self, ticket: Ticket, now: float) -> None:
         """Let somebody go that waits no longer."""
+        ticket.waits = False
         ticket.leaf.queues[ticket.what].remove(ticket)
         self._count(ticket.leaf, ticket.what, -1)
         self._rest(ticket.leaf, now)
+
+    def clear(self, now: float) -> list[Ticket]:
+        """Let everybody go that waits."""
+        tickets = [ticket for caller in self._root.below.values() for ticket in _tickets(caller)]
+        for ticket in tickets:
+            self.leave(ticket, now)
+        return tickets
 
     # ---- whose turn it is
 
@@ -228,6 +238,7 @@ class FairQueue:
             leaf = leaf.first(whats) or leaf
         queue = min((leaf.queues[what] for what in whats if leaf.queues[what]), key=lambda queue: queue[0].number)
         ticket: Ticket = queue.popleft()
+        ticket.waits = False
         self._count(leaf, ticket.what, -1)
         return self._start(ticket, now, scarce=scarce)
 
@@ -332,14 +343,7 @@ class FairQueue:
         fattest = max(self._root.below.values(), key=lambda caller: caller.waiting / caller.weight, default=newcomer)
         if (newcomer.waiting + 1) / newcomer.weight >= fattest.waiting / fattest.weight:
             raise QueueFullError(own=False)
-        tickets = (
-            queue[-1]
-            for lane in fattest.below.values()
-            for leaf in lane.below.values()
-            for queue in leaf.queues.values()
-            if queue
-        )
-        newest: Ticket = max(tickets, key=lambda ticket: ticket.number)
+        newest = max(_tickets(fattest), key=lambda ticket: ticket.number)
         self.leave(newest, now)
         return newest
 
@@ -388,6 +392,12 @@ class FairQueue:
                 return
             del self._idle[leaf]
             leaf.remove()
+
+
+def _tickets(flow: Flow) -> list[Ticket]:
+    """Return what waits of a flow."""
+    own = [ticket for queue in flow.queues.values() for ticket in queue]
+    return own + [ticket for each in flow.below.values() for ticket in _tickets(each)]
 
 
 def _manner(caller: Caller, manner: Manner) -> Manner:
