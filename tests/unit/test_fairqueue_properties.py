@@ -8,10 +8,8 @@ from __future__ import annotations
 import heapq
 import random
 import statistics
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Protocol
+from collections import defaultdict
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given, settings
@@ -21,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from code_executor.core.caller import Caller
 from code_executor.service.fairqueue import FairQueue, Lane, QueueFullError, Rules, Ticket
 from code_executor.service.flows import Flow, Manner
+from tests.simulated import Asked, Fair, FirstInFirstOut, waits
 
 KINDS = {"plain": ("plain",), "loaded": ("plain", "loaded")}
 """What each kind of sandbox serves."""
@@ -242,62 +241,6 @@ def test_nobody_is_overtaken_without_end(others: int, durations: list[list[float
 # ---- the day of a course
 
 
-@dataclass(frozen=True)
-class Asked:
-    """A run that somebody asks for."""
-
-    at: float
-    who: Caller
-    seconds: float
-
-
-class Turns(Protocol):
-    def enter(self, asked: Asked) -> None: ...
-
-    def next(self, now: float, /) -> Asked | None: ...
-
-    def finish(self, asked: Asked, now: float) -> None: ...
-
-
-class Fair:
-    def __init__(self, sandboxes: int) -> None:
-        self._queue = FairQueue(Rules(learner_places=400), sandboxes)
-        self._tickets: dict[Asked, Ticket] = {}
-        self._sandboxes = sandboxes
-
-    def enter(self, asked: Asked) -> None:
-        ticket, _ = self._queue.enter(asked.who, "plain", Manner.RUN, Lane.INTERACTIVE, asked.at)
-        ticket.bearer = asked
-
-    def next(self, now: float) -> Asked | None:
-        left = self._sandboxes - len(self._queue.running)
-        ticket = self._queue.next(("plain",), now, scarce=self._queue.rules.is_scarce(left, self._sandboxes, 0))
-        if ticket is None:
-            return None
-        assert isinstance(ticket.bearer, Asked)
-        self._tickets[ticket.bearer] = ticket
-        return ticket.bearer
-
-    def finish(self, asked: Asked, now: float) -> None:
-        self._queue.finish(self._tickets.pop(asked), now)
-
-
-class FirstInFirstOut:
-    """What there was before, to show what the fair queue is for."""
-
-    def __init__(self, _: int) -> None:
-        self._queue: deque[Asked] = deque()
-
-    def enter(self, asked: Asked) -> None:
-        self._queue.append(asked)
-
-    def next(self, _: float) -> Asked | None:
-        return self._queue.popleft() if self._queue else None
-
-    def finish(self, asked: Asked, now: float) -> None:
-        """Nothing is learnt of it."""
-
-
 def a_day() -> list[Asked]:
     """Return who asks for what: one for 400 runs at once, 60 others of its course and 20 of another now and then."""
     dice = random.Random(1)
@@ -311,32 +254,12 @@ def a_day() -> list[Asked]:
     return sorted(asked, key=lambda each: each.at)
 
 
-def waits(turns: Callable[[int], Turns], sandboxes: int = 4) -> dict[str, list[float]]:
-    """Let a day pass; return the milliseconds that the runs of each group took, from their asking to their end."""
-    queue, coming, ends = turns(sandboxes), deque(a_day()), list[tuple[float, int, Asked]]()
-    took: dict[str, list[float]] = defaultdict(list)
-    now, count = 0.0, 0
-    while coming or ends:
-        now = min([each[0] for each in ends[:1]] + [each.at for each in list(coming)[:1]])
-        while ends and ends[0][0] <= now:
-            asked = heapq.heappop(ends)[2]
-            queue.finish(asked, now)
-            group = "flooder" if asked.who.learner == "flooder" else asked.who.id
-            took[group].append((now - asked.at) * 1000)
-        while coming and coming[0].at <= now:
-            queue.enter(coming.popleft())
-        while len(ends) < sandboxes and (chosen := queue.next(now)) is not None:
-            count += 1
-            heapq.heappush(ends, (now + chosen.seconds, count, chosen))
-    return took
-
-
 def summary(took: list[float]) -> tuple[float, float]:
     return statistics.median(took), statistics.quantiles(took, n=20)[-1]
 
 
 def test_who_floods_the_service_delays_itself_and_nobody_else() -> None:
-    took = waits(Fair)
+    took = waits(Fair, a_day())
     assert len(took["flooder"]) == 400
     for group in ("course", "other"):
         median, late = summary(took[group])
@@ -346,8 +269,45 @@ def test_who_floods_the_service_delays_itself_and_nobody_else() -> None:
 
 def test_first_in_first_out_delays_everybody() -> None:
     """The bounds above are none that everything holds."""
-    took = waits(FirstInFirstOut)
+    took = waits(FirstInFirstOut, a_day())
     for group in ("course", "other"):
         median, late = summary(took[group])
         assert median > 5000, group
         assert late > 10_000, group
+
+
+# ---- many hostile addresses
+
+LONGEST = 30.0
+"""Seconds that a run may last."""
+
+
+def a_siege(hostile: int, last: float = 1800.0) -> list[Asked]:
+    """Return who asks for what: hostile addresses for run after run that lasts, and others for short ones."""
+    dice = random.Random(2)
+    asked = [Asked(1.0 + n * 1e-6, Caller(f"hostile {who}"), LONGEST) for who in range(hostile) for n in range(300)]
+    for number in range(20):
+        at = dice.uniform(2, 60)
+        while at < last:
+            asked.append(Asked(at, Caller(f"learner {number}"), 0.02))
+            at += dice.expovariate(1 / 60)
+    return sorted(asked, key=lambda each: each.at)
+
+
+@pytest.mark.parametrize("hostile", [1, 2, 3])
+def test_hostile_addresses_delay_others_only_as_often_as_they_may_take_the_last_sandbox(hostile: int) -> None:
+    """Each once in eleven times as long as it held it; and then for no longer than a run may last."""
+    took = waits(Fair, a_siege(hostile))
+    learners = [each for name, runs in took.items() if name.startswith("learner") for each in runs]
+    late = sum(each > 1000 for each in learners)
+    assert len(learners) > 500
+    assert late / len(learners) < hostile / 11 + 0.02
+    assert max(learners) <= LONGEST * 1000 + 1000
+    if hostile == 1:
+        assert late == 0
+
+
+def test_first_in_first_out_lets_one_address_delay_everybody_for_good() -> None:
+    took = waits(FirstInFirstOut, a_siege(1))
+    learners = [each for name, runs in took.items() if name.startswith("learner") for each in runs]
+    assert min(learners) > 1000
