@@ -198,14 +198,16 @@ class FairQueue:
             each.wake(now)
         ticket.waits = True
         leaf.queues[what].append(ticket)
-        self._count(leaf, what, 1)
+        self._count(ticket, 1)
+        _file(leaf)
         return ticket, displaced
 
     def leave(self, ticket: Ticket, now: float) -> None:
         """Let somebody go that waits no longer."""
         ticket.waits = False
         ticket.leaf.queues[ticket.what].remove(ticket)
-        self._count(ticket.leaf, ticket.what, -1)
+        self._count(ticket, -1)
+        _file(ticket.leaf)
         self._rest(ticket.leaf, now)
 
     def clear(self, now: float) -> list[Ticket]:
@@ -239,8 +241,10 @@ class FairQueue:
         queue = min((leaf.queues[what] for what in whats if leaf.queues[what]), key=lambda queue: queue[0].number)
         ticket: Ticket = queue.popleft()
         ticket.waits = False
-        self._count(leaf, ticket.what, -1)
-        return self._start(ticket, now, scarce=scarce)
+        self._count(ticket, -1)
+        self._start(ticket, now, scarce=scarce)
+        _file(leaf)
+        return ticket
 
     def finish(self, ticket: Ticket, now: float, waited: float = 0.0) -> None:
         """Take a sandbox back, as clean or gone, and charge for it; ``waited``: seconds of waiting for input."""
@@ -261,8 +265,8 @@ class FairQueue:
             self._checks -= 1
         if ticket.was_scarce and held > LONG:
             caller.barred = now + REST * held
-        for each in leaf.path():
-            each.file()
+        if self._root.waiting:
+            _file(leaf)
         self._rest(leaf, now)
 
     def undo(self, ticket: Ticket, now: float) -> None:
@@ -313,19 +317,16 @@ class FairQueue:
             else:
                 each.held += 1
                 each.charge(ticket.estimate)
-            if each.waiting:
-                each.file()
         return ticket
 
     def _ticket(self, leaf: Flow, what: What) -> Ticket:
         self._number += 1
         return Ticket(leaf, what, self._number)
 
-    def _count(self, leaf: Flow, what: What, by: int) -> None:
-        for each in leaf.path():
-            each.count(what, by)
-            each.file()
-        self._root.count(what, by)
+    def _count(self, ticket: Ticket, by: int) -> None:
+        for each in ticket.leaf.path():
+            each.count(ticket.what, by)
+        self._root.count(ticket.what, by)
 
     def _require_place(self, caller: Caller, leaf: Flow, what: What) -> None:
         flow, rules = leaf.above.above, self.rules
@@ -392,6 +393,12 @@ class FairQueue:
                 return
             del self._idle[leaf]
             leaf.remove()
+
+
+def _file(leaf: Flow) -> None:
+    """Let a learner, and what is above it, stand where they belong now."""
+    for each in leaf.path():
+        each.file()
 
 
 def _tickets(flow: Flow) -> list[Ticket]:
