@@ -47,7 +47,7 @@ REST = 10
 FORGOTTEN_AFTER = 3600.0
 """Seconds after which nothing is known any more of a learner that does not come back."""
 
-MOST_REMEMBERED = 4096
+MOST_REMEMBERED = 2000
 """Learners that are remembered although they do not wait or run."""
 
 
