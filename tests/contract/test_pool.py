@@ -105,7 +105,7 @@ async def test_the_queue_is_bounded_and_served_in_order(engine: str) -> None:
             waiting = []
             for text in ("first", "second"):
                 waiting.append(group.create_task(run(text)))
-                await until(lambda: len(executor.pool.book.queued) == len(waiting))
+                await until(lambda: executor.waiting == len(waiting))
             with pytest.raises(PoolBusyError, match="too many executions are waiting"):
                 await executor.run("print('third')")
         assert order == ["first", "second"]
@@ -165,7 +165,7 @@ async def test_closing_lets_a_run_end_and_turns_away_who_waits(engine: str) -> N
         running = asyncio.create_task(executor.run(FOREVER, timeout=1))
         await until(lambda: executor.pool.book.busy)
         waiting = asyncio.create_task(executor.run("print(1)"))
-        await until(lambda: executor.pool.book.queued)
+        await until(lambda: executor.waiting)
     assert ((await running).reason, (await running).output) == (Reason.WALL_TIME, "first\n")
     with pytest.raises(PoolClosedError):
         await waiting

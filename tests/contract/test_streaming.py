@@ -159,11 +159,11 @@ async def test_cancelling_whoever_waits_for_a_sandbox_leaves_the_queue_whole(sin
         async with aclosing(single.stream(Execution(FOREVER))) as events:
             await anext(events)
             waiting = [asyncio.create_task(single.run(f"print({n})")) for n in range(3)]
-            await until(lambda: len(single.pool.book.queued) == 3)
+            await until(lambda: single.waiting == 3)
             waiting[1].cancel()
             await asyncio.wait([waiting[1]])
         assert [(await waiting[n]).output for n in (0, 2)] == ["0\n", "2\n"]
-    assert not single.pool.book.queued
+    assert not single.waiting
 
 
 @pytest.mark.anyio

@@ -29,6 +29,7 @@ from code_executor.core.limits import Limits, SessionLimits
 from code_executor.core.models import Reason
 from code_executor.sandbox.doctor import REQUIRED
 from code_executor.sandbox.pool import Pool, PoolSize
+from code_executor.service.fairqueue import FairQueue, Rules
 from code_executor.service.metrics import Metrics
 from code_executor.service.sessions import SessionBook
 from sandbox_agent.contract.policy.rules import Policy
@@ -321,6 +322,7 @@ def test_problems_in_the_docs_are_those_of_the_code() -> None:
 def test_metrics_in_the_docs_are_those_of_the_code() -> None:
     metrics = Metrics()
     metrics.watch(Pool(None, PoolSize()))  # type: ignore[arg-type]  # it is only asked how many sandboxes it has
+    metrics.watch_queue(FairQueue(Rules(), 1))
     metrics.watch_sessions(SessionBook(SessionLimits()))
     real = {
         family.name + "_total" * (family.type == "counter")

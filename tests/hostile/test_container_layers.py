@@ -19,8 +19,8 @@ import pytest
 
 from code_executor import Executor
 from code_executor.core.limits import Limits
-from code_executor.execution.executor import PoolExecutor
 from code_executor.sandbox.pool import Pool, PoolSize
+from code_executor.service.dispatcher import Dispatcher
 from tests.conftest import IMAGE, RUNTIME
 from tests.hostile.cases import BREACH
 from tests.hostile.weakenings import Patch, WeakDocker, patched_agent
@@ -227,7 +227,7 @@ async def test_a_program_at_a_wall(
     places = "GATEWAY, PORT = {!r}, {}\n".format(*listener)
     async with Pool(engine, PoolSize(least=1, most=1)) as pool:
         await pool.wait_ready(60)
-        result = await Executor(PoolExecutor([pool], limits)).run(places + PRELUDE + wall.attempt, timeout=20)
+        result = await Executor(Dispatcher([pool], limits)).run(places + PRELUDE + wall.attempt, timeout=20)
     said = result.output + result.error
     assert (BREACH in result.output) is not there, f"{result.reason}: {said[-1000:]}"
     assert (wall.says in said) is there, f"{result.reason}: {said[-1000:]}"

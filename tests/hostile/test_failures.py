@@ -17,12 +17,12 @@ from code_executor import Executor
 from code_executor.core import errors
 from code_executor.core.limits import Limits
 from code_executor.core.models import Execution, Input, Output, Reason, Result, Stdin
-from code_executor.execution.executor import PoolExecutor
 from code_executor.sandbox import conversation, hardening
 from code_executor.sandbox.docker import DockerLink
 from code_executor.sandbox.native import NativeLink
 from code_executor.sandbox.pool import Pool, PoolSize
 from code_executor.sandbox.sandbox import Sandbox
+from code_executor.service.dispatcher import Dispatcher
 from sandbox_agent.contract.protocol import EVENT, MAX_BODY, VERSION, Cause, EventType, Outcome, event, record
 from tests.census import until
 from tests.conftest import IMAGE, RUNTIME
@@ -317,8 +317,8 @@ LIES = {
 
 @asynccontextmanager
 async def taken_over(impostor: Impostor, patience: float = 20) -> AsyncIterator[Executor]:
-    async with Pool(impostor, PoolSize(least=1, most=1, patience=patience)) as pool:
-        yield Executor(PoolExecutor([pool], Limits()))
+    async with Pool(impostor, PoolSize(least=1, most=1)) as pool:
+        yield Executor(Dispatcher([pool], Limits(), patience=patience))
         await until(lambda: not pool.book.making)  # a process that is being started cannot be called off
 
 

@@ -17,11 +17,11 @@ from typing import Any
 import sandbox_agent
 from code_executor import Executor
 from code_executor.core.limits import Limits
-from code_executor.execution.executor import PoolExecutor
 from code_executor.sandbox import cgroups, hardening
 from code_executor.sandbox.docker import DockerEngine
 from code_executor.sandbox.native import Interpreter, NativeEngine
 from code_executor.sandbox.pool import Pool, PoolSize
+from code_executor.service.dispatcher import Dispatcher
 from sandbox_agent.contract.config import AgentConfig
 from sandbox_agent.contract.policy.rules import OFF
 from tests.conftest import IMAGE, RUNTIME
@@ -208,4 +208,4 @@ async def weakened(
         weak.flags_off = tuple(flag for weakening in found for flag in weakening.flags)
     async with Pool(weak, PoolSize(least=1, most=1, reuse=reuse)) as pool:
         await pool.wait_ready(60)
-        yield Executor(PoolExecutor([pool], limits))
+        yield Executor(Dispatcher([pool], limits))

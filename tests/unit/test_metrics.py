@@ -21,6 +21,8 @@ from code_executor.core.runner import Runner, run
 from code_executor.sandbox.engine import Engine
 from code_executor.sandbox.pool import Pool, PoolSize
 from code_executor.sandbox.sandbox import Sandbox
+from code_executor.service.fairqueue import FairQueue, Lane, Rules
+from code_executor.service.flows import Manner
 from code_executor.service.metrics import Metrics, ObservedRunner
 from code_executor.service.sessions import Sessions
 
@@ -212,7 +214,23 @@ async def test_the_state_of_all_pools_is_told_as_it_is_when_asked() -> None:
         state: seen[f'code_executor_sandboxes{{state="{state}"}}'] for state in ("idle", "busy", "settling", "making")
     }
     assert states == {"idle": 2, "busy": 2, "settling": 2, "making": 1}
-    assert seen["code_executor_waiting"] == 0
+
+
+async def test_who_waits_is_told_by_lane_and_nobody_by_name() -> None:
+    metrics, queue = Metrics(), FairQueue(Rules(), 1)
+    metrics.watch_queue(queue)
+    queue.begin(Caller("secret"), "any", Manner.RUN, Lane.BATCH, 0.0, scarce=False)
+    for lane in (Lane.BATCH, Lane.INTERACTIVE, Lane.INTERACTIVE):
+        queue.enter(Caller("secret"), "any", Manner.RUN, lane, 0.0)
+    queue.leave(queue.enter(Caller("other"), "any", Manner.RUN, lane, 0.0)[0], 0.0)
+    seen = samples(metrics)
+    assert seen["code_executor_waiting"] == 3
+    assert seen['code_executor_waiting_in_lane{lane="interactive"}'] == 2
+    assert seen['code_executor_waiting_in_lane{lane="batch"}'] == 1
+    assert seen['code_executor_flows{state="waiting"}'] == 2
+    assert seen['code_executor_flows{state="running"}'] == 1
+    assert seen['code_executor_flows{state="remembered"}'] == 1
+    assert "secret" not in metrics.render().decode()
 
 
 async def test_two_servers_in_one_process_do_not_count_for_one_another() -> None:

@@ -1,10 +1,8 @@
-"""The pool's book, stepped through as plain state: bounds, fairness, reuse, and that nobody and nothing gets lost."""
+"""The pool's book, stepped through as plain state: bounds, reuse, and that nothing gets lost."""
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -15,19 +13,9 @@ from code_executor.core.limits import Limits
 from code_executor.sandbox.pool import IDLE_SECONDS, Book, PoolSize, Term
 from code_executor.sandbox.sandbox import Sandbox
 
-Waiter = asyncio.Future[Sandbox]
-
 
 def sandbox(name: str = "one") -> Sandbox:
     return Sandbox(name, Limits())
-
-
-@pytest.fixture
-def loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """Futures belong to a loop; this one never runs."""
-    loop = asyncio.new_event_loop()
-    yield loop
-    loop.close()
 
 
 def fill(book: Book, count: int, now: float = 0.0) -> list[Sandbox]:
@@ -70,11 +58,11 @@ def test_as_many_are_wanted_as_are_asked_for_and_one_more(size: PoolSize, idle: 
     assert book.wanted() == wanted
 
 
-def test_who_waits_is_asked_for(loop: asyncio.AbstractEventLoop) -> None:
+def test_who_waits_is_asked_for() -> None:
     book = Book(PoolSize(least=1, most=10))
     fill(book, 1)
     lend(book)
-    book.queued.extend(loop.create_future() for _ in range(3))
+    book.asked = 3
     assert book.wanted() == 4  # three wait, and one more
     book.making = 4
     assert book.wanted() == 0
@@ -107,32 +95,6 @@ def test_the_one_that_has_rested_longest_is_lent() -> None:
     book.arrived(first, 1)
     assert [lend(book) for _ in range(3)] == [second, third, first]
     assert book.take() is None
-
-
-def test_who_has_waited_longest_is_served_first(loop: asyncio.AbstractEventLoop) -> None:
-    book = Book(PoolSize(most=3))
-    first, second = loop.create_future(), loop.create_future()
-    book.queued.extend((first, second))
-    one, other = fill(book, 2)
-    assert (first.result(), second.result()) == (one, other)
-    assert book.busy == {one, other}
-
-
-def test_nobody_is_served_before_those_who_wait(loop: asyncio.AbstractEventLoop) -> None:
-    book = Book(PoolSize(most=3))
-    fill(book, 1)
-    book.queued.append(loop.create_future())
-    assert book.take() is None
-
-
-def test_who_has_given_up_is_passed_over(loop: asyncio.AbstractEventLoop) -> None:
-    book = Book(PoolSize(most=3))
-    gone, here = loop.create_future(), loop.create_future()
-    gone.cancel()
-    book.queued.extend((gone, here))
-    (one,) = fill(book, 1)
-    assert here.result() is one
-    assert not book.queued
 
 
 # ---- how long
@@ -221,10 +183,10 @@ def test_the_old_do_not_count_for_those_that_are_kept() -> None:
     assert len(book.idle) == 2
 
 
-def test_as_many_as_wait_are_kept_however_bored(loop: asyncio.AbstractEventLoop) -> None:
+def test_as_many_as_wait_are_kept_however_bored() -> None:
     book = Book(PoolSize(least=0, most=5))
     fill(book, 4, now=0)
-    book.queued.append(loop.create_future())
+    book.asked = 1
     assert len(book.superfluous(10 * IDLE_SECONDS)) == 2
 
 
@@ -271,7 +233,7 @@ def test_while_another_is_made_it_is_used_as_long_as_is_allowed(runs: int, now: 
 
 
 class BookMachine(RuleBasedStateMachine):
-    """Does to a book what the pool, its callers, its engine and time do."""
+    """Does to a book what the pool, its dispatcher, its engine and time do."""
 
     @initialize(
         least=st.integers(0, 4),
@@ -280,31 +242,16 @@ class BookMachine(RuleBasedStateMachine):
         lifetime=st.sampled_from([1e9, 150.0]),
     )
     def open(self, least: int, more: int, reuse: int, lifetime: float) -> None:
-        self.loop = asyncio.new_event_loop()
         self.size = PoolSize(least=least, most=max(1, least + more), reuse=reuse, lifetime=lifetime)
         self.book = Book(self.size)
         self.now = 0.0
-        self.waiting: list[Waiter] = []  # in the order in which they came
-        self.lent: list[Sandbox] = []  # to those who were not made to wait
+        self.lent: list[Sandbox] = []
         self.gone: set[Sandbox] = set()
         fill(self.book, self.size.most)
 
-    def teardown(self) -> None:
-        if hasattr(self, "loop"):
-            self.loop.close()
-
-    def served(self) -> list[Waiter]:
-        return [waiter for waiter in self.waiting if waiter.done() and not waiter.cancelled()]
-
     def arrive(self, sandbox: Sandbox) -> None:
-        """Whoever has waited longest must get it."""
-        still = [waiter for waiter in self.waiting if not waiter.done()]
         self.book.arrived(sandbox, self.now)
-        if still:
-            assert still[0].done()
-            assert still[0].result() is sandbox
-        else:
-            assert self.book.idle[-1] is sandbox
+        assert self.book.idle[-1] is sandbox
 
     @rule(seconds=st.sampled_from([0.1, 10.0, 45.0, IDLE_SECONDS + 1]))
     def pass_time(self, seconds: float) -> None:
@@ -323,33 +270,21 @@ class BookMachine(RuleBasedStateMachine):
         if works:
             self.arrive(sandbox())
 
+    @rule(number=st.integers(0, 10))
+    def ask(self, number: int) -> None:
+        self.book.asked = number
+
     @rule()
-    def ask(self) -> None:
+    def lend(self) -> None:
         longest = self.book.idle[0] if self.book.idle else None
         lent = self.book.take()
-        if lent is None:
-            waiter: Waiter = self.loop.create_future()
-            self.book.queued.append(waiter)
-            self.waiting.append(waiter)
-        else:
-            assert lent is longest
+        assert lent is longest
+        if lent is not None:
             self.lent.append(lent)
 
-    @precondition(lambda self: any(not waiter.done() for waiter in self.waiting))
-    @rule(data=st.data())
-    def give_up(self, data: st.DataObject) -> None:
-        waiter = data.draw(st.sampled_from([waiter for waiter in self.waiting if not waiter.done()]))
-        waiter.cancel()
-        if data.draw(st.booleans(), label="removed at once"):
-            self.book.queued.remove(waiter)
-        self.waiting.remove(waiter)
-
-    @precondition(lambda self: self.lent or self.served())
+    @precondition(lambda self: self.lent)
     @rule(data=st.data(), breaks=st.booleans())
     def end_a_run(self, data: st.DataObject, breaks: bool) -> None:
-        for waiter in self.served():
-            self.waiting.remove(waiter)
-            self.lent.append(waiter.result())
         ended = data.draw(st.sampled_from(self.lent))
         self.lent.remove(ended)
         ended.runs += 1
@@ -403,17 +338,8 @@ class BookMachine(RuleBasedStateMachine):
     @invariant()
     def every_lent_sandbox_has_one_borrower(self) -> None:
         if hasattr(self, "book"):
-            borrowed = [*self.lent, *(waiter.result() for waiter in self.served())]
-            assert len(borrowed) == len(set(borrowed))
-            assert set(borrowed) == self.book.busy
-
-    @invariant()
-    def nobody_who_waits_is_lost_or_waits_for_nothing(self) -> None:
-        if hasattr(self, "book"):
-            waiting = [waiter for waiter in self.waiting if not waiter.done()]
-            assert [waiter for waiter in self.book.queued if not waiter.done()] == waiting
-            if waiting:
-                assert not self.book.idle
+            assert len(self.lent) == len(set(self.lent))
+            assert set(self.lent) == self.book.busy
 
 
 BookMachine.TestCase.settings = settings(max_examples=max(100, settings().max_examples // 10))  # of 50 steps each

@@ -3,88 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import cast
+from contextlib import asynccontextmanager
 
 import pytest
 
 from code_executor.core.errors import CodeExecutorError, EngineError, PoolBusyError, PoolClosedError
-from code_executor.core.limits import Limits
+from code_executor.execution.executor import _Settled
 from code_executor.sandbox import pool as module
-from code_executor.sandbox.engine import Engine
-from code_executor.sandbox.pool import Pool, PoolSize, Reserved
+from code_executor.sandbox.pool import Pool, PoolSize
 from code_executor.sandbox.sandbox import Sandbox
 from sandbox_agent.contract import protocol
 from sandbox_agent.contract.protocol import EventType, event
 from tests.census import until
+from tests.workshop import READY, Workshop
 
 pytestmark = pytest.mark.anyio
-
-READY = event(EventType.READY, 0, json.dumps({"protocol": protocol.VERSION}).encode())
-
-
-class Workshop:
-    """An engine that makes sandboxes while it is ``open``, or fails to while it is ``broken``."""
-
-    name = "workshop"
-
-    def __init__(self) -> None:
-        self.open = asyncio.Event()
-        self.open.set()
-        self.broken = ""
-        self.making = 0
-        self.at_once: list[int] = []
-        self.made: list[Sandbox] = []
-        self.attempts = 0
-        self.destroyed: list[Sandbox] = []
-        self.closed = False
-
-    async def start(self) -> None:
-        """It needs nothing."""
-
-    async def close(self) -> None:
-        self.closed = True
-
-    async def create(self, *, preload: bool = True) -> Sandbox:  # noqa: ARG002  # an engine's signature
-        self.making += 1
-        self.attempts += 1
-        self.at_once.append(self.making)
-        try:
-            await asyncio.sleep(0.001)
-            await self.open.wait()
-        finally:
-            self.making -= 1
-        if self.broken:
-            raise EngineError(self.broken)
-        sandbox = Sandbox(str(len(self.made)), Limits())
-        sandbox.attach(Shelf(self, sandbox))
-        sandbox.feed(READY)
-        await sandbox.boot()
-        self.made.append(sandbox)
-        return sandbox
-
-
-class Shelf:
-    """The link to one of them, which nothing is written to."""
-
-    def __init__(self, workshop: Workshop, sandbox: Sandbox) -> None:
-        self._workshop = workshop
-        self._sandbox = sandbox
-
-    async def write(self, data: bytes) -> None:
-        """Nobody reads it."""
-
-    def begin(self) -> None:
-        """Nothing is run in it."""
-
-    async def out_of_memory(self) -> bool:
-        return False
-
-    async def destroy(self) -> None:
-        self._workshop.destroyed.append(self._sandbox)
 
 
 @pytest.fixture
@@ -103,7 +37,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 async def opened(workshop: Workshop, **size: float) -> AsyncIterator[Pool]:
     async with (
         asyncio.timeout(30),
-        Pool(workshop, PoolSize(**{"least": 1, "most": 1, "patience": 10, **size})) as pool,  # type: ignore[arg-type]
+        Pool(workshop, PoolSize(**{"least": 1, "most": 1, **size})) as pool,  # type: ignore[arg-type]
     ):
         yield pool
 
@@ -196,84 +130,66 @@ async def test_a_pool_is_ready_while_there_is_any_sandbox_whatever_it_does(works
         assert (pool.book.settling, workshop.destroyed, workshop.attempts) == (set(), [], 1)
 
 
-async def test_who_finds_the_queue_full_is_turned_away_and_told_when_to_come_again(workshop: Workshop) -> None:
-    async with opened(workshop, queue=2) as pool, AsyncExitStack() as stack:
-        await idle(pool, 1)
-        await stack.enter_async_context(pool.lease())
-        waiting = [asyncio.create_task(take(pool)) for _ in range(2)]
-        await until(lambda: len(pool.book.queued) == 2)
-        with pytest.raises(PoolBusyError, match="too many executions are waiting") as caught:
-            await take(pool)
-        assert caught.value.retry_after == 3  # for the two, one after the other, and itself
-        await stack.aclose()
-        await asyncio.gather(*waiting)
-
-
-async def test_nobody_is_told_to_come_again_in_more_than_half_a_minute(workshop: Workshop) -> None:
-    async with opened(workshop, queue=40) as pool, AsyncExitStack() as stack:
-        await idle(pool, 1)
-        await stack.enter_async_context(pool.lease())
-        waiting = [asyncio.create_task(take(pool)) for _ in range(40)]
-        await until(lambda: len(pool.book.queued) == 40)
-        with pytest.raises(PoolBusyError) as caught:
-            await take(pool)
-        assert caught.value.retry_after == 30
-        await stack.aclose()
-        await asyncio.gather(*waiting)
-
-
-async def test_who_waits_in_vain_is_told_why(workshop: Workshop) -> None:
-    async with opened(workshop, patience=0.01) as pool:
-        await idle(pool, 1)
-        async with pool.lease():
-            with pytest.raises(PoolBusyError, match=r"every sandbox stayed busy for 0\.01 s"):
-                await take(pool)
-            assert not pool.book.queued
-    broken = Workshop()
-    broken.broken = "out of clay"
-    async with opened(broken, patience=0.05) as pool:
-        with pytest.raises(PoolBusyError, match="out of clay"):
-            await take(pool)
-
-
-async def test_who_stops_waiting_leaves_nothing(workshop: Workshop) -> None:
-    async with opened(workshop) as pool:
-        await idle(pool, 1)
-        async with pool.lease():
-            waiter = asyncio.create_task(take(pool))
-            await until(lambda: pool.book.queued)
-            waiter.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await waiter
-            assert not pool.book.queued
-        await idle(pool, 1)
-
-
-async def test_who_goes_away_as_a_sandbox_comes_passes_it_on(
-    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with opened(workshop) as pool, AsyncExitStack() as stack:
-        await idle(pool, 1)
-        await stack.enter_async_context(pool.lease())
-        first, second = (asyncio.create_task(take(pool)) for _ in range(2))
-        await until(lambda: len(pool.book.queued) == 2)
-        lend = pool.book.arrived
-
-        def lend_in_vain(sandbox: Sandbox, now: float) -> None:
-            lend(sandbox, now)
-            first.cancel()  # it has been lent it, and has not seen that yet
-
-        monkeypatch.setattr(pool.book, "arrived", lend_in_vain)
-        await stack.aclose()
-        await second
-        assert first.cancelled()
-        await idle(pool, 1)
-        assert workshop.attempts == 1
-
-
 async def take(pool: Pool) -> None:
     async with pool.lease():
         pass
+
+
+async def test_who_finds_none_free_is_told_and_nobody_waits_in_a_pool(workshop: Workshop) -> None:
+    async with opened(workshop) as pool:
+        await idle(pool, 1)
+        async with pool.lease():
+            assert pool.take() is None
+            with pytest.raises(PoolBusyError, match="no sandbox is free"):
+                async with pool.lease():
+                    pass
+    broken = Workshop()
+    broken.broken = "out of clay"
+    async with opened(broken) as pool:
+        await until(lambda: pool.failure)
+        with pytest.raises(PoolBusyError, match="out of clay"):
+            async with pool.lease():
+                pass
+
+
+async def test_as_many_are_made_as_are_asked_for(workshop: Workshop) -> None:
+    async with opened(workshop, least=0, most=4) as pool:
+        await idle(pool, 1)
+        pool.ask(2)
+        await idle(pool, 3)
+
+
+async def test_whoever_lends_on_is_told_when_one_is_back(workshop: Workshop) -> None:
+    async with opened(workshop) as pool:
+        await idle(pool, 1)
+        told = []
+        pool.on_free = lambda: told.append(f"{len(pool.book.idle)} free")
+        sandbox = pool.take()
+        assert sandbox is not None
+        sandbox._ready = False  # as if it had run something
+        pool.give_back(sandbox, lambda: told.append("back"))
+        assert told == []
+        sandbox.feed(READY)
+        await until(lambda: pool.book.idle)
+        assert told == ["back", "1 free"]
+        sandbox = pool.take()
+        assert sandbox is not None
+        sandbox.lost("it fell")
+        pool.give_back(sandbox, lambda: told.append("gone"))
+        assert told[2:] == ["gone", "0 free"]
+
+
+async def test_one_that_is_taken_back_unused_is_free_at_once_unless_it_broke(workshop: Workshop) -> None:
+    async with opened(workshop) as pool:
+        await idle(pool, 1)
+        sandbox = pool.take()
+        assert sandbox is not None
+        pool.take_back_unused(sandbox)
+        assert pool.take() is sandbox
+        sandbox.lost("it fell")
+        pool.take_back_unused(sandbox)
+        await until(lambda: list(pool.book.idle) == workshop.made[1:] != [])
+        assert workshop.destroyed == [sandbox]
 
 
 # ---- losing
@@ -322,20 +238,39 @@ async def test_one_that_is_worn_is_destroyed_and_replaced(workshop: Workshop) ->
 
 
 async def test_closing_waits_for_whoever_has_a_sandbox_and_turns_everybody_else_away(workshop: Workshop) -> None:
-    async with opened(workshop) as pool, AsyncExitStack() as stack:
+    async with opened(workshop) as pool:
         await idle(pool, 1)
-        sandbox = await stack.enter_async_context(pool.lease())
-        waiter = asyncio.create_task(take(pool))
-        await until(lambda: pool.book.queued)
+        sandbox = pool.take()
+        assert sandbox is not None
         closing = asyncio.create_task(pool.close())
+        await asyncio.sleep(0)
         with pytest.raises(PoolClosedError, match="the service is stopping"):
-            await waiter
-        with pytest.raises(PoolClosedError, match="the service is stopping"):
-            await take(pool)
+            async with pool.lease():
+                pass
+        assert pool.take() is None
         assert (pool.ready, closing.done(), workshop.closed) == (False, False, False)
-        await stack.aclose()
+        pool.give_back(sandbox)
         await closing
         assert (workshop.destroyed, workshop.closed, workshop.attempts) == ([sandbox], True, 1)
+
+
+async def test_a_reserved_one_is_lent_on_to_one_after_another_once_it_is_clean(workshop: Workshop) -> None:
+    async with opened(workshop, least=2, most=2) as pool:
+        await idle(pool, 2)
+        async with pool.lease() as sandbox:
+
+            async def use() -> None:
+                async with _Settled(sandbox) as lent:
+                    assert lent is sandbox
+
+            await use()
+            sandbox._ready = False  # as if it had run something
+            second = asyncio.create_task(use())
+            await asyncio.sleep(0.01)
+            assert not second.done()
+            sandbox.feed(READY)
+            await second
+            assert pool.book.busy == {sandbox}
 
 
 async def test_closing_stops_the_making_and_destroys_what_there_is(workshop: Workshop) -> None:
@@ -349,21 +284,6 @@ async def test_closing_stops_the_making_and_destroys_what_there_is(workshop: Wor
         await until(lambda: workshop.making == 1)
     assert sorted(workshop.destroyed, key=str) == sorted(workshop.made, key=str)
     assert (workshop.closed, workshop.making, pool.book.making) == (True, 0, 0)
-
-
-async def test_a_reserved_one_is_lent_on_to_one_after_another_once_it_is_clean(workshop: Workshop) -> None:
-    async with opened(workshop, least=2, most=2) as pool:
-        await idle(pool, 2)
-        async with pool.lease() as sandbox:
-            reserved = Reserved(pool, sandbox)
-            await take(reserved)
-            sandbox._ready = False  # as if it had run something
-            second = asyncio.create_task(take(reserved))
-            await asyncio.sleep(0.01)
-            assert not second.done()
-            sandbox.feed(READY)
-            await second
-            assert pool.book.busy == {sandbox}
 
 
 async def test_who_uses_a_sandbox_up_is_answered_before_it_is_replaced(
@@ -381,32 +301,3 @@ async def test_who_uses_a_sandbox_up_is_answered_before_it_is_replaced(
         async with pool.lease() as last:
             last.runs = 1
     assert workshop.destroyed == [sandbox, last]  # also where the pool closes meanwhile
-
-
-# ---- the moment in which patience ends
-
-
-async def test_a_sandbox_that_is_lent_as_patience_ends_is_not_lost() -> None:
-    """The event loop may give a waiter its sandbox and its timeout in the same turn."""
-    pool = Pool(cast("Engine", None), PoolSize(least=0, most=1, patience=0.01))
-    pool.book.making = 1  # so that no more are wanted
-    loop = asyncio.get_running_loop()
-    one = Sandbox("one", Limits())
-    borrowed = []
-
-    async def borrow() -> None:
-        with contextlib.suppress(PoolBusyError):
-            async with pool.lease() as lent:
-                borrowed.append(lent)
-
-    borrower = asyncio.create_task(borrow())
-    await asyncio.sleep(0)
-    assert pool.book.queued
-    pool.book.making = 0
-    loop.call_soon(pool.book.arrived, one, 0.0)
-    late = loop.time() + 0.02
-    while loop.time() < late:
-        pass  # now the timeout is due in the very turn in which the sandbox arrives
-    await borrower
-    assert borrowed == [one] or list(pool.book.idle) == [one]
-    assert one not in pool.book.busy

@@ -17,6 +17,7 @@ from code_executor.core.models import Reason
 from code_executor.core.runner import run
 from code_executor.service.ports import Service
 
+_OUT_OF_TIME = frozenset({Reason.WALL_TIME, Reason.CPU_TIME})
 _CHECKED = frozenset({Reason.COMPLETED, Reason.POLICY, Reason.SYNTAX})
 
 
@@ -32,10 +33,17 @@ def make_router(service: Service, bounds: RequestLimits) -> APIRouter:
         openapi_extra=request_body(CheckRequest),
     )
     async def check(request: Request) -> Response:
-        """Say what the policy or the compiler refuses. It is counted apart from runs."""
+        """Say what the policy or the compiler refuses. It is counted apart from runs, and has two seconds."""
         require_json(request.headers.get("content-type", ""))
         execution = parse_check(await request.body(), caller_of(request.scope), bounds)
         result = await until_disconnect(request.receive, run(service.runs, execution))
+        if result.reason in _OUT_OF_TIME:
+            raise Refusal(
+                422,
+                f"The check was stopped after {bounds.check:g} seconds, the maximum: "
+                "the source takes too long to compile.",
+                reason=result.reason.value,
+            )
         if result.reason not in _CHECKED:
             raise Refusal(422, f"The check did not finish: {result.error}", reason=result.reason.value)
         return JSONResponse(check_object(result))

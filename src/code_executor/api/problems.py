@@ -18,6 +18,7 @@ from starlette.routing import Match
 
 from code_executor.core import files
 from code_executor.core.errors import (
+    CallerBusyError,
     CodeExecutorError,
     FileError,
     PoolBusyError,
@@ -91,6 +92,8 @@ def from_failure(error: CodeExecutorError) -> Refusal:
     """Translate a failure of ours."""
     if isinstance(error, PoolBusyError):
         return Refusal(503, f"No sandbox is free: {error}", {"Retry-After": str(error.retry_after)})
+    if isinstance(error, CallerBusyError):
+        return Refusal(429, _sentence(error), {"Retry-After": str(error.retry_after)})
     if isinstance(error, PoolClosedError):
         return Refusal(503, _sentence(error), {"Retry-After": "5"})
     if isinstance(error, SessionsFullError):

@@ -17,12 +17,13 @@ import structlog
 from code_executor.app.settings import Settings
 from code_executor.core.errors import CodeExecutorError, EngineError
 from code_executor.core.limits import Limits
-from code_executor.execution.executor import PoolExecutor
+from code_executor.execution.executor import ReservedExecutor
 from code_executor.sandbox import doctor, hardening
 from code_executor.sandbox.docker import DockerEngine
 from code_executor.sandbox.engine import Engine, SharedEngine
 from code_executor.sandbox.native import NativeEngine
-from code_executor.sandbox.pool import Pool, PoolSize, Reserved
+from code_executor.sandbox.pool import Pool, PoolSize
+from code_executor.service.dispatcher import Dispatcher
 from code_executor.service.local import LocalHealth, LocalRates
 from code_executor.service.metrics import Metrics, ObservedRunner
 from code_executor.service.ports import CHECKS, RUNS, Service
@@ -38,9 +39,9 @@ _LOCAL_PYTHON = ".sandbox/bin/python"
 
 @dataclass(frozen=True)
 class Opened:
-    """What `open_executor` yields: an executor, and what the examination of its sandboxes found."""
+    """What `open_executor` yields: what runs programs, and what the examination of its sandboxes found."""
 
-    executor: PoolExecutor
+    executor: Dispatcher
     findings: list[doctor.Finding]
 
     @property
@@ -70,17 +71,26 @@ async def open_executor(settings: Settings, *, examine: bool = True) -> AsyncIte
         pools = [plain]
         if settings.preload:  # last, so that importing what is preloaded delays nothing
             pools.append(await stack.enter_async_context(Pool(SharedEngine(engine, preload=True), size)))
-        executor = PoolExecutor(pools, limits, preloaded={*settings.preload, *_BUILT_ON_NUMPY})
+        executor = Dispatcher(
+            pools,
+            limits,
+            preloaded={*settings.preload, *_BUILT_ON_NUMPY},
+            rules=settings.queue_rules(),
+            patience=settings.queue_timeout,
+            check_time=settings.check_timeout,
+        )
+        stack.callback(executor.close)
         log.info("ready", engine=engine.name, pool=size.most, python=plain.introduction.get("python"))
         yield Opened(executor, findings)
 
 
 @contextlib.asynccontextmanager
 async def open_service(settings: Settings) -> AsyncIterator[Service]:
-    """Open the pools, and put the observers, the sessions and the rate limits around their executor."""
+    """Open the pools, and put the observers, the sessions and the rate limits around their dispatcher."""
     async with open_executor(settings) as opened:
         metrics = Metrics()
         metrics.watch(*opened.executor.pools)
+        metrics.watch_queue(opened.executor.queue)
         runs = ObservedRunner(opened.executor, metrics)
         limiters = {RUNS: RateLimiter(settings.rate_limit), CHECKS: RateLimiter(settings.check_rate_limit)}
         async with Sessions(runs, settings.session_limits()) as sessions:
@@ -137,8 +147,6 @@ def pool_size(settings: Settings) -> PoolSize:
     return PoolSize(
         least=settings.pool_size if settings.reuse <= 1 else settings.pool_min,
         most=settings.pool_size,
-        queue=settings.queue_size,
-        patience=settings.queue_timeout,
         reuse=settings.reuse,
         lifetime=settings.lifetime,
     )
@@ -147,7 +155,7 @@ def pool_size(settings: Settings) -> PoolSize:
 async def examine_sandbox(pool: Pool, limits: Limits) -> list[doctor.Finding]:
     """Examine one sandbox of ``pool``, with both of the probe's runs: that it is reset shows in the second."""
     async with pool.lease() as sandbox:
-        return await doctor.examine(PoolExecutor([Reserved(pool, sandbox)], limits), sandbox.introduction)
+        return await doctor.examine(ReservedExecutor(sandbox, limits), sandbox.introduction)
 
 
 def require(findings: list[doctor.Finding], engine: str, settings: Settings) -> None:

@@ -30,9 +30,9 @@ from code_executor.app.settings import Settings
 from code_executor.core import runner
 from code_executor.core.limits import Limits
 from code_executor.core.models import Cell, Event, Execution, File, FileAnswer, Input, Result
-from code_executor.execution.executor import PoolExecutor
 from code_executor.execution.session import Session
 from code_executor.sandbox.pool import Pool
+from code_executor.service.dispatcher import Dispatcher
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ T = TypeVar("T")
 class Executor:
     """Runs untrusted code: a `Runner`. Make one with `open`."""
 
-    def __init__(self, inner: PoolExecutor) -> None:
+    def __init__(self, inner: Dispatcher) -> None:
         self._inner = inner
 
     def __repr__(self) -> str:
@@ -68,6 +68,11 @@ class Executor:
     def pool(self) -> Pool:
         """The pool whose sandboxes have nothing preloaded."""
         return self._inner.pool
+
+    @property
+    def waiting(self) -> int:
+        """How many executions wait for a sandbox."""
+        return self._inner.queue.waiting
 
     async def run(self, code: str | Execution, **options: object) -> Result:
         """Run ``code`` and return its result; ``options`` are the other fields of `Execution`.

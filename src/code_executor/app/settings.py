@@ -16,12 +16,13 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from code_executor.core.errors import ConfigurationError
 from code_executor.core.limits import Limits, RequestLimits, SessionLimits
+from code_executor.service.fairqueue import Rules
 from code_executor.service.ratelimit import parse_rate
 from sandbox_agent.contract.policy import OFF, STRICT, Policy
 
 PREFIX = "CODE_EXECUTOR_"
 
-_LIMITS, _SESSIONS, _REQUESTS = Limits(), SessionLimits(), RequestLimits()  # the defaults
+_LIMITS, _SESSIONS, _REQUESTS, _RULES = Limits(), SessionLimits(), RequestLimits(), Rules()  # the defaults
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -113,7 +114,33 @@ class Settings(BaseSettings):
     pool_min: int = Field(
         default_factory=_cores, ge=0, description="Number of sandboxes of each kind that are always kept warm."
     )
-    queue_size: int = Field(1000, ge=0, description="Maximum number of executions that may wait for a sandbox.")
+    queue_size: int = Field(
+        _RULES.waiting, ge=0, description="Maximum number of executions that may wait for a sandbox."
+    )
+    queue_per_client: int = Field(
+        _RULES.places,
+        ge=1,
+        description="Maximum number of executions of one client that may wait, half of them checks; then the answer is "
+        "429.",
+    )
+    runs_per_client: int = Field(
+        _RULES.running,
+        ge=0,
+        description="Maximum number of sandboxes that run programs of one client at once. `0`: no limit but the next "
+        "two.",
+    )
+    client_share: float = Field(
+        _RULES.share,
+        gt=0,
+        le=1,
+        description="Largest part of all sandboxes that one client gets while others wait for them.",
+    )
+    reserve: int = Field(
+        _RULES.reserve,
+        ge=0,
+        description="Number of sandboxes of each kind that are kept for clients that have none. At least one of each "
+        "kind is never kept.",
+    )
     queue_timeout: float = Field(
         30.0,
         gt=0,
@@ -152,6 +179,12 @@ class Settings(BaseSettings):
     )
     max_cpu_time: float = Field(
         _LIMITS.cpu_time, ge=1, le=3600, description="Longest processor time of a run, in seconds."
+    )
+    check_timeout: float = Field(
+        _REQUESTS.check,
+        ge=0.1,
+        le=60,
+        description="Longest time of a check (`/api/check`) in seconds, by the clock and of the processor.",
     )
     input_timeout: float = Field(
         _LIMITS.input_time,
@@ -254,6 +287,15 @@ class Settings(BaseSettings):
             session_cpu_time=self.session_cpu_time,
         )
 
+    def queue_rules(self) -> Rules:
+        return Rules(
+            waiting=self.queue_size,
+            places=self.queue_per_client,
+            running=self.runs_per_client,
+            share=self.client_share,
+            reserve=self.reserve,
+        )
+
     def session_limits(self) -> SessionLimits:
         return SessionLimits(
             open=min(self.sessions, self.pool_size - 1),
@@ -265,7 +307,7 @@ class Settings(BaseSettings):
         )
 
     def request_limits(self) -> RequestLimits:
-        return RequestLimits(self.max_code, self.max_stdin, self.max_attachments, self.body_timeout)
+        return RequestLimits(self.max_code, self.max_stdin, self.max_attachments, self.body_timeout, self.check_timeout)
 
     def load_policy(self) -> Policy:
         """Return the policy that is set; raise ``ConfigurationError`` for a file that is not one."""

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """``id``: what is counted as one, owns sessions and stands in the log; empty in a process of the caller's own."""
+    """``id``: what is counted as one, owns sessions and stands in the log; empty in a process of the caller's own.
+
+    ``learner``: for whom it asks, if it says so. ``weight``: how much it gets beside other callers.
+    """
 
     id: str = ""
+    learner: str = ""
+    weight: float = field(default=1.0, compare=False)
 
     @classmethod
     def of_address(cls, host: str) -> Caller:

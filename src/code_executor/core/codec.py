@@ -15,7 +15,7 @@ from typing import Any
 
 from code_executor.core import errors
 from code_executor.core.caller import Caller
-from code_executor.core.errors import CodeExecutorError, FileError, PoolBusyError, SessionsFullError
+from code_executor.core.errors import CallerBusyError, CodeExecutorError, FileError, PoolBusyError, SessionsFullError
 from code_executor.core.models import (
     SHOWN_TEXTS,
     Allowance,
@@ -187,6 +187,15 @@ def _result(message: Object) -> Result:
 # ---- what is asked for
 
 
+def caller_object(caller: Caller) -> Object:
+    """Return the object of a caller, which only processes of one service show each other."""
+    return {"id": caller.id, "learner": caller.learner, "weight": caller.weight}
+
+
+def caller_of_object(message: Object) -> Caller:
+    return Caller(message["id"], message["learner"], message["weight"])
+
+
 def _execution_object(execution: Execution) -> Object:
     return {
         "code": execution.code,
@@ -198,7 +207,8 @@ def _execution_object(execution: Execution) -> Object:
         "files": [file_object(file) for file in execution.files],
         "display": execution.display,
         "session": execution.session,
-        "caller": execution.caller.id,
+        "batch": execution.batch,
+        "caller": caller_object(execution.caller),
         "id": execution.id,
     }
 
@@ -214,7 +224,8 @@ def _execution(message: Object) -> Execution:
         files=tuple(_file(file) for file in message["files"]),
         display=message["display"],
         session=message["session"],
-        caller=Caller(message["caller"]),
+        batch=message["batch"],
+        caller=caller_of_object(message["caller"]),
         id=message["id"],
     )
 
@@ -343,7 +354,7 @@ _FAILURES: dict[str, type[CodeExecutorError]] = {
 
 def _failure(error: CodeExecutorError) -> Object:
     message: Object = {"failure": type(error).__name__, "why": str(error)}
-    if isinstance(error, PoolBusyError):
+    if isinstance(error, PoolBusyError | CallerBusyError):
         message["retryAfter"] = error.retry_after
     if isinstance(error, SessionsFullError):
         message["own"] = error.own
@@ -354,8 +365,8 @@ def _failure(error: CodeExecutorError) -> Object:
 
 def _error(message: Object) -> CodeExecutorError:
     kind = _FAILURES.get(message["failure"], CodeExecutorError)
-    if kind is PoolBusyError:
-        return PoolBusyError(message["why"], message["retryAfter"])
+    if issubclass(kind, PoolBusyError | CallerBusyError):
+        return kind(message["why"], message["retryAfter"])
     if kind is SessionsFullError:
         return SessionsFullError(message["why"], own=message["own"])
     if kind is FileError:

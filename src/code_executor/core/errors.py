@@ -30,6 +30,17 @@ class PoolBusyError(CodeExecutorError):
         self.retry_after = retry_after
 
 
+class CallerBusyError(CodeExecutorError):
+    """The caller has as many executions waiting as one may have, while others may still come.
+
+    ``retry_after``: seconds after which it makes sense to ask again.
+    """
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class PoolClosedError(CodeExecutorError):
     """The service is stopping and takes no new executions."""
 

@@ -27,12 +27,16 @@ class SessionLimits:
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """Bytes of source, of stdin, and of all files together in a request; ``arrival``: seconds that it may take."""
+    """Bytes of source, of stdin, and of all files together in a request; ``arrival``: seconds that it may take.
+
+    ``check``: seconds that the check of a source may take.
+    """
 
     code: int = 256 << 10
     stdin: int = 1 << 20
     files: int = Limits().attachments
     arrival: float = 30.0
+    check: float = 2.0
 
     @property
     def body(self) -> int:

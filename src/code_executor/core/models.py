@@ -71,7 +71,8 @@ class Execution:
     figure, for the value of its last expression, and for what it gives to ``display()``.
 
     ``timeout`` in seconds (wall clock; None: as many as the limits allow). ``policy`` False runs the code without
-    the check of its source; ``check_only`` True checks and compiles it without running it. ``caller``: who asked.
+    the check of its source; ``check_only`` True checks and compiles it without running it, in as many seconds as the
+    limits give to a check. ``batch``: nobody waits for it. ``caller``: who asked.
     """
 
     code: str
@@ -83,6 +84,7 @@ class Execution:
     files: tuple[File, ...] = ()
     display: bool = False
     session: bool = False
+    batch: bool = False
     caller: Caller = LOCAL
     id: str = field(default_factory=lambda: secrets.token_hex(8))
 

@@ -23,7 +23,7 @@ class Runner(Protocol):
         With ``inputs`` the run is interactive: it is fed with them and yields `Waiting` when it waits for stdin.
         A session's are its cells, and what they read; after each it yields `CellDone`.
 
-        Raises ``PoolBusyError`` or ``PoolClosedError`` when no sandbox is to be had.
+        Raises ``PoolBusyError``, ``CallerBusyError`` or ``PoolClosedError`` when no sandbox is to be had.
         """
 
 

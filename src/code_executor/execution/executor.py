@@ -2,8 +2,9 @@
 
     lease a warm sandbox ─ send it the execution ─ pass on what it writes ─ make the result ─ give the sandbox back
 
-There is this one path. HTTP, the command line, the library and the tests all come through `PoolExecutor.stream`; `run`
-is the same, drained. Whoever observes (metrics, logs) does so from outside, by wrapping a runner in another.
+There is this one path. HTTP, the command line, the library and the tests all come through `SandboxExecutor.stream`.
+The lease that it is given decides whose turn it is, and on which sandbox (`service.dispatcher`). Whoever observes
+(metrics, logs) does so from outside, by wrapping a runner in another.
 
 What a program does wrong is a value (`Result`); what we do wrong is an exception, except that output which a program
 has already written is never thrown away: a sandbox that breaks under a run yields a result with reason ``internal``,
@@ -12,21 +13,21 @@ or ``memory_limit`` where the run's memory took the sandbox along.
 
 from __future__ import annotations
 
-import re
 import signal
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from types import TracebackType
+from typing import Protocol
 
 import structlog
 
 from code_executor.core.cells import CellTurn
 from code_executor.core.errors import SandboxError
-from code_executor.core.limits import Limits
-from code_executor.core.models import Event, Execution, Input, Started
+from code_executor.core.limits import Limits, RequestLimits
+from code_executor.core.models import Event, Execution, Input, Started, Waiting
 from code_executor.execution.transcript import SessionTranscript, Transcript
 from code_executor.sandbox.conversation import MuteSandboxError
-from code_executor.sandbox.pool import Pool
 from code_executor.sandbox.sandbox import Sandbox
 from sandbox_agent.contract import protocol
 from sandbox_agent.contract.protocol import Cause
@@ -34,35 +35,58 @@ from sandbox_agent.contract.protocol import Cause
 log = structlog.get_logger()
 
 
-class PoolExecutor:
-    """Runs executions on the sandboxes of pools, which must be open for as long as it is used.
+class Lease(Protocol):
+    """A sandbox for one execution, once it is its turn: an async context manager."""
 
-    The sandboxes of a second pool have the modules ``preloaded`` imported, for the programs that name one of them;
-    forking such a sandbox costs a multiple. Taking one of the wrong kind costs time and nothing else.
-    """
+    async def __aenter__(self) -> Sandbox:
+        """Raise ``PoolBusyError``, ``CallerBusyError`` or ``PoolClosedError`` when no sandbox is to be had."""
 
-    def __init__(self, pools: Sequence[Pool], limits: Limits, *, preloaded: Collection[str] = ()) -> None:
-        self.pools = tuple(pools)
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give it back."""
+
+    def wait(self, *, waiting: bool) -> None:
+        """Learn whether the execution waits for its input now."""
+
+
+class _Settled:
+    """A `Lease` of a sandbox that is its owner's already: it is lent on once it is clean."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    async def __aenter__(self) -> Sandbox:
+        await self._sandbox.settle()
+        return self._sandbox
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Its owner gives it back."""
+
+    def wait(self, *, waiting: bool) -> None:
+        """Nobody counts."""
+
+
+class SandboxExecutor:
+    """Runs executions, each on the sandbox that it is lent; ``check_time``: seconds that a check may take."""
+
+    def __init__(self, limits: Limits, check_time: float = RequestLimits().check) -> None:
         self.limits = limits
-        self._preloaded = re.compile(rf"\b(?:{'|'.join(map(re.escape, preloaded))})\b")
-
-    @property
-    def pool(self) -> Pool:
-        """The first pool, whose sandboxes have nothing preloaded."""
-        return self.pools[0]
-
-    def __repr__(self) -> str:
-        return f"<PoolExecutor on {self.pool!r}>"
+        self._check_time = check_time
 
     async def stream(
-        self, execution: Execution, inputs: AsyncIterator[Input] | None = None
+        self, lease: Lease, execution: Execution, inputs: AsyncIterator[Input] | None = None
     ) -> AsyncGenerator[Event, None]:
-        """Run, as `Runner.stream` says."""
+        """Run, as `Runner.stream` says. The sandbox is given back before the result is yielded."""
         asked = time.monotonic()
         limits = self.limits.for_run(execution.timeout)
+        if execution.check_only:
+            limits = limits.for_check(self._check_time)
         turn = CellTurn()
         transcript = SessionTranscript(execution, limits, turn) if execution.session else Transcript(execution, limits)
-        async with self._pool_for(execution).lease() as sandbox:
+        async with lease as sandbox:
             queue_time = (time.monotonic() - asked) * 1000
             transcript.begin(queue_time, str(sandbox.introduction.get("machine")))
             yield Started(execution.id, queue_time)
@@ -70,24 +94,14 @@ class PoolExecutor:
                 run = sandbox.run(execution, limits, inputs, turn)
                 async with aclosing(self._relay(sandbox, run, transcript)) as events:
                     async for event in events:
+                        if inputs is not None:
+                            lease.wait(waiting=isinstance(event, Waiting))
                         yield event
             finally:
                 if execution.session:
                     sandbox.lost("it had a session")
         for event in transcript.ending():
             yield event
-
-    def _pool_for(self, execution: Execution) -> Pool:
-        """Choose by a look at the source; for a plain program, either kind that is free beats waiting.
-
-        What a session will import is not known, and it lives long enough to be worth the larger one.
-        """
-        plain, *loaded = self.pools
-        if not loaded:
-            return plain
-        if execution.session or self._preloaded.search(execution.code):
-            return loaded[0] if loaded[0].ready else plain
-        return loaded[0] if loaded[0].book.idle and not plain.book.idle else plain
 
     async def _relay(
         self, sandbox: Sandbox, run: AsyncGenerator[protocol.Event, None], transcript: Transcript
@@ -109,3 +123,18 @@ class PoolExecutor:
             else:
                 log.warning("sandbox_broke", execution=transcript.id, why=str(error))
                 transcript.fail(Cause.INTERNAL)
+
+
+class ReservedExecutor:
+    """A `Runner` on one sandbox, lent by a pool already, for one run after another.
+
+    Raises ``SandboxError`` where the sandbox does not get clean between two.
+    """
+
+    def __init__(self, sandbox: Sandbox, limits: Limits) -> None:
+        self.limits = limits
+        self._sandbox = sandbox
+        self._executor = SandboxExecutor(limits)
+
+    def stream(self, execution: Execution, inputs: AsyncIterator[Input] | None = None) -> AsyncGenerator[Event, None]:
+        return self._executor.stream(_Settled(self._sandbox), execution, inputs)

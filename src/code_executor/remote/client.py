@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 
 from code_executor.core.caller import Caller
-from code_executor.core.codec import Object, encode
+from code_executor.core.codec import Object, caller_object, encode
 from code_executor.core.errors import PoolClosedError
 from code_executor.core.limits import Limits
 from code_executor.core.models import (
@@ -133,7 +133,7 @@ class RemoteSessions:
         self, caller: Caller, files: tuple[File, ...] = (), key: str = "", *, interactive: bool | None = None
     ) -> SessionInfo:
         fields = {
-            "caller": caller.id,
+            "caller": caller_object(caller),
             "files": [encode(file) for file in files],
             "key": key,
             "interactive": interactive,
@@ -141,33 +141,33 @@ class RemoteSessions:
         return _session(await self._connections.ask("open_session", **fields))
 
     async def info(self, name: str, caller: Caller) -> SessionInfo:
-        return _session(await self._connections.ask("session", name=name, caller=caller.id))
+        return _session(await self._connections.ask("session", name=name, caller=caller_object(caller)))
 
     async def restart(self, name: str, caller: Caller) -> SessionInfo:
-        return _session(await self._connections.ask("restart_session", name=name, caller=caller.id))
+        return _session(await self._connections.ask("restart_session", name=name, caller=caller_object(caller)))
 
     async def list(self, caller: Caller) -> Sequence[SessionInfo]:
-        message = await self._connections.ask("sessions", caller=caller.id)
+        message = await self._connections.ask("sessions", caller=caller_object(caller))
         return [_session(each) for each in message["sessions"]] if "sessions" in message else answered(message)
 
     async def result(self, name: str, caller: Caller, number: int) -> Result:
-        message = await self._connections.ask("cell_result", name=name, caller=caller.id, number=number)
+        message = await self._connections.ask("cell_result", name=name, caller=caller_object(caller), number=number)
         result: Result = answered(message)
         return result
 
     def stream(self, name: str, caller: Caller, cell: Cell) -> AsyncGenerator[Event, None]:
-        return self._connections.stream("run_cell", name=name, caller=caller.id, cell=encode(cell))
+        return self._connections.stream("run_cell", name=name, caller=caller_object(caller), cell=encode(cell))
 
     async def send(self, name: str, caller: Caller, item: Stdin | Interrupt) -> None:
-        _done(await self._connections.ask("send", name=name, caller=caller.id, item=encode(item)))
+        _done(await self._connections.ask("send", name=name, caller=caller_object(caller), item=encode(item)))
 
     async def order(self, name: str, caller: Caller, order: FileOrder) -> FileAnswer:
-        message = await self._connections.ask("order", name=name, caller=caller.id, order=encode(order))
+        message = await self._connections.ask("order", name=name, caller=caller_object(caller), order=encode(order))
         answer: FileAnswer = answered(message)
         return answer
 
     async def end(self, name: str, caller: Caller) -> None:
-        _done(await self._connections.ask("end_session", name=name, caller=caller.id))
+        _done(await self._connections.ask("end_session", name=name, caller=caller_object(caller)))
 
 
 class RemoteRates:
@@ -177,10 +177,10 @@ class RemoteRates:
         self._connections = connections
 
     async def hit(self, caller: Caller, what: str = RUNS) -> Allowance | None:
-        return _allowance(await self._connections.ask("hit", caller=caller.id, what=what))
+        return _allowance(await self._connections.ask("hit", caller=caller_object(caller), what=what))
 
     async def peek(self, caller: Caller) -> Allowance | None:
-        return _allowance(await self._connections.ask("peek", caller=caller.id))
+        return _allowance(await self._connections.ask("peek", caller=caller_object(caller)))
 
 
 class RemoteHealth:

@@ -12,8 +12,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import aclosing
 from typing import Any
 
-from code_executor.core.caller import Caller
-from code_executor.core.codec import Object, decode, encode
+from code_executor.core.caller import LOCAL
+from code_executor.core.codec import Object, caller_of_object, decode, encode
 from code_executor.core.errors import CodeExecutorError
 from code_executor.core.models import Event, Input, Result
 from code_executor.remote import unix
@@ -70,7 +70,7 @@ async def _once(service: Service, call: Object) -> Object:
 
 
 async def _value(service: Service, call: Object) -> Object:
-    caller = Caller(call.get("caller", ""))
+    caller = caller_of_object(call["caller"]) if "caller" in call else LOCAL
     match call:
         case {"op": "open_session", "files": files, "key": key, "interactive": interactive}:
             files = tuple(map(decode, files))
@@ -109,7 +109,7 @@ def _maybe(value: object) -> Object:
 def _stream(service: Service, call: Object, inputs: asyncio.Queue[Input]) -> AsyncGenerator[Event, None]:
     """Begin the run, or the cell of a session, that a worker asks for."""
     if call["op"] == "run_cell":
-        return service.sessions.stream(call["name"], Caller(call["caller"]), decode(call["cell"]))
+        return service.sessions.stream(call["name"], caller_of_object(call["caller"]), decode(call["cell"]))
     return service.runs.stream(decode(call["execution"]), _items(inputs) if call["interactive"] else None)
 
 

@@ -1,5 +1,8 @@
 """The pool: keeps sandboxes warm, lends each to one execution at a time, and takes it back clean or not at all.
 
+Nobody waits in here: what is free is lent, and whoever decides who gets it is told when something has become free
+(``on_free``), and tells how many wait (`Book.asked`).
+
 Decisions are plain code on plain state (`Book`), so that a test can step through them; the pool around it does the I/O
 that they ask for, in tasks of its own, never in a caller's way. A sandbox is lent first-in-first-out: the one that has
 rested longest has its CPU quota back.
@@ -12,7 +15,7 @@ import contextlib
 import math
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -38,16 +41,14 @@ _GOLDEN = (5**0.5 - 1) / 2
 
 @dataclass(frozen=True)
 class PoolSize:
-    """``least`` sandboxes are always kept, never more than ``most``; ``queue`` callers may wait for one.
+    """``least`` sandboxes are always kept, never more than ``most``.
 
-    ``patience``: seconds a caller waits. ``reuse``: runs per sandbox; 0 and 1 both mean a fresh one for every run.
-    ``lifetime``: seconds after which a sandbox is replaced.
+    ``reuse``: runs per sandbox; 0 and 1 both mean a fresh one for every run. ``lifetime``: seconds after which a
+    sandbox is replaced.
     """
 
     least: int = 2
     most: int = 4
-    queue: int = 1000
-    patience: float = 30.0
     reuse: int = 200
     lifetime: float = 3600.0
 
@@ -71,14 +72,17 @@ class Term:
 
 @dataclass
 class Book:
-    """Who is idle, busy, settling or being made; who waits; and what should be done about it. No I/O in here."""
+    """Who is idle, busy, settling or being made, and what should be done about it. No I/O in here.
+
+    ``asked``: how many executions wait for a sandbox.
+    """
 
     size: PoolSize
     idle: deque[Sandbox] = field(default_factory=deque)
     busy: set[Sandbox] = field(default_factory=set)
     settling: set[Sandbox] = field(default_factory=set)
     making: int = 0
-    queued: deque[asyncio.Future[Sandbox]] = field(default_factory=deque)
+    asked: int = 0
     idle_since: dict[Sandbox, float] = field(default_factory=dict)
     terms: dict[Sandbox, Term] = field(default_factory=dict)
     made: int = 0
@@ -90,31 +94,24 @@ class Book:
 
     def wanted(self) -> int:
         """How many more should be made now: one beyond what is asked for, within the bounds."""
-        asked = len(self.busy) + len(self.settling) + len(self.queued) + 1
+        asked = len(self.busy) + len(self.settling) + self.asked + 1
         return max(0, min(max(asked, self.size.least), self.size.most) - self.total)
 
     def take(self) -> Sandbox | None:
-        """Lend the longest idle sandbox; None where there is none, or where others were here first."""
-        if not self.idle or self.queued:
+        """Lend the longest idle sandbox; None where there is none."""
+        if not self.idle:
             return None
-        return self._lend(self.idle.popleft())
-
-    def _lend(self, sandbox: Sandbox) -> Sandbox:
+        sandbox = self.idle.popleft()
         self.idle_since.pop(sandbox, None)
         self.busy.add(sandbox)
         return sandbox
 
     def arrived(self, sandbox: Sandbox, now: float) -> None:
-        """A sandbox is clean and ready: it goes to whoever has waited longest, or to the idle."""
+        """A sandbox is clean and ready."""
         if sandbox not in self.terms:
             self.terms[sandbox] = Term.of(self.made, now)
             self.made += 1
         self.settling.discard(sandbox)
-        while self.queued:
-            waiter = self.queued.popleft()
-            if not waiter.done():
-                waiter.set_result(self._lend(sandbox))
-                return
         self.idle.append(sandbox)
         self.idle_since[sandbox] = now
 
@@ -145,7 +142,7 @@ class Book:
     def superfluous(self, now: float) -> list[Sandbox]:
         """Take out of the book what has been idle too long beyond the least, or lived too long, and return it."""
         old = [s for s in self.idle if self.worn(s, now)]
-        keep = max(self.size.least, len(self.busy) + len(self.settling) + len(self.queued) + 1)  # as `wanted` has it
+        keep = max(self.size.least, len(self.busy) + len(self.settling) + self.asked + 1)  # as `wanted` has it
         spare = max(0, self.total - len(old) - keep)
         bored = [s for s in self.idle if s not in old and now - self.idle_since[s] > IDLE_SECONDS][:spare]
         for sandbox in (*old, *bored):
@@ -153,8 +150,12 @@ class Book:
         return [*old, *bored]
 
 
+def _nothing() -> None:
+    """Nobody wants to know."""
+
+
 class Pool:
-    """Use it as an async context manager; `lease` a sandbox inside."""
+    """Use it as an async context manager; `lease` a sandbox inside, or `take` one and `give_back`."""
 
     def __init__(self, engine: Engine, size: PoolSize) -> None:
         self.engine = engine
@@ -163,6 +164,8 @@ class Pool:
         """Why the last attempt to make a sandbox failed; empty after one that did not."""
         self.introduction: dict[str, Any] = {}
         """What the newest sandbox said of itself."""
+        self.on_free: Callable[[], None] = _nothing
+        """Called when a sandbox has become free, when one will not come back, and when the pool closes."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._destroying: set[asyncio.Task[None]] = set()
         self._pause = _FIRST_PAUSE
@@ -174,7 +177,7 @@ class Pool:
 
     def __repr__(self) -> str:
         book = self.book
-        return f"<Pool {self.engine.name}: {len(book.idle)} idle, {len(book.busy)} busy, {len(book.queued)} queued>"
+        return f"<Pool {self.engine.name}: {len(book.idle)} idle, {len(book.busy)} busy, {book.asked} asked for>"
 
     async def __aenter__(self) -> Self:
         await self.engine.start()
@@ -202,70 +205,71 @@ class Pool:
         """Whether there is any sandbox that serves, or will when its run is over."""
         return not self._closing and bool(self.book.idle or self.book.busy or self.book.settling)
 
+    @property
+    def closing(self) -> bool:
+        """Whether it lends no more."""
+        return self._closing
+
     @contextlib.asynccontextmanager
     async def lease(self) -> AsyncIterator[Sandbox]:
-        """Lend a sandbox for the length of the block.
+        """Lend a sandbox for the length of the block, past everybody who waits.
 
-        Raises ``PoolBusyError`` when none was free within the size's patience, or too many wait already, and
-        ``PoolClosedError`` when the pool is closing.
+        Raises ``PoolBusyError`` when none is free, and ``PoolClosedError`` when the pool is closing.
         """
-        sandbox = await self._take()
+        if self._closing:
+            raise PoolClosedError("the service is stopping")
+        sandbox = self.take()
+        if sandbox is None:
+            raise PoolBusyError(self.failure or "no sandbox is free", 1)
         try:
             yield sandbox
         finally:
-            self._give_back(sandbox)
+            self.give_back(sandbox)
 
-    async def _take(self) -> Sandbox:
-        if self._closing:
-            raise PoolClosedError("the service is stopping")
-        sandbox = self.book.take()
-        if sandbox is None:
-            sandbox = await self._queue()
-        else:
+    def take(self) -> Sandbox | None:
+        """Lend one, to be given back; None where none is free."""
+        sandbox = None if self._closing else self.book.take()
+        if sandbox is not None:
             self._refill()
         return sandbox
 
-    async def _queue(self) -> Sandbox:
-        size = self.book.size
-        if len(self.book.queued) >= size.queue:
-            raise self._busy("too many executions are waiting")
-        waiter: asyncio.Future[Sandbox] = asyncio.get_running_loop().create_future()
-        self.book.queued.append(waiter)
-        self._refill()
-        try:
-            async with asyncio.timeout(size.patience):
-                return await waiter
-        except TimeoutError:
-            if waiter.done() and not waiter.cancelled():  # it was lent in the same moment
-                return waiter.result()
-            raise self._busy(self.failure or f"every sandbox stayed busy for {size.patience:g} s") from None
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and not waiter.exception():  # likewise: pass it on unused
-                self._unlend(waiter.result())
-            raise
-        finally:
-            with contextlib.suppress(ValueError):
-                self.book.queued.remove(waiter)
+    def ask(self, count: int) -> None:
+        """Learn how many wait for a sandbox; more are made if they are too few."""
+        self.book.asked = count
+        if count:
+            self._refill()
 
-    def _unlend(self, sandbox: Sandbox) -> None:
-        self.book.busy.discard(sandbox)
-        self.book.arrived(sandbox, time.monotonic())
-
-    def _busy(self, why: str) -> PoolBusyError:
-        return PoolBusyError(why, min(30, 1 + len(self.book.queued) // self.book.size.most))
-
-    # ---- off the callers' path
-
-    def _give_back(self, sandbox: Sandbox) -> None:
+    def give_back(self, sandbox: Sandbox, when_back: Callable[[], None] = _nothing) -> None:
+        """Take back what was lent; ``when_back`` is called once it is clean again, or is no more."""
         if self.book.returned(sandbox, time.monotonic()) and not self._closing:
-            self._spawn(self._settle(sandbox))
+            self._spawn(self._settle(sandbox, when_back))
         else:
             self.book.forget(sandbox)
             self._discard(sandbox, _ANSWER_FIRST)
             asyncio.get_running_loop().call_later(_ANSWER_FIRST, self._refill)
+            when_back()
+            self.on_free()
         self._changed.set()
 
-    async def _settle(self, sandbox: Sandbox) -> None:
+    def take_back_unused(self, sandbox: Sandbox) -> None:
+        """Take back what was lent to somebody who had gone."""
+        self.book.busy.discard(sandbox)
+        if sandbox.usable and not self._closing:
+            self._free(sandbox)
+        else:
+            self.book.forget(sandbox)
+            self._discard(sandbox)
+            self._refill()
+        self._changed.set()
+
+    # ---- off the callers' path
+
+    def _free(self, sandbox: Sandbox) -> None:
+        self.book.arrived(sandbox, time.monotonic())
+        self._changed.set()
+        self.on_free()
+
+    async def _settle(self, sandbox: Sandbox, when_back: Callable[[], None]) -> None:
         try:
             await sandbox.settle()
         except SandboxError as error:
@@ -273,10 +277,12 @@ class Pool:
             self.book.forget(sandbox)
             self._discard(sandbox)
             self._refill()
-            return
+        finally:
+            when_back()
         if sandbox in self.book.settling:
-            self.book.arrived(sandbox, time.monotonic())
-            self._changed.set()
+            self._free(sandbox)
+        else:
+            self.on_free()
 
     def _discard(self, sandbox: Sandbox, delay: float = 0) -> None:
         self._spawn(self._destroy(sandbox, delay), self._destroying)
@@ -326,8 +332,7 @@ class Pool:
             self._discard(sandbox)
             self._refill()
             return
-        self.book.arrived(sandbox, time.monotonic())
-        self._changed.set()
+        self._free(sandbox)
 
     def _failed(self, why: str) -> None:
         """Try again, later and later."""
@@ -363,9 +368,7 @@ class Pool:
     async def close(self) -> None:
         """Take no more work, let runs under way end (their callers wait for them), and destroy everything."""
         self._closing = True
-        for waiter in self.book.queued:
-            if not waiter.done():
-                waiter.set_exception(PoolClosedError("the service is stopping"))
+        self.on_free()
         while self.book.busy:
             self._changed.clear()
             await self._changed.wait()
@@ -377,20 +380,6 @@ class Pool:
         while self._destroying:
             await asyncio.wait(self._destroying)
         await self.engine.close()
-
-
-class Reserved(Pool):
-    """One sandbox, lent by ``pool`` already, and lent on to one run after another."""
-
-    def __init__(self, pool: Pool, sandbox: Sandbox) -> None:
-        super().__init__(pool.engine, pool.book.size)
-        self._sandbox = sandbox
-
-    @contextlib.asynccontextmanager
-    async def lease(self) -> AsyncIterator[Sandbox]:
-        """Lend it once it is clean; raise ``SandboxError`` where it does not get there."""
-        await self._sandbox.settle()
-        yield self._sandbox
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

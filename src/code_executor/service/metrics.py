@@ -17,6 +17,7 @@ from code_executor.core.limits import Limits
 from code_executor.core.models import CellDone, Event, Execution, Input, Reason, Result
 from code_executor.core.runner import Runner
 from code_executor.sandbox.pool import Pool
+from code_executor.service.fairqueue import FairQueue, Lane
 from code_executor.service.sessions import SessionBook
 
 log = structlog.get_logger()
@@ -62,6 +63,10 @@ class Metrics:
         """Report the state of all the pools together as it is when asked."""
         self.registry.register(_PoolCollector(pools))
 
+    def watch_queue(self, queue: FairQueue) -> None:
+        """Report who waits."""
+        self.registry.register(_QueueCollector(queue))
+
     def watch_sessions(self, book: SessionBook) -> None:
         """Report how many sessions there are, and were."""
         self.registry.register(_SessionCollector(book))
@@ -86,8 +91,23 @@ class _PoolCollector(Collector):
         ):
             sandboxes.add_metric([state], count)
         yield sandboxes
-        waiting = sum(len(book.queued) for book in books)
-        yield GaugeMetricFamily("code_executor_waiting", "Executions that wait for a sandbox.", value=waiting)
+
+
+class _QueueCollector(Collector):
+    def __init__(self, queue: FairQueue) -> None:
+        self._queue = queue
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        queue = self._queue
+        yield GaugeMetricFamily("code_executor_waiting", "Executions that wait for a sandbox.", value=queue.waiting)
+        lanes = GaugeMetricFamily("code_executor_waiting_in_lane", "The same, by lane.", labels=["lane"])
+        for lane in Lane:
+            lanes.add_metric([lane.value], queue.waiting_in(lane))
+        yield lanes
+        flows = GaugeMetricFamily("code_executor_flows", "Clients, or their learners, by state.", labels=["state"])
+        for state, count in queue.flows.items():
+            flows.add_metric([state], count)
+        yield flows
 
 
 class _SessionCollector(Collector):

@@ -42,3 +42,7 @@ class Limits:
         if timeout is None or timeout >= self.wall_time:
             return self
         return replace(self, wall_time=timeout)
+
+    def for_check(self, seconds: float) -> Limits:
+        """Return the limits of a check, which runs nothing: ``seconds`` by the clock, and of the processor."""
+        return replace(self, wall_time=min(seconds, self.wall_time), cpu_time=min(seconds, self.cpu_time))

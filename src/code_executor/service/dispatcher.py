@@ -1,0 +1,280 @@
+"""The dispatcher: the runner that everything comes through. It admits, lets wait, and hands to free sandboxes.
+
+    an execution ── a sandbox is free, and nobody waits ──────────────────────► the data path (`execution.executor`)
+                 └─ else it waits in the fair queue, for a while ─ its turn ──►
+
+Pools lend what is free, and nobody waits in them. There may be two kinds: sandboxes of the second have modules imported
+already. An execution that wants the second kind does not hinder those that the first can serve, and conversely.
+Whose turn it is, and who may have the last sandbox of a kind, is decided by plain state (`service.fairqueue`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+
+from code_executor.core.errors import CallerBusyError, CodeExecutorError, PoolBusyError, PoolClosedError
+from code_executor.core.limits import Limits, RequestLimits
+from code_executor.core.models import Event, Execution, Input
+from code_executor.execution.executor import SandboxExecutor
+from code_executor.sandbox.pool import Pool
+from code_executor.sandbox.sandbox import Sandbox
+from code_executor.service.fairqueue import FairQueue, Lane, QueueFullError, Rules, Ticket
+from code_executor.service.flows import Manner
+
+PATIENCE = 30.0
+"""Seconds that an execution waits for a sandbox, if nothing else is said."""
+
+_ANY, _PRELOADED = "any", "preloaded"
+
+
+@dataclass(eq=False)
+class _Kind:
+    """A pool, and what its sandboxes can serve. ``sessions``: how many of them have one."""
+
+    pool: Pool
+    wants: tuple[str, ...]
+    sessions: int = 0
+
+    def is_scarce(self, rules: Rules) -> bool:
+        book = self.pool.book
+        return rules.is_scarce(book.size.most - len(book.busy), book.size.most, self.sessions)
+
+
+@dataclass(eq=False, slots=True)
+class _Grant:
+    """A sandbox, and whose it is until it is back."""
+
+    ticket: Ticket
+    kind: _Kind
+    sandbox: Sandbox
+
+
+class Dispatcher:
+    """A `Runner` on the sandboxes of pools, which must be open for as long as it is used.
+
+    The sandboxes of a second pool have the modules ``preloaded`` imported, for the programs that name one of them;
+    forking such a sandbox costs a multiple. Taking one of the wrong kind costs time and nothing else. ``patience``:
+    seconds that an execution waits; ``check_time``: that a check may take.
+    """
+
+    def __init__(
+        self,
+        pools: Sequence[Pool],
+        limits: Limits,
+        *,
+        preloaded: Collection[str] = (),
+        rules: Rules | None = None,
+        patience: float = PATIENCE,
+        check_time: float = RequestLimits().check,
+    ) -> None:
+        self.pools = tuple(pools)
+        self.queue = FairQueue(rules or Rules(), sum(pool.book.size.most for pool in pools))
+        self._kinds = [_Kind(pool, (_ANY, _PRELOADED)[: 1 + number]) for number, pool in enumerate(self.pools)]
+        self._executor = SandboxExecutor(limits, check_time)
+        self._preloaded = re.compile(rf"\b(?:{'|'.join(map(re.escape, preloaded))})\b")
+        self._patience = patience
+        self._closing = False
+        for pool in self.pools:
+            pool.on_free = self._serve
+
+    def __repr__(self) -> str:
+        return f"<Dispatcher on {self.pool!r}: {self.queue.waiting} waiting>"
+
+    @property
+    def limits(self) -> Limits:
+        return self._executor.limits
+
+    @property
+    def pool(self) -> Pool:
+        """The first pool, whose sandboxes have nothing preloaded."""
+        return self.pools[0]
+
+    def stream(self, execution: Execution, inputs: AsyncIterator[Input] | None = None) -> AsyncGenerator[Event, None]:
+        """Run, as `Runner.stream` says."""
+        return self._executor.stream(_Loan(self, execution), execution, inputs)
+
+    def close(self) -> None:
+        """Take no more executions, and turn away those that wait. What runs is its pool's to wait for."""
+        self._closing = True
+        self._serve()
+
+    # ---- a sandbox for an execution
+
+    def lend_at_once(self, execution: Execution) -> _Grant | None:
+        """Return a free sandbox, if nobody waits and the caller may have one."""
+        if self.queue.waiting or self._is_closed:
+            return None
+        want, manner, lane = self._wanted(execution)
+        for kind in self._kinds:
+            if want in kind.wants and kind.pool.book.idle and not kind.pool.closing:
+                scarce = kind.is_scarce(self.queue.rules)
+                ticket = self.queue.begin(execution.caller, want, manner, lane, time.monotonic(), scarce=scarce)
+                if ticket is not None:
+                    return self._lend(ticket, kind)
+        return None
+
+    async def lend(self, execution: Execution) -> _Grant:
+        """Wait for a sandbox; raise ``PoolBusyError``, ``CallerBusyError`` or ``PoolClosedError``."""
+        if self._is_closed:
+            raise PoolClosedError("the service is stopping")
+        ticket, waiter = self._enter(execution)
+        self._serve()
+        try:
+            async with asyncio.timeout(self._patience):
+                return await waiter
+        except TimeoutError:
+            if waiter.done() and not waiter.cancelled():  # it was its turn in the same moment
+                return waiter.result()
+            raise self._busy(self._why_busy(ticket)) from None
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and not waiter.exception():  # likewise: pass it on unused
+                self._take_back_unused(waiter.result())
+            raise
+        finally:
+            if ticket.waits:
+                self.queue.leave(ticket, time.monotonic())
+                self._ask()
+
+    def give_back(self, grant: _Grant, waited: float) -> None:
+        """Take a sandbox back; ``waited``: seconds in which the execution waited for its input."""
+        grant.kind.pool.give_back(grant.sandbox, partial(self._account, grant, waited))
+
+    # ---- who waits
+
+    def _enter(self, execution: Execution) -> tuple[Ticket, asyncio.Future[_Grant]]:
+        want, manner, lane = self._wanted(execution)
+        try:
+            ticket, displaced = self.queue.enter(execution.caller, want, manner, lane, time.monotonic())
+        except QueueFullError as full:
+            if full.own:
+                raise CallerBusyError(
+                    "too many of your executions are waiting; wait for their answers", self._retry_after()
+                ) from None
+            raise self._busy("too many executions are waiting") from None
+        waiter: asyncio.Future[_Grant] = asyncio.get_running_loop().create_future()
+        ticket.bearer = waiter
+        if displaced is not None:
+            self._turn_away(displaced, self._busy("too many executions are waiting"))
+        return ticket, waiter
+
+    def _serve(self) -> None:
+        """Hand what is free to whoever's turn it is."""
+        if not self.queue.waiting:
+            return
+        now = time.monotonic()
+        if self._is_closed:
+            for ticket in self.queue.clear(now):
+                self._turn_away(ticket, PoolClosedError("the service is stopping"))
+        for kind in self._kinds:
+            while kind.pool.book.idle and not kind.pool.closing:
+                next_one = self.queue.next(kind.wants, now, scarce=kind.is_scarce(self.queue.rules))
+                if next_one is None:
+                    break
+                waiter = _waiter_of(next_one)
+                if waiter.done():  # it has given up, and has not come to say so
+                    self.queue.undo(next_one, now)
+                else:
+                    waiter.set_result(self._lend(next_one, kind))
+        self._ask()
+
+    @staticmethod
+    def _turn_away(ticket: Ticket, why: CodeExecutorError) -> None:
+        waiter = _waiter_of(ticket)
+        if not waiter.done():
+            waiter.set_exception(why)
+
+    def _ask(self) -> None:
+        """Tell the pools how many wait for each: who takes either kind counts for the first."""
+        for kind in self._kinds:
+            kind.pool.ask(self.queue.waiting_for(kind.wants[-1]))
+
+    # ---- the parts
+
+    @property
+    def _is_closed(self) -> bool:
+        return self._closing or self.pool.closing
+
+    def _wanted(self, execution: Execution) -> tuple[str, Manner, Lane]:
+        """Choose by a look at the source. A plain program takes either kind that is free rather than wait.
+
+        What a session will import is not known, and it lives long enough to be worth the larger one. A check imports
+        nothing.
+        """
+        lane = Lane.BATCH if execution.batch else Lane.INTERACTIVE
+        if execution.check_only:
+            return _ANY, Manner.CHECK, lane
+        loaded = len(self.pools) > 1 and self.pools[1].ready
+        if execution.session:
+            return _PRELOADED if loaded else _ANY, Manner.SESSION, lane
+        return _PRELOADED if loaded and self._preloaded.search(execution.code) else _ANY, Manner.RUN, lane
+
+    def _lend(self, ticket: Ticket, kind: _Kind) -> _Grant:
+        sandbox = kind.pool.take()
+        if sandbox is None:
+            raise RuntimeError("a pool lent what it has not")
+        kind.sessions += ticket.manner is Manner.SESSION
+        return _Grant(ticket, kind, sandbox)
+
+    def _account(self, grant: _Grant, waited: float = 0.0) -> None:
+        grant.kind.sessions -= grant.ticket.manner is Manner.SESSION
+        self.queue.finish(grant.ticket, time.monotonic(), waited)
+
+    def _take_back_unused(self, grant: _Grant) -> None:
+        grant.kind.sessions -= grant.ticket.manner is Manner.SESSION
+        self.queue.undo(grant.ticket, time.monotonic())
+        grant.kind.pool.take_back_unused(grant.sandbox)
+
+    def _why_busy(self, ticket: Ticket) -> str:
+        failures = [kind.pool.failure for kind in self._kinds if ticket.what[0] in kind.wants and kind.pool.failure]
+        return failures[0] if failures else f"every sandbox stayed busy for {self._patience:g} s"
+
+    def _busy(self, why: str) -> PoolBusyError:
+        return PoolBusyError(why, self._retry_after())
+
+    def _retry_after(self) -> int:
+        return min(30, 1 + self.queue.waiting // self.pool.book.size.most)
+
+
+class _Loan:
+    """A `Lease` of the dispatcher."""
+
+    __slots__ = ("_dispatcher", "_execution", "_grant", "_waited", "_waits_since")
+
+    def __init__(self, dispatcher: Dispatcher, execution: Execution) -> None:
+        self._dispatcher = dispatcher
+        self._execution = execution
+        self._grant: _Grant | None = None
+        self._waited = 0.0
+        self._waits_since: float | None = None
+
+    async def __aenter__(self) -> Sandbox:
+        dispatcher, execution = self._dispatcher, self._execution
+        self._grant = dispatcher.lend_at_once(execution) or await dispatcher.lend(execution)
+        return self._grant.sandbox
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.wait(waiting=False)
+        if self._grant is not None:
+            self._dispatcher.give_back(self._grant, self._waited)
+
+    def wait(self, *, waiting: bool) -> None:
+        if self._waits_since is not None and not waiting:
+            self._waited += time.monotonic() - self._waits_since
+            self._waits_since = None
+        elif self._waits_since is None and waiting:
+            self._waits_since = time.monotonic()
+
+
+def _waiter_of(ticket: Ticket) -> asyncio.Future[_Grant]:
+    waiter = ticket.bearer
+    if not isinstance(waiter, asyncio.Future):
+        raise TypeError("a ticket of somebody else")
+    return waiter
