@@ -95,6 +95,8 @@ async def _value(service: Service, call: Object) -> Object:
             return _maybe(await service.rates.peek(caller))
         case {"op": "metrics"}:
             return {"metrics": (await service.health.metrics()).decode()}
+        case {"op": "note_debts", "process": process, "owed": owed, "aborted": aborted}:
+            await service.health.note_debts(process, owed, aborted)
         case {"op": "readiness"}:
             return encode(await service.health.readiness())
         case _:
