@@ -18,9 +18,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket as socketlib
+import struct
 from collections import Counter
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -39,6 +41,7 @@ WIRE = "code_executor.wire"
 
 _DEBT = "code_executor.debt"
 _LOOK_EVERY = 1.0
+_AT_ONCE = struct.pack("ii", 1, 0)
 
 
 class Transport(Protocol):
@@ -49,6 +52,8 @@ class Transport(Protocol):
     def is_closing(self) -> bool: ...
 
     def abort(self) -> None: ...
+
+    def get_extra_info(self, name: str) -> Any: ...
 
 
 class Wire:
@@ -122,6 +127,9 @@ class Debt:
     def abort(self) -> None:
         self.aborted = True
         if self._transport is not None:
+            socket: socketlib.socket | None = self._transport.get_extra_info("socket")
+            if socket is not None:  # or the kernel would hold what it has, and try to send it for minutes
+                socket.setsockopt(socketlib.SOL_SOCKET, socketlib.SO_LINGER, _AT_ONCE)
             self._transport.abort()
 
 

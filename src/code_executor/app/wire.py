@@ -49,7 +49,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
     """A WebSocket, whose messages are gathered as bytes, however many fragments they come in."""
 
     async def run_asgi(self) -> None:
-        extensions: dict[str, Any] = self.scope["extensions"] or {}  # type: ignore[assignment]
+        extensions: dict[str, Any] = self.scope["extensions"] or {}
         extensions[WIRE] = Wire(self.transport)
         await super().run_asgi()
 
