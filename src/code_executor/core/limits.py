@@ -48,7 +48,7 @@ class SendLimits:
     ``largest`` bytes, the most that one run can make, is always held for a client that reads.
     """
 
-    owed: int = 64 << 20
+    owed: int = 48 << 20
     owed_per_caller: int = 32 << 20
     stall: float = 30.0
     rate: int = 16 << 10
