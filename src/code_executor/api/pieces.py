@@ -13,7 +13,7 @@ import base64
 import codecs
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from code_executor.core.codec import Object, encode, file_object, result_object
@@ -132,13 +132,19 @@ def _parts(value: Any) -> Iterator[bytes]:
                 yield from _parts(each)
             yield b"}" if value else b"{}"
         case Each(make=make, items=items):
-            yield b"["
-            for at, each in enumerate(items):
-                yield b", " if at else b""
-                yield from _parts(make(each))
-            yield b"]"
+            yield from _list(map(make, items))
+        case list():
+            yield from _list(value)
         case _:
             yield utf8(json.dumps(value, ensure_ascii=False))
+
+
+def _list(items: Iterable[Any]) -> Iterator[bytes]:
+    yield b"["
+    for at, each in enumerate(items):
+        yield b", " if at else b""
+        yield from _parts(each)
+    yield b"]"
 
 
 def _inside(text: str) -> bytes:
