@@ -56,7 +56,7 @@ def pack(value: object) -> Packed:
         case Result(displays=displays, files=files):
             small = encode(replace(value, displays=(), files=()))
             names = {"shown": [each.media_type for each in displays], "left": [each.path for each in files]}
-            return {**small, **names}, [each.data for each in (*displays, *files)]
+            return {**small, **names}, [*(each.data for each in displays), *(each.data for each in files)]
         case CellDone(result=result):
             message, blobs = pack(result)
             return {"type": "cellDone", "result": message}, blobs
