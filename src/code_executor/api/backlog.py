@@ -99,6 +99,8 @@ class Backlog:
         self._add(event, cost(event))
 
     def _add(self, item: Event | Refusal, size: int) -> None:
+        if self._ended:
+            return
         self._items.append((item, size))
         self._cost += size
         self._changed.set()

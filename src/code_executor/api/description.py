@@ -20,7 +20,6 @@ from code_executor.api.schemas import (
     ControlMessage,
     DisplayOut,
     ExecuteRequest,
-    ExecuteResponse,
     FileOut,
     InputRequest,
     PieceOut,

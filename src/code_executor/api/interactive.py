@@ -32,6 +32,7 @@ from code_executor.service.ports import Service
 _MOST_MESSAGES = 1000
 """Inputs that may wait for the program to take them."""
 
+_SLACK = 1024
 _POLICY_VIOLATION = 1008
 
 
@@ -89,9 +90,8 @@ async def _converse(
     try:
         await asyncio.wait([sending, hearing], return_when=asyncio.FIRST_COMPLETED)
         if not sending.done() and isinstance(problem := hearing.exception(), Refusal):
-            filling.cancel()
-            await asyncio.wait([filling])
             backlog.finish(problem)  # behind what is being sent, which may be half of a message
+            filling.cancel()
             await sending
         (sending if sending.done() else hearing).result()
     finally:
@@ -123,8 +123,9 @@ def _standing(allowance: Allowance | None) -> dict[str, int] | None:
 
 async def _hear(socket: WebSocket, inputs: asyncio.Queue[Input], most_stdin: int) -> None:
     """Take the client's messages until it goes away, which raises ``WebSocketDisconnect``."""
+    most_text = 6 * most_stdin + _SLACK  # JSON may spell one byte with six
     while True:
-        item = _read(await socket.receive())
+        item = _read(await socket.receive(), most_text)
         if isinstance(item, Stdin) and item.data is not None:
             most_stdin -= len(item.data.encode("utf-8", "replace"))
             if most_stdin < 0:
@@ -135,11 +136,14 @@ async def _hear(socket: WebSocket, inputs: asyncio.Queue[Input], most_stdin: int
             raise Refusal(413, "Too much input is waiting for the program; send it more slowly.") from None
 
 
-def _read(message: Any) -> Input:
+def _read(message: Any, most: int) -> Input:
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code", 1005))
+    text = message.get("text") or ""
+    if len(text) > most:
+        raise Refusal(413, "The input is larger than the limit.")
     try:
-        match json.loads(message.get("text") or ""):
+        match json.loads(text):
             case {"type": "stdin", "data": str(data)}:
                 return Stdin(data)
             case {"type": "eof"}:
@@ -148,6 +152,6 @@ def _read(message: Any) -> Input:
                 return Interrupt()
             case {"type": "cancel"}:
                 return Cancel()
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     raise Refusal(400, 'A message must be JSON with a type: "stdin" (and data), "eof", "interrupt" or "cancel".')

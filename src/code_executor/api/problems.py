@@ -30,6 +30,9 @@ from code_executor.core.errors import (
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
+_MOST_TOLD = 100
+"""Errors of one request that are told."""
+
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -72,8 +75,10 @@ def from_validation(error: ValidationError, body: bytes) -> Refusal:
 
 
 def _refused(errors: list[dict[str, str]]) -> Refusal:
+    more = len(errors) - _MOST_TOLD
+    errors = errors[:_MOST_TOLD]
     detail = "; ".join(f"{e['field'] or 'body'}: {e['message']}" for e in errors)
-    return Refusal(422, detail, errors=errors)
+    return Refusal(422, f"{detail}; and {more} more" if more > 0 else detail, errors=errors)
 
 
 def _why_not_json(said: str, body: bytes) -> str:
