@@ -136,7 +136,7 @@ async def _hear(socket: WebSocket, inputs: asyncio.Queue[Input], most_stdin: int
             raise Refusal(413, "Too much input is waiting for the program; send it more slowly.") from None
 
 
-def _read(message: Any, most: int) -> Input:
+def _read(message: Any, most: int = 1 << 20) -> Input:
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code", 1005))
     text = message.get("text") or ""

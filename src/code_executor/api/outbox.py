@@ -41,6 +41,7 @@ WIRE = "code_executor.wire"
 
 _DEBT = "code_executor.debt"
 _LOOK_EVERY = 1.0
+_ENFORCE_AFTER = 4 * PIECE
 _AT_ONCE = struct.pack("ii", 1, 0)
 
 
@@ -95,7 +96,7 @@ class Debt:
         """Note that so many bytes are held for it; this or another connection may be aborted for them."""
         self.waiting += size
         self._ledger.note(self)
-        self._ledger.enforce()
+        self._ledger.grew(size)
 
     def release(self, size: int) -> None:
         self.waiting -= size
@@ -142,6 +143,7 @@ class Ledger:
         self.aborted: Counter[str] = Counter()
         self._debts: dict[Debt, None] = {}
         self._told = told
+        self._grown = 0
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -157,8 +159,15 @@ class Ledger:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_LOOK_EVERY, self._look)
 
+    def grew(self, size: int) -> None:
+        """Note that more is held, and see to the budgets every now and then."""
+        self._grown += size
+        if self._grown >= _ENFORCE_AFTER:
+            self.enforce()
+
     def enforce(self) -> None:
         """Abort connections until no more is owed than may be, to anybody and in all."""
+        self._grown = 0
         owed: Counter[Caller] = Counter()
         for debt in self._debts:
             owed[debt.caller] += debt.owed
