@@ -44,8 +44,7 @@ def quiet(server: Server) -> bool:
     return not [entry for entry in server.log if "exc" in str(entry).lower() or entry.get("level") == "error"]
 
 
-@pytest.mark.parametrize("how", ["json", "events", "websocket"])
-@pytest.mark.parametrize("sources", [1, 5], ids=["one-address", "five-addresses"])
+@pytest.mark.parametrize(("how", "sources"), [("json", 1), ("json", 5), ("events", 1), ("websocket", 5)], ids=str)
 def test_clients_that_read_nothing_cost_little_and_are_gone_soon(impatient: Server, how: str, sources: int) -> None:
     peak = Peak(impatient)
     with clients(impatient, 15, sources) as made:
