@@ -1,8 +1,8 @@
 """Builds the seccomp filter of ``syscalls.py`` as classic BPF, once, before any child is forked.
 
-The numbers are sorted into runs that share one action and searched as a binary tree: about eight comparisons for any
-call, and a short program loads faster (the kernel walks it once per system call number when it fills its cache of
-always-allowed calls; see seccomp_cache_prepare in kernel/seccomp.c).
+Every child loads it, and the kernel checks, converts and compiles it each time, so it is short. What happens to most
+numbers is one of three things (`_COMMON`), and stands in a table of two bits for each number: words of sixteen numbers,
+found in a binary tree. The rest has the fourth pattern, and a tree of its own.
 """
 
 from __future__ import annotations
@@ -21,10 +21,16 @@ TRAP = 0x00030000  # SIGSYS: see trap.py
 RET_ERRNO = 0x00050000
 ALLOW = 0x7FFF0000
 
-_LD_ABS, _JEQ, _JGE, _JSET, _JA, _RET = 0x20, 0x15, 0x35, 0x45, 0x05, 0x06
+_LD_ABS, _LD_IMM, _JEQ, _JGE, _JSET, _JA, _RET = 0x20, 0x00, 0x15, 0x35, 0x45, 0x05, 0x06
+_TAX, _AND, _LSH, _RSH, _RSH_X = 0x07, 0x54, 0x64, 0x74, 0x7C
 _NR, _ARCH, _ARGS = 0, 4, 16  # offsets in struct seccomp_data
 _X32_BIT = 0x40000000
 _FIRST_NEW = 424  # from here on numbers are the same everywhere, and unknown means new
+
+_REFUSED, _UNKNOWN = RET_ERRNO | syscalls.EPERM, RET_ERRNO | syscalls.ENOSYS
+_COMMON = (ALLOW, _REFUSED, _UNKNOWN)
+_OTHER = len(_COMMON)  # the pattern of two bits for what is none of these
+_IN_A_WORD = 16
 
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
@@ -41,6 +47,8 @@ class Instruction(NamedTuple):
     jf: int
     k: int
 
+
+_END = Instruction(_JA, 0, 0, 0)
 
 Action = int | tuple[Argument, ...]
 
@@ -71,35 +79,69 @@ def program(machine: str | None = None, forbidden: int = TRAP, *, sockets: bool 
     machine = machine or platform.machine()
     audit_arch = _AUDIT_ARCH[machine]
     table = actions(machine, forbidden, sockets=sockets)
-    runs: list[tuple[int, Action]] = []
-    for number in range(max(*table, _FIRST_NEW) + 2):
-        default = RET_ERRNO | (syscalls.EPERM if number < _FIRST_NEW else syscalls.ENOSYS)
-        action = table.get(number, default)
-        if not runs or runs[-1][1] != action:
-            runs.append((number, action))
+    verdicts = [
+        table.get(number, _REFUSED if number < _FIRST_NEW else _UNKNOWN)
+        for number in range(max(*table, _FIRST_NEW) + 1)
+    ]
     code = [
         Instruction(_LD_ABS, 0, 0, _ARCH),
         Instruction(_JEQ, 1, 0, audit_arch),
         Instruction(_RET, 0, 0, KILL_PROCESS),
         Instruction(_LD_ABS, 0, 0, _NR),
-        Instruction(_JGE, 0, 1, _X32_BIT),  # on aarch64 no number is that large
-        Instruction(_RET, 0, 0, RET_ERRNO | syscalls.ENOSYS),
-        *_search(runs),
+        Instruction(_JGE, 0, 1, len(verdicts)),  # also the numbers of x32
+        Instruction(_RET, 0, 0, _UNKNOWN),
+        *_common(verdicts),
+        *_search([(number, _leaf(action)) for number, action in enumerate(verdicts) if action not in _COMMON]),
     ]
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
 
 
-def _search(runs: list[tuple[int, Action]]) -> list[Instruction]:
-    if len(runs) == 1:
-        return _leaf(runs[0][1])
-    middle = len(runs) // 2
-    low, high = _search(runs[:middle]), _search(runs[middle:])
-    return [
-        Instruction(_JGE, 0, 1, runs[middle][0]),
-        Instruction(_JA, 0, 0, len(low)),
-        *low,
-        *high,
+def _common(verdicts: list[Action]) -> list[Instruction]:
+    """Answer what is common; go on behind these instructions, with the number loaded, if it is something else."""
+    patterns = [_COMMON.index(action) if action in _COMMON else _OTHER for action in verdicts]
+    words = [
+        (start // _IN_A_WORD, sum(pattern << 2 * i for i, pattern in enumerate(patterns[start : start + _IN_A_WORD])))
+        for start in range(0, len(patterns), _IN_A_WORD)
     ]
+    return [
+        Instruction(_AND, 0, 0, _IN_A_WORD - 1),
+        Instruction(_LSH, 0, 0, 1),
+        Instruction(_TAX, 0, 0, 0),
+        Instruction(_LD_ABS, 0, 0, _NR),
+        Instruction(_RSH, 0, 0, _IN_A_WORD.bit_length() - 1),
+        *_joined(_search([(position, [Instruction(_LD_IMM, 0, 0, word), _END]) for position, word in words])),
+        Instruction(_RSH_X, 0, 0, 0),
+        Instruction(_AND, 0, 0, 3),
+        *(
+            instruction
+            for pattern, action in enumerate(_COMMON)
+            for instruction in (Instruction(_JEQ, 0, 1, pattern), Instruction(_RET, 0, 0, action))
+        ),
+        Instruction(_LD_ABS, 0, 0, _NR),
+    ]
+
+
+def _search(leaves: list[tuple[int, list[Instruction]]]) -> list[Instruction]:
+    """Find the leaf of the largest number that is not above the one that is loaded: a binary tree.
+
+    Neighbours that are the same are one leaf.
+    """
+    distinct = [leaf for i, leaf in enumerate(leaves) if i == 0 or leaf[1] != leaves[i - 1][1]]
+    return _tree(distinct)
+
+
+def _tree(leaves: list[tuple[int, list[Instruction]]]) -> list[Instruction]:
+    if len(leaves) == 1:
+        return leaves[0][1]
+    middle = len(leaves) // 2
+    low, high = _tree(leaves[:middle]), _tree(leaves[middle:])
+    return [Instruction(_JGE, len(low), 0, leaves[middle][0]), *low, *high]
+
+
+def _joined(code: list[Instruction]) -> list[Instruction]:
+    """Have every `_END` in a piece of code lead behind it."""
+    last = len(code) - 1
+    return [Instruction(_JA, 0, 0, last - i) if each is _END else each for i, each in enumerate(code)]
 
 
 def _leaf(action: Action) -> list[Instruction]:

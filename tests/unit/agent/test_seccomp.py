@@ -54,7 +54,7 @@ here = platform.machine()
 def run(program: bytes, data: bytes) -> int:
     """Return the verdict of a filter on a ``struct seccomp_data``."""
     instructions = [struct.unpack_from("=HBBI", program, at) for at in range(0, len(program), 8)]
-    accumulator, counter = 0, 0
+    accumulator, index, counter = 0, 0, 0
     while True:
         code, if_true, if_false, k = instructions[counter]
         counter += 1
@@ -62,6 +62,18 @@ def run(program: bytes, data: bytes) -> int:
             case 0x20:  # ld [k]
                 assert k % 4 == 0
                 (accumulator,) = struct.unpack_from("=I", data, k)
+            case 0x00:  # ld #k
+                accumulator = k
+            case 0x07:  # tax
+                index = accumulator
+            case 0x54:  # and #k
+                accumulator &= k
+            case 0x64:  # lsh #k
+                accumulator = accumulator << k & 0xFFFFFFFF
+            case 0x74:  # rsh #k
+                accumulator >>= k
+            case 0x7C:  # rsh x
+                accumulator >>= index
             case 0x05:  # ja
                 counter += k
             case 0x15:  # jeq
