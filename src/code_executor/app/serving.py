@@ -34,6 +34,7 @@ WORKER = "CODE_EXECUTOR_WORKER"
 the settings as this process has resolved them."""
 
 _RESTART_AFTER = 0.5
+_KERNEL_GRACE = 10.0
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGE_BLOCK = 256 << 10
 _WORKER_GRACE = 20.0
@@ -50,8 +51,11 @@ def listen(settings: Settings) -> socket.socket:
     except OSError as error:
         listener.close()
         raise ConfigurationError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from None
-    # what a client does not take the kernel does not keep either; connections have it from their listener
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(settings.send_timeout * 1000))
+    # what is in the kernel alone it does not keep for ever either; connections have this from their listener. It is
+    # longer than what `api.outbox` waits, which tells the client
+    listener.setsockopt(
+        socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int((settings.send_timeout + _KERNEL_GRACE) * 1000)
+    )
     return listener
 
 
