@@ -29,6 +29,7 @@ _SECTIONS = {
     "pool_size": "The pool",
     "memory": "Limits of a program",
     "max_code": "Limits of a request",
+    "send_timeout": "Slow clients",
     "allow_missing": "Protection and logs",
 }
 """The first setting of each section of `docs/settings.md`, and its heading."""

@@ -24,6 +24,8 @@ NAMES = {
     "ExecuteRequest": "RunRequest",
     "FileIn": "InputFile",
     "ExecuteResponse": "Result",
+    "StreamedResult": "StreamedResult",
+    "StreamedOut": "Streamed",
     "Status": "Status",
     "Reason": "Reason",
     "ProblemOut": "Problem",

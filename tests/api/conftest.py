@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from sandbox_agent.contract.report import error_text
 from tests.conftest import Serve, Server
 
 
@@ -61,8 +62,49 @@ def metrics(client: httpx.Client) -> dict[str, float]:
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")}
 
 
+class Whole:
+    """Puts together what a stream does not send twice, as a client does."""
+
+    def __init__(self) -> None:
+        self._before: list[tuple[str, dict[str, Any]]] = []
+
+    def take(self, name: str, data: dict[str, Any]) -> dict[str, Any]:
+        """Note an event and return its data; of the result, with what the events before it had."""
+        if name != "result":
+            self._before.append((name, data))
+            return data
+        texts = {
+            stream: "".join(each["data"] for kind, each in self._before if kind == stream)
+            for stream in ("stdout", "stderr")
+        }
+        items = {
+            kind: [{k: v for k, v in each.items() if k != "type"} for name, each in self._before if name == kind]
+            for kind in ("display", "file")
+        }
+        streamed = data["streamed"]
+        assert streamed == {
+            **{stream: len(text.encode()) for stream, text in texts.items()},
+            "displays": len(items["display"]),
+            "files": len(items["file"]),
+        }
+        return {
+            **{k: v for k, v in data.items() if k != "streamed"},
+            "output": texts["stdout"] + data["output"],
+            "error": error_text(texts["stderr"], data["error"]),
+            "displays": items["display"] + data["displays"],
+            "files": items["file"] + data["files"],
+        }
+
+
 def events(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Read server-sent events: name and data."""
+    """Read server-sent events: name and data; the result is whole."""
+    whole = Whole()
+    for name, data in raw_events(lines):
+        yield name, whole.take(name, data)
+
+
+def raw_events(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Read server-sent events as they are sent."""
     name, data = "", ""
     for line in lines:
         field, _, value = line.partition(": ")

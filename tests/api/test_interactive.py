@@ -13,6 +13,7 @@ from websockets import Origin
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from tests.api.conftest import Whole
 from tests.conftest import Serve, Server
 
 PROGRAM = """
@@ -37,6 +38,7 @@ class Session:
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
+        self._whole = Whole()
         self.events: list[dict[str, Any]] = []
 
     def say(self, **message: object) -> None:
@@ -45,7 +47,8 @@ class Session:
     def until(self, kind: str) -> dict[str, Any]:
         """Take events until one of this kind comes."""
         while True:
-            event: dict[str, Any] = json.loads(self._socket.recv(timeout=30))
+            sent = json.loads(self._socket.recv(timeout=30))
+            event = self._whole.take(sent["type"], sent)
             self.events.append(event)
             if event["type"] == kind:
                 return event

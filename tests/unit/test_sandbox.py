@@ -258,3 +258,30 @@ async def test_a_loss_is_told_once_and_its_first_reason_stands() -> None:
     assert sandbox._events.qsize() == 1  # its end, and nothing that came afterwards
     with pytest.raises(SandboxError, match="it fell over"):
         await run(sandbox, Execution(""))
+
+
+# ---- who reads slowly
+
+
+async def test_who_reads_slowly_gets_everything_of_a_run_that_ended_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conversation, "MUTE_AFTER", 0.0)
+    said = event(EventType.STDOUT, 1, b"x") + event(EventType.RESULT, 1, OUTCOME)
+    sandbox, _ = await scripted(lambda _: said, Limits(wall_time=0.01))
+    heard = []
+    async for each in sandbox.run(Execution(""), sandbox.limits):
+        heard.append(each.type)
+        await asyncio.sleep(0.1)  # past its time
+    assert heard == [EventType.STDOUT, EventType.RESULT]
+    assert sandbox.usable
+
+
+async def test_a_mute_sandbox_is_given_up_and_its_reader_is_not_called_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conversation, "MUTE_AFTER", 0.0)
+    sandbox, _ = await scripted(lambda _: event(EventType.STDOUT, 1, b"x"), Limits(wall_time=0.01))
+    told: list[Sandbox] = []
+    sandbox.on_lost = told.append
+    events = sandbox.run(Execution(""), sandbox.limits)
+    assert (await anext(events)).type is EventType.STDOUT
+    await until(lambda: told)  # by no reader
+    with pytest.raises(MuteSandboxError):
+        await anext(events)

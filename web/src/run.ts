@@ -7,13 +7,14 @@ import type { Addresses } from "./addresses.js";
 import { type RateLeft, rateOf } from "./allowance.js";
 import { CUT_OFF, type Failure, failureOf, UNREACHABLE } from "./failure.js";
 import { parseEvents } from "./sse.js";
+import { Whole, type WholeEvent } from "./whole.js";
 import type { ClientMessage, RunRequest, ServiceEvent } from "./wire.js";
 
 export type Transport = "auto" | "websocket" | "sse";
 
 /** What happens to a run: the service's events, what is left of the rate limit, and why there is no result. */
 export type RunEvent =
-  | Exclude<ServiceEvent, { type: "problem" }>
+  | Exclude<WholeEvent, { type: "problem" }>
   | { type: "rate"; rate: RateLeft }
   | ({ type: "problem" } & Failure);
 
@@ -93,6 +94,7 @@ class SocketRun implements Run {
     const socket = new WebSocket(addresses.socket);
     this.#socket = socket;
     this.#listener = listener;
+    const whole = new Whole();
     const giveUp = setTimeout(() => socket.close(), OPEN_WITHIN);
     socket.addEventListener("open", () => {
       clearTimeout(giveUp);
@@ -107,7 +109,7 @@ class SocketRun implements Run {
       if (event.type === "started" && event.rateLimit) listener({ type: "rate", rate: event.rateLimit });
       this.#begun ||= event.type === "started";
       this.#ended = event.type === "result" || event.type === "problem";
-      listener(event);
+      listener(whole.take(event));
     });
     socket.addEventListener("close", () => {
       clearTimeout(giveUp);
@@ -170,6 +172,7 @@ class StreamRun implements Run {
 /** Send a request and tell of the events that answer it; resolves after the last of them. */
 export async function stream(address: URL, request: object, listener: Listener, signal: AbortSignal | null = null): Promise<void> {
   let begun = false;
+  const whole = new Whole();
   try {
     const response = await fetch(address, {
       method: "POST",
@@ -186,7 +189,7 @@ export async function stream(address: URL, request: object, listener: Listener, 
     }
     for await (const { name, data } of parseEvents(response.body)) {
       const event = { ...JSON.parse(data), type: name } as ServiceEvent;
-      listener(event);
+      listener(whole.take(event));
       if (event.type === "result" || event.type === "problem") return;
     }
     listener({ type: "problem", ...CUT_OFF });

@@ -73,6 +73,62 @@ export interface Result {
   exception: Raised | null;
 }
 
+/** What came of it, at the end of a stream: without what the events before it had. `output`, `displays` and `files` have only what no event had, which is nothing unless something went wrong. `error` is why the program was stopped, if it was. */
+export interface StreamedResult {
+  status: Status;
+  /** The precise reason. */
+  reason: Reason;
+  /** What the program wrote to stdout. */
+  output: string;
+  /** What the program wrote to stderr, its traceback, or why it was stopped. */
+  error: string;
+  /** Milliseconds of the run alone. */
+  executionTime: number;
+  id: string;
+  /** null if the program did not exit by itself. */
+  exitCode: number | null;
+  /** The name of the signal that killed the program. */
+  signal: string | null;
+  /** The forbidden system call the program was killed for, if known. */
+  syscall: string | null;
+  /** Milliseconds of processor time. */
+  cpuTime: number;
+  /** Peak memory in bytes. */
+  memory: number;
+  /** Milliseconds of waiting for a sandbox. */
+  queueTime: number;
+  /** Whether the program wrote more than the limit. */
+  truncated: boolean;
+  /** The line of the failure, from 1, if known. */
+  line: number | null;
+  column: number | null;
+  /** Everything the policy or the compiler refuses. */
+  problems: Problem[];
+  /** What the program showed, if `display` was true. */
+  displays: Display[];
+  /** Files that the program made or changed in its working directory. */
+  files: OutputFile[];
+  /** Number of new or changed files that are not in `files`: too many, too large, or no files to send. */
+  filesOmitted: number;
+  /** Of a cell: the text of the last expression's value, which is in `output` too unless it is shown in another way. null if there is none, or it is None. */
+  value: string | null;
+  /** Of a cell: what it ended with, if it did. */
+  exception: Raised | null;
+  streamed: Streamed;
+}
+
+/** How much was sent before the result. */
+export interface Streamed {
+  /** Bytes of UTF-8 in the events `stdout`. */
+  stdout: number;
+  /** Bytes of UTF-8 in the events `stderr`. */
+  stderr: number;
+  /** Number of events `display`. */
+  displays: number;
+  /** Number of events `file`. */
+  files: number;
+}
+
 /** The outcome in three words. */
 export type Status = "success" | "error" | "timeout";
 
@@ -214,7 +270,7 @@ export type ServiceEvent =
   | ({ type: "waiting" } & Waiting)
   | ({ type: "display" } & Display)
   | ({ type: "file" } & OutputFile)
-  | ({ type: "result" } & Result)
+  | ({ type: "result" } & StreamedResult)
   | ({ type: "problem" } & ProblemDetails);
 
 /** The program has a sandbox and starts. This is always the first event. */

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import structlog
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
@@ -12,7 +14,8 @@ from code_executor.api import check, description, execute, operations, pages, pr
 from code_executor.api.execute import Endpoint
 from code_executor.api.identity import Identity
 from code_executor.api.middleware import BodyLimit, RateLimit
-from code_executor.core.limits import RequestLimits
+from code_executor.api.outbox import Ledger, Outbox, telling
+from code_executor.core.limits import RequestLimits, SendLimits
 from code_executor.service.ports import CHECKS, RUNS, Service
 
 log = structlog.get_logger()
@@ -25,6 +28,7 @@ _COUNTED = {
     ("POST", "/api/sessions/*/restart"): RUNS,
     ("POST", "/api/check"): CHECKS,
 }
+_SENDING = SendLimits()
 _EXPOSED = ("Location", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "RateLimit-Policy", "Retry-After")
 
 
@@ -51,10 +55,16 @@ class Shortcut:
         await response(scope, receive, send)
 
 
-def create_app(service: Service, bounds: RequestLimits, version: str, origins: tuple[str, ...] = ()) -> ASGIApp:
+def create_app(
+    service: Service,
+    bounds: RequestLimits,
+    version: str,
+    origins: tuple[str, ...] = (),
+    sending: SendLimits = _SENDING,
+) -> ASGIApp:
     """Return the ASGI application over ``service``, whose owner keeps it open for as long as the app is served.
 
-    ``origins``: whose pages may call it from a browser, besides its own.
+    ``origins``: whose pages may call it from a browser, besides its own. ``sending``: what clients may leave unread.
     """
     # "offline": the pages under /docs bring their scripts along instead of loading them from somebody's CDN
     app = FastAPIOffline(
@@ -81,4 +91,4 @@ def create_app(service: Service, bounds: RequestLimits, version: str, origins: t
             allow_headers=["Content-Type", "Idempotency-Key"],
             expose_headers=_EXPOSED,
         )
-    return Identity(whole)
+    return Identity(Outbox(whole, Ledger(sending, time.monotonic, telling(service.health))))

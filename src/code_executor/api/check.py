@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
+from code_executor.api.answers import Json
 from code_executor.api.description import request_body
 from code_executor.api.identity import caller_of
 from code_executor.api.problems import Refusal
@@ -46,6 +47,6 @@ def make_router(service: Service, bounds: RequestLimits) -> APIRouter:
             )
         if result.reason not in _CHECKED:
             raise Refusal(422, f"The check did not finish: {result.error}", reason=result.reason.value)
-        return JSONResponse(check_object(result))
+        return Json(check_object(result))
 
     return router

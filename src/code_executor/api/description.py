@@ -20,7 +20,6 @@ from code_executor.api.schemas import (
     ControlMessage,
     DisplayOut,
     ExecuteRequest,
-    ExecuteResponse,
     FileOut,
     InputRequest,
     PieceOut,
@@ -28,6 +27,7 @@ from code_executor.api.schemas import (
     SessionRequest,
     StartedOut,
     StdinMessage,
+    StreamedResult,
     WaitingOut,
 )
 from code_executor.core.limits import Limits
@@ -39,7 +39,7 @@ EVENTS: dict[str, type[BaseModel]] = {
     "waiting": WaitingOut,
     "display": DisplayOut,
     "file": FileOut,
-    "result": ExecuteResponse,
+    "result": StreamedResult,
     "problem": ProblemDetails,
 }
 """Every event, and its data."""

@@ -8,18 +8,21 @@ The client's first message is a request as ``POST /api/execute`` takes it; then 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from code_executor.api import allowance as told
+from code_executor.api.backlog import Backlog
 from code_executor.api.identity import caller_of, is_allowed
+from code_executor.api.outbox import debt_of
 from code_executor.api.problems import Refusal, from_failure
 from code_executor.api.requests import parse_execution
-from code_executor.api.streaming import event_object
+from code_executor.api.socket import send_object
+from code_executor.api.streaming import client_object
 from code_executor.core.codec import encode
 from code_executor.core.errors import CodeExecutorError
 from code_executor.core.limits import RequestLimits
@@ -29,6 +32,7 @@ from code_executor.service.ports import Service
 _MOST_MESSAGES = 1000
 """Inputs that may wait for the program to take them."""
 
+_SLACK = 1024
 _POLICY_VIOLATION = 1008
 
 
@@ -37,21 +41,32 @@ async def serve(socket: WebSocket, service: Service, bounds: RequestLimits, allo
     if not is_allowed(socket.headers.get("origin"), socket.headers.get("host", ""), allowed):
         await socket.close(_POLICY_VIOLATION)
         return
+    allowance = await service.rates.hit(caller_of(socket.scope))  # before anything is read
     await socket.accept()
     try:
         try:
-            execution, allowance = await _begin(socket, service, bounds)
+            _require_allowed(allowance)
+            execution = await _receive(socket, service, bounds)
             await _converse(socket, service, execution, allowance, bounds.stdin)
         except CodeExecutorError as error:
             raise from_failure(error) from error
     except Refusal as problem:
-        await _send_problem(socket, problem)
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+            await send_object(socket, {**problem.body(), "type": "problem"})
     except (WebSocketDisconnect, RuntimeError):
         return  # the client went away; Starlette calls a second send after that a RuntimeError
-    await socket.close()
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+        await socket.close()
 
 
-async def _begin(socket: WebSocket, service: Service, bounds: RequestLimits) -> tuple[Execution, Allowance | None]:
+def _require_allowed(allowance: Allowance | None) -> None:
+    if allowance is not None and not allowance.allowed:
+        refusal = told.refusal(allowance)
+        refusal.more["retryAfter"] = max(1, allowance.reset)  # a page reads no headers of a WebSocket
+        raise refusal
+
+
+async def _receive(socket: WebSocket, service: Service, bounds: RequestLimits) -> Execution:
     try:
         text = await asyncio.wait_for(socket.receive_text(), bounds.arrival)
     except TimeoutError:
@@ -60,40 +75,39 @@ async def _begin(socket: WebSocket, service: Service, bounds: RequestLimits) -> 
         raise Refusal(400, "The first message must be text, a request in JSON.") from None
     if len(text) > bounds.body:
         raise Refusal(413, f"The request is larger than {bounds.body} bytes.")
-    caller = caller_of(socket.scope)
-    execution = parse_execution(text.encode("utf-8", "surrogatepass"), caller, service.runs.limits, bounds)
-    allowance = await service.rates.hit(caller)
-    if allowance is not None and not allowance.allowed:
-        refusal = told.refusal(allowance)
-        refusal.more["retryAfter"] = max(1, allowance.reset)  # a page reads no headers of a WebSocket
-        raise refusal
-    return execution, allowance
+    body = text.encode("utf-8", "surrogatepass")
+    return parse_execution(body, caller_of(socket.scope), service.runs.limits, bounds)
 
 
 async def _converse(
     socket: WebSocket, service: Service, execution: Execution, allowance: Allowance | None, most_stdin: int
 ) -> None:
     inputs: asyncio.Queue[Input] = asyncio.Queue(_MOST_MESSAGES)
-    work = asyncio.create_task(_send_events(socket, service, execution, inputs, allowance))
-    heard = asyncio.create_task(_hear(socket, inputs, most_stdin))
+    backlog = Backlog(debt_of(socket.scope))
+    filling = asyncio.create_task(backlog.fill(None, service.runs.stream(execution, _items(inputs))))
+    sending = asyncio.create_task(_send_all(socket, backlog, allowance))
+    hearing = asyncio.create_task(_hear(socket, inputs, most_stdin))
     try:
-        await asyncio.wait([work, heard], return_when=asyncio.FIRST_COMPLETED)
-        (work if work.done() else heard).result()
+        await asyncio.wait([sending, hearing], return_when=asyncio.FIRST_COMPLETED)
+        if not sending.done() and isinstance(problem := hearing.exception(), Refusal):
+            backlog.finish(problem)  # behind what is being sent, which may be half of a message
+            filling.cancel()
+            await sending
+        (sending if sending.done() else hearing).result()
     finally:
-        for task in (work, heard):
+        for task in (filling, sending, hearing):
             task.cancel()
-        await asyncio.wait([work, heard])
+        await asyncio.wait([filling, sending, hearing])
+        backlog.clear()
 
 
-async def _send_events(
-    socket: WebSocket, service: Service, execution: Execution, inputs: asyncio.Queue[Input], allowance: Allowance | None
-) -> None:
-    async with aclosing(service.runs.stream(execution, _items(inputs))) as events:
-        async for event in events:
-            data = event_object(event)
-            if data["type"] == "started":
-                data["rateLimit"] = _standing(allowance)
-            await socket.send_text(json.dumps(data))
+async def _send_all(socket: WebSocket, backlog: Backlog, allowance: Allowance | None) -> None:
+    while (item := await backlog.get()) is not None:
+        data = client_object(item[0], backlog)
+        if data["type"] == "started":
+            data["rateLimit"] = _standing(allowance)
+        await send_object(socket, data)
+        backlog.sent(item[1])
 
 
 async def _items(inputs: asyncio.Queue[Input]) -> AsyncIterator[Input]:
@@ -109,8 +123,9 @@ def _standing(allowance: Allowance | None) -> dict[str, int] | None:
 
 async def _hear(socket: WebSocket, inputs: asyncio.Queue[Input], most_stdin: int) -> None:
     """Take the client's messages until it goes away, which raises ``WebSocketDisconnect``."""
+    most_text = 6 * most_stdin + _SLACK  # JSON may spell one byte with six
     while True:
-        item = _read(await socket.receive())
+        item = _read(await socket.receive(), most_text)
         if isinstance(item, Stdin) and item.data is not None:
             most_stdin -= len(item.data.encode("utf-8", "replace"))
             if most_stdin < 0:
@@ -121,11 +136,14 @@ async def _hear(socket: WebSocket, inputs: asyncio.Queue[Input], most_stdin: int
             raise Refusal(413, "Too much input is waiting for the program; send it more slowly.") from None
 
 
-def _read(message: Any) -> Input:
+def _read(message: Any, most: int = 1 << 20) -> Input:
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code", 1005))
+    text = message.get("text") or ""
+    if len(text) > most:
+        raise Refusal(413, "The input is larger than the limit.")
     try:
-        match json.loads(message.get("text") or ""):
+        match json.loads(text):
             case {"type": "stdin", "data": str(data)}:
                 return Stdin(data)
             case {"type": "eof"}:
@@ -134,13 +152,6 @@ def _read(message: Any) -> Input:
                 return Interrupt()
             case {"type": "cancel"}:
                 return Cancel()
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     raise Refusal(400, 'A message must be JSON with a type: "stdin" (and data), "eof", "interrupt" or "cancel".')
-
-
-async def _send_problem(socket: WebSocket, problem: Refusal) -> None:
-    try:
-        await socket.send_text(json.dumps({**problem.body(), "type": "problem"}))
-    except (WebSocketDisconnect, RuntimeError):
-        return

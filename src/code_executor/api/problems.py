@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -16,6 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match
 
+from code_executor.api.answers import object_answer
 from code_executor.core import files
 from code_executor.core.errors import (
     CallerBusyError,
@@ -31,18 +31,24 @@ from code_executor.core.errors import (
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
+_MOST_TOLD = 100
+"""Errors of one request that are told."""
+
 MEDIA_TYPE = "application/problem+json"
 
 
 class Refusal(Exception):  # noqa: N818  # it is one
-    """The request is answered with this problem."""
+    """The request is answered with this problem. ``size``: bytes of what it has ``more``, if that is large."""
 
-    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None, **more: Any) -> None:
+    def __init__(
+        self, status: int, detail: str, headers: Mapping[str, str] | None = None, *, size: int = 0, **more: Any
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.headers = dict(headers or {})
         self.more = more
+        self.size = size
 
     def body(self) -> dict[str, Any]:
         """Return the problem as RFC 9457 spells it."""
@@ -55,7 +61,7 @@ class Refusal(Exception):  # noqa: N818  # it is one
         }
 
     def response(self) -> Response:
-        return Response(json.dumps(self.body()), self.status, self.headers, MEDIA_TYPE)
+        return object_answer(self.body(), self.size, self.status, self.headers, media_type=MEDIA_TYPE)
 
 
 def from_validation(error: ValidationError, body: bytes) -> Refusal:
@@ -70,8 +76,10 @@ def from_validation(error: ValidationError, body: bytes) -> Refusal:
 
 
 def _refused(errors: list[dict[str, str]]) -> Refusal:
+    more = len(errors) - _MOST_TOLD
+    errors = errors[:_MOST_TOLD]
     detail = "; ".join(f"{e['field'] or 'body'}: {e['message']}" for e in errors)
-    return Refusal(422, detail, errors=errors)
+    return Refusal(422, f"{detail}; and {more} more" if more > 0 else detail, errors=errors)
 
 
 def _why_not_json(said: str, body: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -16,6 +17,11 @@ from code_executor.core.models import Cell, Execution, File, Stdin
 
 MAX_KEY = 255
 """Characters of a key that makes opening a session safe to repeat."""
+
+_MOST_VALUES = 2000
+"""Values in a body, about; a request with the most files and arguments has a tenth."""
+
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 Asked = TypeVar("Asked", bound=BaseModel)
 
@@ -108,6 +114,8 @@ def _read(model: type[Asked], body: bytes) -> Asked:
     if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or 0 in body[:2]:
         raise Refusal(400, "The body is not valid JSON: it is in UTF-16 or UTF-32. JSON must be sent in UTF-8.")
     body = body.removeprefix(codecs.BOM_UTF8)
+    if body.count(b",") > _MOST_VALUES and _STRING.sub(b"", body).count(b",") > _MOST_VALUES:
+        raise Refusal(422, f"The body has more than {_MOST_VALUES} values.")  # which take 20 times their bytes to read
     try:
         return model.model_validate_json(body)
     except ValidationError as error:

@@ -355,6 +355,25 @@ class ExecuteResponse(BaseModel):
     exception: ExceptionOut | None = Field(description="Of a cell: what it ended with, if it did.")
 
 
+class StreamedOut(BaseModel):
+    """How much was sent before the result."""
+
+    stdout: int = Field(description="Bytes of UTF-8 in the events `stdout`.")
+    stderr: int = Field(description="Bytes of UTF-8 in the events `stderr`.")
+    displays: int = Field(description="Number of events `display`.")
+    files: int = Field(description="Number of events `file`.")
+
+
+class StreamedResult(ExecuteResponse):
+    """What came of it, at the end of a stream: without what the events before it had.
+
+    `output`, `displays` and `files` have only what no event had, which is nothing unless something went wrong. `error`
+    is why the program was stopped, if it was.
+    """
+
+    streamed: StreamedOut
+
+
 class RateOut(BaseModel):
     """How many runs the client may still start."""
 

@@ -10,8 +10,9 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Request
 from starlette.convertors import Convertor, register_url_convertor
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
+from code_executor.api.answers import Json
 from code_executor.api.identity import caller_of
 from code_executor.api.requests import parse_content, parse_path
 from code_executor.api.schemas import FileEntryOut, FileListResponse, described
@@ -63,7 +64,7 @@ class _Endpoints:
 
     async def show_all(self, session: Name, request: Request) -> Response:
         """Say which files there are, in all directories."""
-        return JSONResponse(listing_object(await self._do(request, session, FileOrder(FileAction.LIST))))
+        return Json(listing_object(await self._do(request, session, FileOrder(FileAction.LIST))))
 
     async def get(self, session: Name, path: FilePath, request: Request) -> Response:
         """Return what is in a file, byte by byte."""
@@ -83,7 +84,7 @@ class _Endpoints:
         data = parse_content(await request.body(), self._bounds)
         answer = await self._do(request, session, FileOrder(FileAction.PUT, path, data))
         (entry,) = listing_object(FileAnswer((FileEntry(path, len(data)),)))["files"]
-        return JSONResponse(entry, 201 if answer.made else 200)
+        return Json(entry, 201 if answer.made else 200)
 
     async def delete(self, session: Name, path: FilePath, request: Request) -> Response:
         """Delete a file."""

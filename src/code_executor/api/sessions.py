@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
+from code_executor.api.answers import Json, object_answer, result_fields
 from code_executor.api.description import STREAM, request_body
 from code_executor.api.identity import caller_of, is_allowed
 from code_executor.api.problems import Refusal
@@ -22,7 +23,7 @@ from code_executor.api.schemas import (
     described,
 )
 from code_executor.api.streaming import respond, until_disconnect
-from code_executor.core.codec import result_object, session_object
+from code_executor.core.codec import session_object
 from code_executor.core.limits import RequestLimits
 from code_executor.core.models import Interrupt
 from code_executor.service.ports import Service
@@ -71,7 +72,7 @@ class _Endpoints:
     async def list(self, request: Request) -> Response:
         """Say which sessions you have: those that were opened from your address."""
         infos = await self._sessions.list(caller_of(request.scope))
-        return JSONResponse({"sessions": [session_object(info) for info in infos]})
+        return Json({"sessions": [session_object(info) for info in infos]})
 
     async def open(self, request: Request, key: Key = None) -> Response:
         """Take a sandbox for yourself, with an interpreter that runs one cell after another.
@@ -88,11 +89,11 @@ class _Endpoints:
         files, interactive = parse_session(body, self._bounds)
         opening = self._sessions.open(caller_of(request.scope), files, parse_key(key), interactive=interactive)
         info = await until_disconnect(request.receive, opening)
-        return JSONResponse(session_object(info), 201, {"Location": f"/api/sessions/{info.id}"})
+        return Json(session_object(info), 201, {"Location": f"/api/sessions/{info.id}"})
 
     async def show(self, session: Name, request: Request) -> Response:
         """Say whether a cell runs or waits for input, and how long the session may live."""
-        return JSONResponse(session_object(await self._sessions.info(session, caller_of(request.scope))))
+        return Json(session_object(await self._sessions.info(session, caller_of(request.scope))))
 
     async def restart(self, session: Name, request: Request) -> Response:
         """Give it a new interpreter in a new sandbox, under the same `id`; a cell that runs is ended.
@@ -100,11 +101,11 @@ class _Endpoints:
         The files that it was opened with are put there again. All else is gone: variables, the files that were made or
         put later, and the count of cells. Its time begins anew. It counts as a run.
         """
-        return JSONResponse(session_object(await self._sessions.restart(session, caller_of(request.scope))))
+        return Json(session_object(await self._sessions.restart(session, caller_of(request.scope))))
 
     async def show_result(self, session: Name, number: Number, request: Request) -> Response:
         """Answer again what the last cell was answered with, for you if you lost it."""
-        return JSONResponse(result_object(await self._sessions.result(session, caller_of(request.scope), number)))
+        return object_answer(*result_fields(await self._sessions.result(session, caller_of(request.scope), number)))
 
     async def run_cell(self, session: Name, request: Request) -> Response:
         """Run a cell in what the cells before have left, and answer as `/api/execute` does.

@@ -1,23 +1,24 @@
-"""Server-sent events, and noticing that a client has gone away."""
+"""Answers to runs: whole, or as server-sent events; and noticing that a client has gone away."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import aclosing
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from code_executor.api.accept import wants_events
-from code_executor.api.problems import Refusal, from_failure
-from code_executor.core.codec import encode, result_object
-from code_executor.core.errors import CodeExecutorError
-from code_executor.core.models import CellDone, Event, Reason
+from code_executor.api.answers import object_answer, result_fields
+from code_executor.api.backlog import Backlog
+from code_executor.api.outbox import debt_of, disconnected
+from code_executor.api.pieces import event_object, pieces
+from code_executor.api.problems import Refusal
+from code_executor.core.codec import Object
+from code_executor.core.models import Event, Reason, Result
 from code_executor.core.runner import result_of
 
 T = TypeVar("T")
@@ -28,16 +29,17 @@ async def respond(request: Request, run: AsyncGenerator[Event, None]) -> Respons
     if wants_events(request.headers.getlist("accept")):
         return EventStream(await anext(run), run)
     result = await until_disconnect(request.receive, result_of(run))
-    answer = result_object(result)
+    answer, size = result_fields(result)
     if result.reason is Reason.INTERNAL:
-        raise Refusal(500, result.error.rpartition("\n")[2], **{k: v for k, v in answer.items() if k != "status"})
-    return JSONResponse(answer)
+        more = {k: v for k, v in answer.items() if k != "status"}
+        raise Refusal(500, result.error.rpartition("\n")[2], size=size, **more)
+    return object_answer(answer, size)
 
 
 async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     """Await ``work``; cancel it and raise ``ClientDisconnect`` when the client goes away first."""
     task = asyncio.create_task(work)
-    gone = asyncio.create_task(_disconnected(receive))
+    gone = asyncio.create_task(disconnected(receive))
     try:
         await asyncio.wait([task, gone], return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
@@ -49,24 +51,19 @@ async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
         await asyncio.wait([task, gone])
 
 
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-def event_object(event: Event) -> dict[str, Any]:
-    """Return what a client is told of an event; of the end of a cell, as of that of a run."""
-    return encode(event.result if isinstance(event, CellDone) else event)
-
-
-def _as_text(event: Event) -> bytes:
-    """Return one server-sent event (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
-    data = event_object(event)
-    return f"event: {data.pop('type')}\ndata: {json.dumps(data)}\n\n".encode()
+def client_object(item: Event | Refusal, backlog: Backlog) -> Object:
+    """Return what a client of a stream is told of something in its backlog, with its ``type``."""
+    if isinstance(item, Refusal):
+        return {**item.body(), "type": "problem"}
+    told = event_object(item)
+    return {**told, "streamed": backlog.streamed.object()} if isinstance(item, Result) else told
 
 
 class EventStream(Response):
-    """Streams events as they come; the client going away stops the run."""
+    """Streams events as they come (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+
+    The client going away stops the run.
+    """
 
     media_type = "text/event-stream"
 
@@ -76,22 +73,23 @@ class EventStream(Response):
         self._first = first
         self._events = events
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI's signature
-        with contextlib.suppress(ClientDisconnect):
-            await until_disconnect(receive, self._stream(send))
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        backlog = Backlog(debt_of(scope))
+        filling = asyncio.create_task(backlog.fill(self._first, self._events))
+        try:
+            with contextlib.suppress(ClientDisconnect):
+                await until_disconnect(receive, self._stream(send, backlog))
+        finally:
+            filling.cancel()
+            await asyncio.wait([filling])
+            backlog.clear()
 
-    async def _stream(self, send: Send) -> None:
-        async with aclosing(self._events):
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            await self._send(send, _as_text(self._first))
-            try:
-                async for event in self._events:
-                    await self._send(send, _as_text(event))
-            except CodeExecutorError as error:  # too late for a status of its own
-                problem = from_failure(error).response().body
-                await self._send(send, b"event: problem\ndata: " + bytes(problem) + b"\n\n")
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    @staticmethod
-    async def _send(send: Send, body: bytes) -> None:
-        await send({"type": "http.response.body", "body": body, "more_body": True})
+    async def _stream(self, send: Send, backlog: Backlog) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        while (item := await backlog.get()) is not None:
+            told = client_object(item[0], backlog)
+            name = b"event: " + told.pop("type").encode() + b"\ndata: "
+            for piece in pieces(told, before=name, after=b"\n\n"):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            backlog.sent(item[1])
+        await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -33,6 +34,9 @@ WORKER = "CODE_EXECUTOR_WORKER"
 the settings as this process has resolved them."""
 
 _RESTART_AFTER = 0.5
+_KERNEL_GRACE = 10.0
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_LARGE_BLOCK = 256 << 10
 _WORKER_GRACE = 20.0
 """Seconds beyond its longest run that a worker may take to end: more than its server gives those under way."""
 
@@ -47,6 +51,11 @@ def listen(settings: Settings) -> socket.socket:
     except OSError as error:
         listener.close()
         raise ConfigurationError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from None
+    # what is in the kernel alone it does not keep for ever either; connections have this from their listener. It is
+    # longer than what `api.outbox` waits, which tells the client
+    listener.setsockopt(
+        socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int((settings.send_timeout + _KERNEL_GRACE) * 1000)
+    )
     return listener
 
 
@@ -165,12 +174,21 @@ async def _work(settings: Settings, fd: int, way: int) -> None:
     connections.close()
 
 
+def _give_memory_back() -> None:
+    """Have glibc return large blocks to the system when they are freed; by itself it keeps more and more of them."""
+    with contextlib.suppress(AttributeError, OSError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
+        mallopt(_M_TRIM_THRESHOLD, _LARGE_BLOCK)
+
+
 def run(settings: Settings) -> None:
     """`serve`, on the fastest event loop there is."""
     _run(serve(settings))
 
 
 def _run(main: object) -> None:
+    _give_memory_back()
     try:
         import uvloop  # noqa: PLC0415  # not on every platform
     except ImportError:

@@ -15,14 +15,16 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from code_executor.core.errors import ConfigurationError
-from code_executor.core.limits import Limits, RequestLimits, SessionLimits
+from code_executor.core.limits import Limits, RequestLimits, SendLimits, SessionLimits
 from code_executor.service.fairqueue import Rules
 from code_executor.service.ratelimit import parse_rate
 from sandbox_agent.contract.policy import OFF, STRICT, Policy
 
 PREFIX = "CODE_EXECUTOR_"
 
-_LIMITS, _SESSIONS, _REQUESTS, _RULES = Limits(), SessionLimits(), RequestLimits(), Rules()  # the defaults
+# the defaults
+_LIMITS, _SESSIONS, _REQUESTS, _SENDING = Limits(), SessionLimits(), RequestLimits(), SendLimits()
+_RULES = Rules()
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -229,6 +231,29 @@ class Settings(BaseSettings):
     body_timeout: float = Field(
         _REQUESTS.arrival, gt=0, le=3600, description="Longest time in seconds in which a request must arrive."
     )
+    send_timeout: float = Field(
+        _SENDING.stall,
+        gt=0,
+        le=3600,
+        description="Longest time in seconds in which a client takes no byte of its answer. Then its connection is "
+        "closed.",
+    )
+    send_rate: Size = Field(
+        _SENDING.rate,
+        ge=1,
+        description="Lowest rate, in bytes per second on the whole, at which a client may take its answer.",
+    )
+    max_owed: Size = Field(
+        _SENDING.owed,
+        ge=0,
+        description="Bytes of answers that the server holds for clients that have not read them. Above it, the slowest "
+        "connections are closed. At least one answer of the largest size fits into it, for each of `WORKERS`.",
+    )
+    max_owed_per_client: Size = Field(
+        _SENDING.owed_per_caller,
+        ge=0,
+        description="The same for one client. At least one answer of the largest size fits.",
+    )
 
     allow_missing: Names = Field(
         (), description="Protection layers the server may start without (see `code-executor doctor`)."
@@ -308,6 +333,12 @@ class Settings(BaseSettings):
 
     def request_limits(self) -> RequestLimits:
         return RequestLimits(self.max_code, self.max_stdin, self.max_attachments, self.body_timeout, self.check_timeout)
+
+    def send_limits(self) -> SendLimits:
+        """Return the limits of one of the processes that answer."""
+        return SendLimits.for_runs(
+            self.limits(), self.max_owed // self.workers, self.max_owed_per_client, self.send_timeout, self.send_rate
+        )
 
     def load_policy(self) -> Policy:
         """Return the policy that is set; raise ``ConfigurationError`` for a file that is not one."""

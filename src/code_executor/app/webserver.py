@@ -17,6 +17,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from code_executor._version import __version__
 from code_executor.api.app import create_app
 from code_executor.app.settings import Settings
+from code_executor.app.wire import HttpConnection, WebSocketConnection
 from code_executor.service.ports import Service
 
 _GRACE = 10.0
@@ -24,7 +25,7 @@ _GRACE = 10.0
 
 def application(service: Service, settings: Settings) -> ASGIApp:
     """Return the app, behind the middleware that reads ``X-Forwarded-For`` of trusted proxies."""
-    app = create_app(service, settings.request_limits(), __version__, settings.allowed_origins)
+    app = create_app(service, settings.request_limits(), __version__, settings.allowed_origins, settings.send_limits())
     if settings.trusted_proxies:
         return ProxyHeadersMiddleware(app, list(settings.trusted_proxies))  # type: ignore[arg-type, return-value]
     return app
@@ -49,6 +50,10 @@ def web_server(service: Service, settings: Settings) -> WebServer:
     """Return a server of ``service``, which is to be given its listening socket."""
     config = uvicorn.Config(
         application(service, settings),
+        http=HttpConnection,
+        ws=WebSocketConnection,
+        ws_per_message_deflate=False,  # 15 KB could be 15 MB
+        ws_max_size=settings.request_limits().body,
         log_config=None,
         log_level="warning",
         access_log=False,

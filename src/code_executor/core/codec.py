@@ -113,8 +113,11 @@ def problem_object(problem: SourceProblem) -> Object:
     return {name: value for name, value in problem._asdict().items() if name != "file" or value}
 
 
-def result_object(result: Result) -> Object:
-    """Return the object of a result, as an answer shows it: without a ``type``."""
+def result_object(result: Result, *, attachments: bool = True) -> Object:
+    """Return the object of a result, as an answer shows it: without a ``type``.
+
+    ``attachments`` False: without what it displays and its files, which are large.
+    """
     return {
         "status": result.status.value,
         "reason": result.reason.value,
@@ -132,8 +135,8 @@ def result_object(result: Result) -> Object:
         "line": result.line,
         "column": result.column,
         "problems": [problem_object(problem) for problem in result.problems],
-        "displays": [display_object(display) for display in result.displays],
-        "files": [file_object(file) for file in result.files],
+        "displays": [display_object(display) for display in result.displays] if attachments else [],
+        "files": [file_object(file) for file in result.files] if attachments else [],
         "filesOmitted": result.files_omitted,
         "value": result.value,
         "exception": _raised_object(result.exception),

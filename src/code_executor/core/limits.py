@@ -1,4 +1,4 @@
-"""Every limit and its default: of a sandbox and a run (the agent has them too), of sessions, and of a request."""
+"""Every limit and its default: of a sandbox and a run (the agent has them too), of sessions, requests and answers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sandbox_agent.contract.limits import Limits
 
-__all__ = ["Limits", "RequestLimits", "SessionLimits"]
+__all__ = ["Limits", "RequestLimits", "SendLimits", "SessionLimits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +42,27 @@ class RequestLimits:
     def body(self) -> int:
         """Bytes of a body. JSON may spell one byte with six (an escape), and there are the arguments and the rest."""
         return 6 * (self.code + self.stdin) + 2 * self.files + (1 << 20)
+
+
+@dataclass(frozen=True, slots=True)
+class SendLimits:
+    """What clients may leave unread: bytes that are held for all of them together (``owed``), and for one caller.
+
+    A client must take a byte within ``stall`` seconds, and ``rate`` bytes per second on the whole. An answer of
+    ``largest`` bytes, the most that one run can make, is always held for a client that reads.
+    """
+
+    owed: int = 48 << 20
+    owed_per_caller: int = 32 << 20
+    stall: float = 30.0
+    rate: int = 16 << 10
+    largest: int = 4 * Limits().output + 2 * Limits().attachments + (2 << 20)
+
+    @classmethod
+    def for_runs(cls, limits: Limits, owed: int, owed_per_caller: int, stall: float, rate: int) -> SendLimits:
+        """Return limits under which the answer of one run within ``limits`` can always be sent.
+
+        A byte of output takes four at most as Python holds text.
+        """
+        largest = 4 * limits.output + 2 * limits.attachments + (2 << 20)
+        return cls(max(owed, largest), max(owed_per_caller, largest), stall, rate, largest)

@@ -34,6 +34,9 @@ log = structlog.get_logger()
 
 _STREAMS = {EventType.STDOUT: "stdout", EventType.STDERR: "stderr"}
 _SLACK = 4096
+_MOST_SHOWN = 10_000
+"""Displays of one run. A program can show as many bytes as its limit has, but an empty one costs 500 bytes here."""
+
 _EXITED = frozenset(
     {
         Reason.COMPLETED,
@@ -105,7 +108,8 @@ class Transcript:
 
     def _note_displays(self, body: bytes) -> list[Display]:
         records = self._records[EventType.DISPLAY].feed(body)
-        shown = [Display(record.name, record.data) for record in records if record.name in SHOWN]
+        room = _MOST_SHOWN - len(self._displays)
+        shown = [Display(record.name, record.data) for record in records if record.name in SHOWN][:room]
         self._displays += shown
         return shown
 

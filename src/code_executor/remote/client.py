@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from code_executor.core.caller import Caller
@@ -196,6 +196,9 @@ class RemoteHealth:
     async def readiness(self) -> Readiness:
         readiness: Readiness = answered(await self._connections.ask("readiness"))
         return readiness
+
+    async def note_debts(self, process: int, owed: int, aborted: Mapping[str, int]) -> None:
+        _done(await self._connections.ask("note_debts", process=process, owed=owed, aborted=dict(aborted)))
 
 
 def remote_service(connections: Connections, limits: Limits) -> Service:

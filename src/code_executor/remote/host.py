@@ -17,7 +17,7 @@ from code_executor.core.codec import Object, caller_of_object, decode, encode
 from code_executor.core.errors import CodeExecutorError
 from code_executor.core.models import Event, Input, Result
 from code_executor.remote import unix
-from code_executor.remote.messages import receive, send
+from code_executor.remote.messages import Packed, pack, receive, send
 from code_executor.service.ports import Service
 
 
@@ -58,35 +58,35 @@ async def _answer(service: Service, call: Object, reader: asyncio.StreamReader, 
         case "open_session":  # which may have to wait for a sandbox, as a run may
             await _answer_while_heard(_once(service, call), asyncio.Queue(), reader, writer)
         case _:
-            await send(writer, await _once(service, call))
+            await send(writer, *await _once(service, call))
 
 
-async def _once(service: Service, call: Object) -> Object:
+async def _once(service: Service, call: Object) -> Packed:
     """Return the answer of a call that has one, or the failure."""
     try:
         return await _value(service, call)
     except CodeExecutorError as error:
-        return encode(error)
+        return pack(error)
 
 
-async def _value(service: Service, call: Object) -> Object:
+async def _value(service: Service, call: Object) -> Packed:
     caller = caller_of_object(call["caller"]) if "caller" in call else LOCAL
     match call:
         case {"op": "open_session", "files": files, "key": key, "interactive": interactive}:
             files = tuple(map(decode, files))
-            return encode(await service.sessions.open(caller, files, key, interactive=interactive))
+            return pack(await service.sessions.open(caller, files, key, interactive=interactive))
         case {"op": "restart_session", "name": name}:
-            return encode(await service.sessions.restart(name, caller))
+            return pack(await service.sessions.restart(name, caller))
         case {"op": "sessions"}:
-            return {"sessions": [encode(each) for each in await service.sessions.list(caller)]}
+            return {"sessions": [encode(each) for each in await service.sessions.list(caller)]}, ()
         case {"op": "cell_result", "name": name, "number": number}:
-            return encode(await service.sessions.result(name, caller, number))
+            return pack(await service.sessions.result(name, caller, number))
         case {"op": "session", "name": name}:
-            return encode(await service.sessions.info(name, caller))
+            return pack(await service.sessions.info(name, caller))
         case {"op": "send", "name": name, "item": item}:
             await service.sessions.send(name, caller, decode(item))
         case {"op": "order", "name": name, "order": order}:
-            return encode(await service.sessions.order(name, caller, decode(order)))
+            return pack(await service.sessions.order(name, caller, decode(order)))
         case {"op": "end_session", "name": name}:
             await service.sessions.end(name, caller)
         case {"op": "hit", "what": what}:
@@ -94,16 +94,18 @@ async def _value(service: Service, call: Object) -> Object:
         case {"op": "peek"}:
             return _maybe(await service.rates.peek(caller))
         case {"op": "metrics"}:
-            return {"metrics": (await service.health.metrics()).decode()}
+            return {"metrics": (await service.health.metrics()).decode()}, ()
+        case {"op": "note_debts", "process": process, "owed": owed, "aborted": aborted}:
+            await service.health.note_debts(process, owed, aborted)
         case {"op": "readiness"}:
-            return encode(await service.health.readiness())
+            return pack(await service.health.readiness())
         case _:
             raise CodeExecutorError(f"no such call: {call.get('op')!r}")
-    return {"type": "done"}
+    return {"type": "done"}, ()
 
 
-def _maybe(value: object) -> Object:
-    return {"type": "nothing"} if value is None else encode(value)
+def _maybe(value: object) -> Packed:
+    return ({"type": "nothing"}, ()) if value is None else pack(value)
 
 
 def _stream(service: Service, call: Object, inputs: asyncio.Queue[Input]) -> AsyncGenerator[Event, None]:
@@ -114,7 +116,7 @@ def _stream(service: Service, call: Object, inputs: asyncio.Queue[Input]) -> Asy
 
 
 async def _answer_while_heard(
-    doing: Coroutine[Any, Any, Object],
+    doing: Coroutine[Any, Any, Packed],
     inputs: asyncio.Queue[Input],
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
@@ -132,7 +134,7 @@ async def _answer_while_heard(
             task.cancel()
         await asyncio.wait([work, heard])
     # only now: the worker's next call follows on this message, and must not be taken for an input of this run
-    await send(writer, await work)
+    await send(writer, *await work)
 
 
 async def _hear(reader: asyncio.StreamReader, inputs: asyncio.Queue[Input]) -> None:
@@ -146,15 +148,15 @@ async def _items(inputs: asyncio.Queue[Input]) -> AsyncIterator[Input]:
         yield await inputs.get()
 
 
-async def _relay(service: Service, call: Object, inputs: asyncio.Queue[Input], writer: asyncio.StreamWriter) -> Object:
+async def _relay(service: Service, call: Object, inputs: asyncio.Queue[Input], writer: asyncio.StreamWriter) -> Packed:
     """Send the events of a run but the last message, a result or a failure, which is returned."""
-    last: Object = {}
+    last: Packed = {}, ()
     try:
         async with aclosing(_stream(service, call, inputs)) as events:
             async for event in events:
-                last = encode(event)
+                last = pack(event)
                 if not isinstance(event, Result):
-                    await send(writer, last)
+                    await send(writer, *last)
     except CodeExecutorError as error:
-        return encode(error)
+        return pack(error)
     return last

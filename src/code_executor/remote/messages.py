@@ -2,6 +2,9 @@
 
 A connection carries one call at a time. A *call* is ``{"op": name, …}``. A run is answered with its events, last the
 result; any other call with one object. A failure can take the place of any answer.
+
+What a program displays and the files that it leaves are large, and follow their object as they are: its ``blobs`` are
+their lengths.
 """
 
 from __future__ import annotations
@@ -9,18 +12,28 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from code_executor.core.codec import Object, decode
+from code_executor.core.codec import Object, decode, encode
 from code_executor.core.errors import CodeExecutorError
+from code_executor.core.models import CellDone, Display, File, FileAnswer, Result
 
 _LENGTH = struct.Struct(">I")
 
+Packed = tuple[Object, Sequence[bytes]]
+"""An object, and the blobs that follow it."""
 
-async def send(writer: asyncio.StreamWriter, message: Object) -> None:
+
+async def send(writer: asyncio.StreamWriter, message: Object, blobs: Sequence[bytes] = ()) -> None:
     """Send one message; raise ``OSError`` where nobody takes it."""
+    if blobs:
+        message = {**message, "blobs": list(map(len, blobs))}
     body = json.dumps(message).encode()
     writer.write(_LENGTH.pack(len(body)) + body)
+    for blob in blobs:
+        writer.write(blob)
     await writer.drain()
 
 
@@ -28,12 +41,54 @@ async def receive(reader: asyncio.StreamReader) -> Object:
     """Return the next message; raise ``asyncio.IncompleteReadError`` where no more will come."""
     (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
     message: Object = json.loads(await reader.readexactly(length))
+    if "blobs" in message:
+        message["blobs"] = [await reader.readexactly(length) for length in message["blobs"]]
     return message
+
+
+def pack(value: object) -> Packed:
+    """Return a value as it is sent."""
+    match value:
+        case Display(media_type=name, data=data):
+            return {"type": "display", "name": name}, [data]
+        case File(path=name, data=data):
+            return {"type": "file", "name": name}, [data]
+        case Result(displays=displays, files=files):
+            small = encode(replace(value, displays=(), files=()))
+            names = {"shown": [each.media_type for each in displays], "left": [each.path for each in files]}
+            return {**small, **names}, [*(each.data for each in displays), *(each.data for each in files)]
+        case CellDone(result=result):
+            message, blobs = pack(result)
+            return {"type": "cellDone", "result": message}, blobs
+        case FileAnswer(data=data) if data:
+            return encode(replace(value, data=b"")), [data]
+        case _:
+            return encode(value), ()
+
+
+def unpack(message: Object) -> Any:
+    """Return the value that `pack` was given; raise ``ValueError`` for what is none."""
+    blobs: list[bytes] = message.pop("blobs", [])
+    match message:
+        case {"type": "display", "name": name}:
+            return Display(name, blobs[0])
+        case {"type": "file", "name": name}:
+            return File(name, blobs[0])
+        case {"type": "result", "shown": shown, "left": left}:
+            data = iter(blobs)
+            displays = tuple(Display(media_type, next(data)) for media_type in shown)
+            return replace(decode(message), displays=displays, files=tuple(File(path, next(data)) for path in left))
+        case {"type": "cellDone", "result": result}:
+            return CellDone(unpack({**result, "blobs": blobs}))
+        case {"type": "fileAnswer"} if blobs:
+            return replace(decode(message), data=blobs[0])
+        case _:
+            return decode(message)
 
 
 def answered(message: Object) -> Any:
     """Return the value of an answer; raise the failure that it is, if it is one."""
-    value = decode(message)
+    value = unpack(message)
     if isinstance(value, CodeExecutorError):
         raise value
     return value

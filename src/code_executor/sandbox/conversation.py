@@ -123,13 +123,45 @@ class Party(Protocol):
     @property
     def number(self) -> int: ...
 
+    @property
+    def endings(self) -> int: ...
+
     def finished(self) -> None: ...
+
+    def lost(self, why: str) -> None: ...
 
     async def send(self, data: bytes) -> None: ...
 
     async def receive(self) -> protocol.Event: ...
 
     def unexpected(self, event: protocol.Event) -> SandboxError: ...
+
+
+class Patience:
+    """Waits so long for the end of a run, of a cell or of an order, and then gives the sandbox up.
+
+    It ends the sandbox and not whoever reads its events, who can be slow and have all of them to read yet.
+    """
+
+    def __init__(self, sandbox: Party) -> None:
+        self.is_over = False
+        self._sandbox = sandbox
+        self._timer: asyncio.TimerHandle | None = None
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the next end, from now on."""
+        self.stop()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._end, self._sandbox.endings)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _end(self, endings: int) -> None:
+        if self._sandbox.endings == endings:
+            self.is_over = True
+            self._sandbox.lost("no reply after its time limit")
 
 
 class Conversation:
@@ -148,7 +180,7 @@ class Conversation:
         self._limits = limits
         self._inputs = inputs
         self._turn = turn
-        self._patience = asyncio.Timeout(None)
+        self._patience = Patience(sandbox)
         self._ordered = False  # something about files, which is not answered yet
 
     async def events(self) -> AsyncGenerator[protocol.Event, None]:
@@ -159,17 +191,23 @@ class Conversation:
         feeder: asyncio.Task[None] | None = None
         patience = self._limits.wall_time + MUTE_AFTER + (self._limits.input_time if interactive else 0)
         try:
-            async with asyncio.timeout(patience) as self._patience:
-                await self._sandbox.send(command)
-                if self._execution.session:  # from here on it has as long as its cells
-                    self._patience.reschedule(None)
-                if flags & protocol.STDIN_OPEN:
-                    feeder = asyncio.create_task(self._feed())
-                async for event in self._checked():
-                    yield event
-        except TimeoutError:
-            raise MuteSandboxError(f"{self._sandbox.name}: no reply after its time limit") from None
+            try:
+                async with asyncio.timeout(patience):
+                    await self._sandbox.send(command)
+            except TimeoutError:
+                raise MuteSandboxError(f"{self._sandbox.name}: it does not take its command") from None
+            if not self._execution.session:  # a session has as long as its cells
+                self._patience.wait(patience)
+            if flags & protocol.STDIN_OPEN:
+                feeder = asyncio.create_task(self._feed())
+            async for event in self._checked():
+                yield event
+        except SandboxError as error:
+            if not self._patience.is_over:
+                raise
+            raise MuteSandboxError(f"{self._sandbox.name}: no reply after its time limit") from error
         finally:
+            self._patience.stop()
             if feeder is not None:
                 feeder.cancel()  # between two frames: what was begun is queued whole
                 await asyncio.wait([feeder])
@@ -191,7 +229,7 @@ class Conversation:
                     raise sandbox.unexpected(event)
                 self._turn.end()
                 left = most_sent(self._limits)
-                self._patience.reschedule(None)
+                self._patience.stop()
                 yield event
                 continue
             if event.type is EventType.FILES_DONE:
@@ -199,7 +237,7 @@ class Conversation:
                     raise sandbox.unexpected(event)
                 self._ordered = False
                 left = most_sent(self._limits)
-                self._patience.reschedule(None)
+                self._patience.stop()
                 yield event
                 continue
             left -= len(event.body)
@@ -241,7 +279,7 @@ class Conversation:
             return
         turn.begin(cell, self._limits.for_run(cell.timeout))
         patience = turn.limits.wall_time + turn.limits.input_time + protocol.CELL_GRACE_MS / 1000 + MUTE_AFTER
-        self._patience.reschedule(asyncio.get_running_loop().time() + patience)
+        self._patience.wait(patience)
         await self._sandbox.send(cell_command(cell, turn.limits, self._sandbox.number, turn.count))
         if cell.reads:
             await self._feed_stdin(cell.stdin or "")
@@ -251,7 +289,7 @@ class Conversation:
         if self._turn.running or self._ordered:  # the supervisor would drop it
             return
         self._ordered = True
-        self._patience.reschedule(asyncio.get_running_loop().time() + ORDER_WITHIN + MUTE_AFTER)
+        self._patience.wait(ORDER_WITHIN + MUTE_AFTER)
         await self._sandbox.send(files_command(order, self._limits, self._sandbox.number))
 
     async def _feed_stdin(self, text: str) -> None:

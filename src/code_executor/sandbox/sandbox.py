@@ -29,6 +29,8 @@ CANCELLED_WITHIN = 5.0
 """Seconds in which a sandbox must take a CANCEL, and again in which the run must then have ended. The command comes
 behind stdin: if the program does not read that, and it is more than a pipe holds, the sandbox has to be destroyed."""
 
+_ENDINGS = frozenset({EventType.RESULT, EventType.CELL_DONE, EventType.FILES_DONE})
+
 _EVENT_COST = 64
 _MOST_UNREAD = 32 << 20
 """Bytes of events (each costs ``_EVENT_COST`` more) that may wait, beyond what a run may send. A broken sandbox may
@@ -45,6 +47,8 @@ class Sandbox:
         self.name = name
         self.limits = limits
         self.runs = 0
+        self.endings = 0
+        """How many ends of runs, cells and orders have come from it, whether or not somebody has read them."""
         self.introduction: dict[str, Any] = {}
         self.on_lost: Callable[[Sandbox], None] | None = None
         self._link: Link | None = None
@@ -74,6 +78,7 @@ class Sandbox:
             for event in self._reader.feed(data):
                 self._events.put_nowait(event)
                 self._unread += _EVENT_COST + len(event.body)
+                self.endings += event.type in _ENDINGS
         except ProtocolError as error:
             self.lost(f"protocol: {error}")
         if self._unread > self._most_unread:

@@ -43,3 +43,6 @@ class LocalHealth:
         ready = any(pool.ready for pool in self._pools)
         failures = [pool.failure for pool in self._pools if pool.failure]
         return Readiness(ready, self._pools[0].engine.name, "" if ready else "; ".join(failures) or "no sandbox yet")
+
+    async def note_debts(self, process: int, owed: int, aborted: Mapping[str, int]) -> None:
+        self._metrics.note_debts(process, owed, aborted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing
 
 import structlog
@@ -21,6 +21,9 @@ from code_executor.service.fairqueue import FairQueue, Lane
 from code_executor.service.sessions import SessionBook
 
 log = structlog.get_logger()
+
+_SAID_HOLDS = 10.0
+"""Seconds for which what a process said of its debts is believed."""
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -58,6 +61,20 @@ class Metrics:
             buckets=[1 << n for n in range(23, 31)],
             registry=self.registry,
         )
+        self.aborted = Counter(
+            "code_executor_aborted",
+            "Connections that were closed because their client did not read.",
+            ["why"],
+            registry=self.registry,
+        )
+        self._debts = _DebtCollector()
+        self.registry.register(self._debts)
+
+    def note_debts(self, process: int, owed: int, aborted: Mapping[str, int]) -> None:
+        """Note what one process owes to its clients, and how many connections it aborted since it last said so."""
+        self._debts.note(process, owed)
+        for why, count in aborted.items():
+            self.aborted.labels(why).inc(count)
 
     def watch(self, *pools: Pool) -> None:
         """Report the state of all the pools together as it is when asked."""
@@ -118,6 +135,22 @@ class _SessionCollector(Collector):
         alive = len(self._book.sessions)
         yield GaugeMetricFamily("code_executor_sessions", "Sessions that are open.", value=alive)
         yield CounterMetricFamily("code_executor_sessions_opened", "Sessions opened.", value=self._book.opened)
+
+
+class _DebtCollector(Collector):
+    """Each process says once a second what it owes. One that is silent owes nothing, or is no more."""
+
+    def __init__(self) -> None:
+        self._said: dict[int, tuple[float, int]] = {}
+
+    def note(self, process: int, owed: int) -> None:
+        self._said[process] = time.monotonic(), owed
+
+    def collect(self) -> Iterator[Metric]:
+        now = time.monotonic()
+        self._said = {process: said for process, said in self._said.items() if now - said[0] < _SAID_HOLDS}
+        owed = sum(owed for _, owed in self._said.values())
+        yield GaugeMetricFamily("code_executor_owed_bytes", "Bytes that clients have not read yet.", value=owed)
 
 
 class ObservedRunner:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -79,6 +79,9 @@ class Health(Protocol):
 
     async def readiness(self) -> Readiness:
         """Say whether programs can be run now."""
+
+    async def note_debts(self, process: int, owed: int, aborted: Mapping[str, int]) -> None:
+        """Note what one process owes to its clients (bytes), and how many connections it aborted since, by reason."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -322,7 +322,8 @@ class RecordReader:
             except UnicodeDecodeError:
                 self._left = -1
                 break
-            records.append(Record(name, bytes(self._buffer[body:end])))
+            with memoryview(self._buffer) as buffer:  # a slice of it would be another copy
+                records.append(Record(name, bytes(buffer[body:end])))
             start = end
             self._records_left -= 1
             if not self._records_left:

@@ -1,0 +1,116 @@
+"""What the server's protocols do for `api.outbox`, beside what uvicorn's do: each connection is known by its `Wire`.
+
+And what a client can make them hold without reading an answer: requests that wait for their turn on a connection, and
+the frames, fragments and pings of a WebSocket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.utils import ClientDisconnected
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
+from websockets.frames import Frame
+
+from code_executor.api.outbox import WIRE, Wire
+from code_executor.api.pieces import PIECE
+from code_executor.api.socket import PART
+
+_MOST_PIPELINED = 16
+"""Requests that a client may send before the answer to the first; browsers and proxies send one."""
+
+_INVALID_DATA = 1007
+
+
+class HttpConnection(HttpToolsProtocol):
+    """A connection of HTTP/1.1."""
+
+    wire: Wire
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.wire = Wire(transport)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {WIRE: self.wire}  # type: ignore[dict-item]
+
+    def on_headers_complete(self) -> None:
+        if len(self.pipeline) >= _MOST_PIPELINED:
+            self.transport.abort()
+        if not self.transport.is_closing():
+            super().on_headers_complete()
+
+
+class WebSocketConnection(WebSocketsSansIOProtocol):
+    """A WebSocket, whose messages are gathered as bytes, however many fragments they come in."""
+
+    async def run_asgi(self) -> None:
+        extensions: dict[str, Any] = self.scope["extensions"] or {}
+        extensions[WIRE] = Wire(self.transport)
+        await super().run_asgi()
+
+    # ---- what it is sent
+
+    def handle_cont(self, event: Frame) -> None:
+        self.frames[0] += event.data
+        if event.fin:
+            self.send_receive_event_to_app()
+
+    def handle_text(self, event: Frame) -> None:
+        self._begin("text", event)
+
+    def handle_bytes(self, event: Frame) -> None:
+        self._begin("bytes", event)
+
+    def _begin(self, kind: Any, event: Frame) -> None:
+        self.curr_msg_data_type = kind
+        self.frames = [bytearray(event.data) if not event.fin else event.data]  # type: ignore[list-item]
+        if event.fin:
+            self.send_receive_event_to_app()
+
+    def send_receive_event_to_app(self) -> None:
+        data, self.frames = self.frames[0], []
+        if self.close_sent:
+            return
+        if self.curr_msg_data_type == "text":
+            try:
+                self.queue.put_nowait({"type": "websocket.receive", "text": data.decode()})
+            except UnicodeDecodeError:  # uvicorn's own way logs a traceback
+                self.conn.send_close(_INVALID_DATA)
+                self.handle_parser_exception()
+                return
+        else:
+            self.queue.put_nowait({"type": "websocket.receive", "bytes": bytes(data)})
+        if not self.read_paused:
+            self.read_paused = True
+            self.transport.pause_reading()
+
+    def handle_ping(self) -> None:
+        if self.transport.get_write_buffer_size() < PIECE:
+            super().handle_ping()
+        else:
+            self.conn.data_to_send()  # who does not read needs no answers
+
+    # ---- what it sends
+
+    async def send(self, message: Any) -> None:
+        """Send a message, or a part of one (`PART`) that others follow."""
+        part = message.get(PART)
+        if part is None:
+            await super().send(message)
+            return
+        await self.writable.wait()
+        if self.disconnected or self.close_sent:
+            raise ClientDisconnected
+        try:
+            if part.is_first:
+                self.conn.send_text(message["bytes"], fin=part.is_last)
+            else:
+                self.conn.send_continuation(message["bytes"], fin=part.is_last)
+        except InvalidState:
+            raise ClientDisconnected from None
+        self.transport.write(b"".join(self.conn.data_to_send()))
