@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from code_executor.api import check, description, execute, operations, pages, problems, session_files, sessions
 from code_executor.api.execute import Endpoint
+from code_executor.api.hosts import HostNames, Hosts
 from code_executor.api.identity import Identity
 from code_executor.api.middleware import BodyLimit, RateLimit
 from code_executor.core.limits import RequestLimits
@@ -25,6 +26,8 @@ _COUNTED = {
     ("POST", "/api/sessions/*/restart"): RUNS,
     ("POST", "/api/check"): CHECKS,
 }
+"""All else under /api/ is counted as `REQUESTS`."""
+
 _EXPOSED = ("Location", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "RateLimit-Policy", "Retry-After")
 
 
@@ -51,10 +54,12 @@ class Shortcut:
         await response(scope, receive, send)
 
 
-def create_app(service: Service, bounds: RequestLimits, version: str, origins: tuple[str, ...] = ()) -> ASGIApp:
+def create_app(
+    service: Service, bounds: RequestLimits, version: str, names: HostNames, origins: tuple[str, ...] = ()
+) -> ASGIApp:
     """Return the ASGI application over ``service``, whose owner keeps it open for as long as the app is served.
 
-    ``origins``: whose pages may call it from a browser, besides its own.
+    ``names``: the hosts that it answers to. ``origins``: whose pages may call it from a browser, besides its own.
     """
     # "offline": the pages under /docs bring their scripts along instead of loading them from somebody's CDN
     app = FastAPIOffline(
@@ -81,4 +86,4 @@ def create_app(service: Service, bounds: RequestLimits, version: str, origins: t
             allow_headers=["Content-Type", "Idempotency-Key"],
             expose_headers=_EXPOSED,
         )
-    return Identity(whole)
+    return Identity(Hosts(whole, names))

@@ -13,7 +13,7 @@ from code_executor.api.identity import caller_of
 from code_executor.api.problems import Refusal, from_failure
 from code_executor.core.errors import CodeExecutorError
 from code_executor.core.models import Allowance
-from code_executor.service.ports import RateLimits
+from code_executor.service.ports import REQUESTS, RateLimits
 
 
 class BodyLimit:
@@ -58,10 +58,10 @@ class BodyLimit:
 
 
 class RateLimit:
-    """Counts requests per caller; every answer under /api/ says how the caller stands.
+    """Counts requests per caller, before anything of them is read; every answer says how the caller stands.
 
-    ``counted``: method and path of what is counted, and against which limit of the service; the rest is told of runs.
-    A ``*`` in a path stands for anything between two slashes.
+    ``counted``: method and path of what has a limit of its own, and which. All else counts as `REQUESTS`, and is
+    told of runs. A ``*`` in a path stands for anything between two slashes.
     """
 
     def __init__(self, app: ASGIApp, rates: RateLimits, counted: Mapping[tuple[str, str], str]) -> None:
@@ -81,24 +81,29 @@ class RateLimit:
         caller = caller_of(scope)
         counted = self._what(scope["method"], scope["path"])
         try:
-            allowance = await (self._rates.hit(caller, counted) if counted else self._rates.peek(caller))
+            allowance = await self._rates.hit(caller, counted)
+            if counted == REQUESTS and (allowance is None or allowance.allowed):
+                allowance = await self._rates.peek(caller)
+                refused = False
+            else:
+                refused = allowance is not None and not allowance.allowed
         except CodeExecutorError as error:
             await from_failure(error).response()(scope, receive, send)
             return
         if allowance is None:
             await self._app(scope, receive, send)
             return
-        if counted and not allowance.allowed:
-            await told.refusal(allowance).response()(scope, receive, send)
+        if refused:
+            await told.refusal(allowance, counted).response()(scope, receive, send)
             return
         await self._app(scope, receive, _adding(send, allowance))
 
-    def _what(self, method: str, path: str) -> str | None:
+    def _what(self, method: str, path: str) -> str:
         exactly = self._counted.get((method, path))
         if exactly is not None:
             return exactly
         found = (what for verb, pattern, what in self._patterns if verb == method and pattern.fullmatch(path))
-        return next(found, None)
+        return next(found, REQUESTS)
 
 
 def _adding(send: Send, allowance: Allowance) -> Send:
