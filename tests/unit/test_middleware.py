@@ -197,8 +197,9 @@ async def test_what_is_no_request_is_not_looked_at(kind: str) -> None:
 class Counted:
     """A service that judges as it is told, and keeps what it was asked."""
 
-    def __init__(self, allowance: Allowance | Exception | None) -> None:
+    def __init__(self, allowance: Allowance | Exception | None, peeked: Allowance | None = None) -> None:
         self._allowance = allowance
+        self._peeked = peeked
         self.asked: list[tuple[str, ...]] = []
 
     def _answer(self) -> Allowance | None:
@@ -212,14 +213,16 @@ class Counted:
 
     async def peek(self, caller: Caller) -> Allowance | None:
         self.asked.append(("peek", caller.id))
-        return self._answer()
+        return self._peeked or self._answer()
 
 
 COUNTED = {("POST", "/api/execute"): "runs", ("POST", "/api/check"): "checks"}
 
 
-async def limited(allowance: Allowance | Exception | None, **of_scope: Any) -> tuple[Counted, Reader, Answer]:
-    service, reader = Counted(allowance), Reader()
+async def limited(
+    allowance: Allowance | Exception | None, peeked: Allowance | None = None, **of_scope: Any
+) -> tuple[Counted, Reader, Answer]:
+    service, reader = Counted(allowance, peeked), Reader()
     app = Identity(RateLimit(reader, cast("RateLimits", service), COUNTED))
     return service, reader, await call(app, scope(**of_scope), body(b"12345"))
 
@@ -247,25 +250,34 @@ async def test_a_run_too_many_is_refused_and_never_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "asked"),
+    ("method", "path", "counted"),
     [
-        ("POST", "/api/check", ("hit", "203.0.113.9", "checks")),
-        ("GET", "/api/execute", ("peek", "203.0.113.9")),
-        ("POST", "/api/other", ("peek", "203.0.113.9")),
-        ("OPTIONS", "/api/execute", ("peek", "203.0.113.9")),
+        ("POST", "/api/check", "checks"),
+        ("GET", "/api/execute", "requests"),
+        ("POST", "/api/other", "requests"),
+        ("PUT", "/api/sessions/s/files/f", "requests"),
+        ("DELETE", "/api/sessions/s", "requests"),
+        ("OPTIONS", "/api/execute", "requests"),
     ],
 )
-async def test_what_is_counted_is_decided_by_method_and_path(method: str, path: str, asked: tuple[str, ...]) -> None:
+async def test_what_is_counted_is_decided_by_method_and_path(method: str, path: str, counted: str) -> None:
     service, _, answer = await limited(ALLOWED, method=method, path=path)
-    assert service.asked == [asked]
+    assert service.asked[0] == ("hit", "203.0.113.9", counted)
+    assert service.asked[1:] == ([("peek", "203.0.113.9")] if counted == "requests" else [])
     assert answer.headers["ratelimit-remaining"] == "9"
 
 
 async def test_who_has_no_runs_left_may_still_ask_for_other_things() -> None:
-    _, reader, answer = await limited(REFUSED, method="GET")
+    _, reader, answer = await limited(ALLOWED, peeked=REFUSED, method="GET")
     assert reader.called
     assert answer.status == 200
     assert "retry-after" not in answer.headers
+
+
+async def test_who_asks_for_other_things_too_often_is_refused_and_never_read() -> None:
+    _, reader, answer = await limited(REFUSED, peeked=ALLOWED, path="/api/sessions/s/stdin")
+    assert not reader.called
+    assert json.loads(answer.body)["detail"].startswith("Rate limit exceeded: 10 requests in 60 seconds.")
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/metrics", "/docs", "/apis", "/API/execute"])

@@ -2,7 +2,8 @@
 
 uvicorn's parser puts up with a head of any size that takes for ever, and keeps all of it. So this protocol stands
 before it: it counts bytes while a head is read, gives the parser no more than fit, and has a clock for whoever is
-silent. It also knows who is connected (`guests`), and looks after a body that nobody reads: what frames it, and its end.
+silent. It also knows who is connected (`guests`), and looks after a body that nobody reads: what frames it, and its
+end.
 
 A connection that was refused hears why, if nothing else is being said on it, and then is not listened to any more.
 """

@@ -79,4 +79,4 @@ def room(descriptors: int, sandboxes: int, workers: int) -> int:
     """
     beside_pool = descriptors - _RESERVED - _PER_SANDBOX * _KINDS * sandboxes
     fits = beside_pool if workers == 1 else min((descriptors - _RESERVED) // 2, beside_pool // workers)
-    return max(fits, descriptors // 4, _LEAST)
+    return max(fits, descriptors // 4 // workers, _LEAST)
