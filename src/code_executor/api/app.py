@@ -63,8 +63,14 @@ def create_app(
     """
     # "offline": the pages under /docs bring their scripts along instead of loading them from somebody's CDN
     app = FastAPIOffline(
-        title="Code Executor", version=version, description=_DESCRIPTION, redoc_url=None, static_url="/docs-assets"
+        title="Code Executor",
+        version=version,
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        static_url=pages.DOCS_ASSETS,
     )
+    pages.redirect_slashes(app)
     endpoint = execute.make_endpoint(service, bounds)
     app.include_router(execute.make_router(service, bounds, endpoint, origins))
     app.include_router(check.make_router(service, bounds))
@@ -73,6 +79,7 @@ def create_app(
     app.include_router(session_files.make_router(service, bounds))
     description.install(app, service.runs.limits)
     problems.install(app)
+    pages.install_docs(app)
     pages.install(app, embedders=origins or ("*",))
 
     whole: ASGIApp = Shortcut(app, endpoint)

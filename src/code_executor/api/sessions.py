@@ -105,6 +105,7 @@ class _Endpoints:
         The files that it was opened with are put there again. All else is gone: variables, the files that were made or
         put later, and the count of cells. Its time begins anew. It counts as a run.
         """
+        await self._sessions.info(session, caller_of(request.scope))
         restarting = self._sessions.restart(session, caller_of(request.scope))
         return JSONResponse(session_object(await until_disconnect(request.receive, restarting)))
 
