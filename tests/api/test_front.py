@@ -120,7 +120,7 @@ def test_whatever_clients_send_the_log_is_json_and_short(serve: Serve, workers: 
                 server, b"GET / HTTP/1.1\r\nHost: ::1\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n"
             ) as other:
                 other.recv(1 << 16)
-        headers = {"X-Forwarded-For": "a" * 3000 + "\x9b31m", "X-Forwarded-Proto": "\x9b"}
+        headers = {"X-Forwarded-For": b"a" * 3000 + b"\x9b31m", "X-Forwarded-Proto": b"\x9b"}
         for _ in range(3):
             assert (
                 httpx.post(f"{server.url}/api/execute", json={"code": "print(1)"}, headers=headers).status_code == 200
