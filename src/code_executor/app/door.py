@@ -72,6 +72,7 @@ class Door(HttpToolsProtocol):
         super().__init__(**uvicorns)
         self.ws_protocol_class = self._make_websocket  # type: ignore[assignment]
         self._limits = head
+        self._most_fields = head.fields
         self._guests = guests
         self._trusted = trusted
         self._seldom = seldom
@@ -133,6 +134,14 @@ class Door(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
+        if self._in_head and len(data) + self._head < self._limits.size and not self._deaf:  # as nearly always
+            self._feed(data)
+        else:
+            self._feed_slices(data)
+        if self._timer is None and self._in_head and (self._begun or self._head) and not self._deaf:
+            self._set_timer(self._limits.within, self._late)
+
+    def _feed_slices(self, data: bytes) -> None:
         rest: bytes | memoryview = data
         while not self._deaf:
             room = max(1, self._limits.size - self._head) if self._in_head else _SLICE
@@ -144,9 +153,6 @@ class Door(HttpToolsProtocol):
             rest = rest[room:]
         else:
             self._throw_away(len(data))
-            return
-        if self._timer is None and self._in_head and (self._begun or self._head) and not self._deaf:
-            self._set_timer(self._limits.within, self._late)
 
     def _feed(self, data: bytes | memoryview) -> None:
         was_head = self._in_head
@@ -173,28 +179,32 @@ class Door(HttpToolsProtocol):
     def _is_framed_well(self) -> bool:
         return self._framing - self._brought <= _FRAMING + self._brought // 4 and self._idle <= _FRAMING + _SLICE
 
-    def on_message_begin(self) -> None:
-        self._begun = True
-        super().on_message_begin()
+    # these are called for every request, one of them for every field: they spare what calls they can
 
     def on_url(self, url: bytes) -> None:
-        super().on_url(url)
+        self._begun = True
+        self.url += url
         if len(self.url) > self._limits.url:
             self._stop(Refusal(414, f"The URL is longer than {self._limits.url} bytes."))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._in_head:
             return  # a trailer: it came after whoever asks was told from the others
-        if len(self.headers) >= self._limits.fields:
-            self._stop(Refusal(431, f"The request has more than {self._limits.fields} header fields."))
-        super().on_header(name, value)
+        headers = self.headers
+        if len(headers) >= self._most_fields:
+            self._stop(Refusal(431, f"The request has more than {self._most_fields} header fields."))
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         if len(self.pipeline) >= _WAITING:
             self._stop(Refusal(429, f"More than {_WAITING} requests are waiting on this connection."))
         self._in_head = False
         self._brought = self._framing = self._idle = 0
-        self._stop_timer()
+        if self._timer is not None:
+            self._stop_timer()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -219,7 +229,7 @@ class Door(HttpToolsProtocol):
         self._timer = None
         if self._answering is not None:
             return  # it is not this client's turn to speak; `on_response_complete` begins the time anew
-        if self._begun:
+        if self._begun or self._head > len(b"\r\n"):  # more than what some clients put behind a body
             self._refuse(
                 Refusal(408, f"The head of the request did not arrive within {self._limits.within:g} seconds.")
             )
