@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 
 from code_executor.api.app import create_app
+from code_executor.api.hosts import HostNames
 from code_executor.core.limits import Limits, RequestLimits
 
 WIRE = Path(__file__).resolve().parent.parent / "web/src/wire.ts"
@@ -96,7 +97,7 @@ def description() -> dict[str, Any]:
     """Return the OpenAPI description of a service with the default limits; no service runs."""
     runs = SimpleNamespace(limits=Limits())
     service: Any = SimpleNamespace(runs=runs, sessions=None, rates=None, health=None)
-    app = create_app(service, RequestLimits(), version="0")
+    app = create_app(service, RequestLimits(), "0", HostNames("127.0.0.1"))
 
     async def ask() -> dict[str, Any]:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:

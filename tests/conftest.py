@@ -150,7 +150,10 @@ def measuring() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def serve_for(engine: str, *arguments: str, **settings: object) -> Iterator[Server]:
+def serve_for(engine: str, *arguments: str, through: tuple[str, ...] = (), **settings: object) -> Iterator[Server]:
+    """Serve; ``through``: a command that starts ours."""
+    if settings.get("rate_limit") == "off":
+        settings.setdefault("request_rate_limit", "off")
     kept = ("CODE_EXECUTOR_RUNTIME", "CODE_EXECUTOR_ALLOW_MISSING") if RUNTIME else ()
     environment = {
         name: value for name, value in os.environ.items() if name in kept or not name.startswith("CODE_EXECUTOR_")
@@ -159,7 +162,19 @@ def serve_for(engine: str, *arguments: str, **settings: object) -> Iterator[Serv
     environment |= measuring()
     environment |= {f"CODE_EXECUTOR_{name.upper()}": str(value) for name, value in settings.items()}
     measured = ["coverage", "run", "-m"] if os.environ.get("TEST_COVERAGE") else []
-    command = [sys.executable, "-m", *measured, "code_executor", "serve", "--engine", engine, "--port", "0", *arguments]
+    command = [
+        *through,
+        sys.executable,
+        "-m",
+        *measured,
+        "code_executor",
+        "serve",
+        "--engine",
+        engine,
+        "--port",
+        "0",
+        *arguments,
+    ]
     process = subprocess.Popen(
         command, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
     )

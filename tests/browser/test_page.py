@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -207,6 +209,20 @@ def test_a_link_that_is_broken_shows_the_first_example(page: Page, site: Server)
     expect(page.get_by_role("heading", level=1)).to_have_text("Text")
 
 
+def test_a_link_that_inflates_without_end_shows_the_first_example(page: Page, site: Server) -> None:
+    packer = zlib.compressobj(9, wbits=-15)
+    bomb = b"".join([packer.compress(bytes(1 << 20)) for _ in range(300)]) + packer.flush()
+    page.goto(f"{site.url}/#z={base64.urlsafe_b64encode(bomb).decode().rstrip('=')}")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Text")
+
+
+def test_the_description_of_the_api_works_under_its_policy(page: Page, site: Server) -> None:
+    page.goto(f"{site.url}/docs")
+    expect(page.get_by_role("heading", name="Code Executor")).to_be_visible()
+    page.get_by_role("button", name="POST /api/execute Run a program").click()
+    expect(page.get_by_role("button", name="Try it out")).to_be_visible()
+
+
 def test_a_draft_is_kept_and_reset_brings_the_starter_back(program: Program) -> None:
     expect(program.reset).to_be_hidden()
     expect(program.editor).to_contain_text("import time")
@@ -309,6 +325,7 @@ HOSTILE = '''class Page:
             <script>document.title = "script"</script>
             <img src="x" onerror="document.title = 'handler'">
             <img src="https://example.org/seen.png">
+            <img src="data:image/svg+xml;base64,PHN2Zy8+"><img src=" data:image/svg+xml,<svg/>">
             <p style="position: fixed" class="prompt" id="main" onclick="document.title = 'click'">harmless</p>
             <a href="javascript:document.title = 'link'">a link</a>
             <form action="https://example.org"><input name="password"><button>Send</button></form>
@@ -346,6 +363,19 @@ def test_what_a_program_shows_can_do_nothing_even_to_a_page_without_a_policy(
     assert attributes == []
     shown.get_by_text("harmless").click()
     assert program.page.title() == "A course"
+
+
+@pytest.mark.parametrize("name", ["page.html", "drawing.svg", "page.xhtml", "script.js"])
+def test_a_file_of_a_program_is_no_page_of_ours_in_a_tab(page: Page, course: tuple[Site, Server], name: str) -> None:
+    site, server = course
+    site.page = COURSE.format(server=server.url)
+    page.goto(site.origin)
+    program = Program(page, page.locator("run-code").first)
+    program.start(f"import pandas as pd\npd.DataFrame([1]).to_csv('{name}')")
+    program.ends("Finished")
+    link = program.element.get_by_role("link", name=name)
+    kind = link.evaluate("link => fetch(link.href).then(answer => answer.headers.get('content-type'))")
+    assert kind == "application/octet-stream"
 
 
 def test_a_drawing_of_a_program_can_do_nothing_even_to_a_page_without_a_policy(

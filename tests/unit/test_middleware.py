@@ -16,6 +16,7 @@ from code_executor.core.caller import Caller
 from code_executor.core.errors import PoolClosedError
 from code_executor.core.models import Allowance
 from code_executor.service.ports import RateLimits
+from tests.census import until
 
 pytestmark = pytest.mark.anyio
 
@@ -34,6 +35,10 @@ def scope(method: str = "POST", path: str = "/api/execute", **more: Any) -> dict
 def body(*pieces: bytes) -> list[Message]:
     last = len(pieces) - 1
     return [{"type": "http.request", "body": piece, "more_body": at < last} for at, piece in enumerate(pieces)]
+
+
+def limit(app: Any, within: float = 30) -> Identity:
+    return Identity(BodyLimit(app, 10, within))
 
 
 class Reader:
@@ -99,7 +104,7 @@ async def call(app: Any, scope_: dict[str, Any], messages: Iterable[Message] = (
 @pytest.mark.parametrize("pieces", [[b"x" * 10], [b"x" * 4, b"x" * 6], [b"", b"x" * 10, b""], [b""]])
 async def test_a_body_that_fits_arrives_whole(pieces: list[bytes]) -> None:
     reader = Reader()
-    answer = await call(BodyLimit(reader, 10, 30), scope(), body(*pieces))
+    answer = await call(limit(reader), scope(), body(*pieces))
     assert answer.body == str(len(b"".join(pieces))).encode()
     assert [message["body"] for message in reader.received] == pieces
 
@@ -108,7 +113,7 @@ async def test_a_body_that_fits_arrives_whole(pieces: list[bytes]) -> None:
 async def test_a_body_that_grows_too_large_is_refused_where_it_does(pieces: list[bytes]) -> None:
     reader = Reader()
     with pytest.raises(Refusal) as caught:
-        await call(BodyLimit(reader, 10, 30), scope(), body(*pieces))
+        await call(limit(reader), scope(), body(*pieces))
     assert (caught.value.status, caught.value.headers) == (413, {"Connection": "close"})
     assert sum(len(message["body"]) for message in reader.received) <= 10
 
@@ -116,7 +121,7 @@ async def test_a_body_that_grows_too_large_is_refused_where_it_does(pieces: list
 @pytest.mark.parametrize("declared", [b"11", b"99999999999999999999", b"9" * 5000])
 async def test_a_body_that_is_declared_too_large_is_refused_before_it_is_read(declared: bytes) -> None:
     reader = Reader()
-    answer = await call(BodyLimit(reader, 10, 30), scope(headers=[(b"content-length", declared)]))
+    answer = await call(limit(reader), scope(headers=[(b"content-length", declared)]))
     assert not reader.called
     assert answer.status == 413
     assert answer.headers["content-type"] == "application/problem+json"
@@ -127,15 +132,15 @@ async def test_a_body_that_is_declared_too_large_is_refused_before_it_is_read(de
 @pytest.mark.parametrize("declared", [b"10", b"0", b"-5", b"x", b"", b"1e3", "²".encode()])
 async def test_what_is_declared_otherwise_is_left_to_the_reading(declared: bytes) -> None:
     reader = Reader()
-    answer = await call(BodyLimit(reader, 10, 30), scope(headers=[(b"content-length", declared)]), body(b"x" * 10))
+    answer = await call(limit(reader), scope(headers=[(b"content-length", declared)]), body(b"x" * 10))
     assert answer.status == 200
     with pytest.raises(Refusal):
-        await call(BodyLimit(Reader(), 10, 30), scope(headers=[(b"content-length", declared)]), body(b"x" * 11))
+        await call(limit(Reader()), scope(headers=[(b"content-length", declared)]), body(b"x" * 11))
 
 
 async def test_a_body_that_does_not_come_is_refused() -> None:
     with pytest.raises(Refusal) as caught:
-        await call(BodyLimit(Reader(), 10, 0.01), scope(), body(b"x", b"never")[:1])
+        await call(limit(Reader(), 0.01), scope(), body(b"x", b"never")[:1])
     assert caught.value.status == 408
 
 
@@ -149,7 +154,7 @@ async def test_time_that_a_body_took_is_counted_over_all_its_pieces() -> None:
         return next(pieces)
 
     with pytest.raises(Refusal) as caught:
-        await BodyLimit(Reader(), 10, 0.2)(scope(), slowly, Answer().send)
+        await limit(Reader(), 0.2)(scope(), slowly, Answer().send)
     assert caught.value.status == 408
 
 
@@ -169,14 +174,49 @@ async def test_waiting_for_the_client_to_leave_takes_as_long_as_it_takes() -> No
     async def app(_scope: Message, receive: Receive, _send: Send) -> None:
         seen.extend([(await receive())["type"], (await receive())["type"]])
 
-    await BodyLimit(app, 10, within)(scope(), receive, Answer().send)
+    await limit(app, within)(scope(), receive, Answer().send)
     assert seen == ["http.request", "http.disconnect"]
 
 
 async def test_a_client_that_leaves_in_its_body_is_passed_on() -> None:
     reader = Reader()
-    await call(BodyLimit(reader, 10, 30), scope(), [*body(b"x", b"y")[:1], {"type": "http.disconnect"}])
+    await call(limit(reader), scope(), [*body(b"x", b"y")[:1], {"type": "http.disconnect"}])
     assert reader.received[-1]["type"] == "http.disconnect"
+
+
+async def test_bodies_that_are_too_much_together_are_refused_until_others_are_answered() -> None:
+    class Slow(Reader):
+        """Reads its body, and answers when it may."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.may_answer = asyncio.Event()
+            self.waiting = 0
+
+        async def __call__(self, _scope: Message, receive: Receive, send: Send) -> None:
+            await receive()
+            self.waiting += 1
+            await self.may_answer.wait()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    slow = Slow()
+    app = limit(slow)
+
+    def of(client: str) -> asyncio.Task[Answer]:
+        return asyncio.create_task(call(app, scope(client=(client, 1)), body(b"x" * 10)))
+
+    held = [of("203.0.113.1") for _ in range(4)]
+    await until(lambda: slow.waiting == 4)
+    with pytest.raises(Refusal, match="You are sending too much") as own:
+        await of("203.0.113.1")
+    held += [of(f"203.0.113.{n}") for n in range(2, 8)]
+    await until(lambda: slow.waiting == 10)
+    with pytest.raises(Refusal, match="Too much is being sent") as full:
+        await of("203.0.113.9")
+    assert (own.value.status, full.value.status) == (429, 503)
+    slow.may_answer.set()
+    assert [(await each).status for each in held] == [200] * 10
+    assert (await of("203.0.113.1")).status == 200
 
 
 @pytest.mark.parametrize("kind", ["websocket", "lifespan"])
@@ -186,7 +226,7 @@ async def test_what_is_no_request_is_not_looked_at(kind: str) -> None:
     async def app(scope_: Message, _receive: Receive, _send: Send) -> None:
         seen.append(scope_["type"])
 
-    await call(BodyLimit(app, 10, 30), {"type": kind})
+    await call(limit(app), {"type": kind})
     await call(RateLimit(app, cast("RateLimits", None), {}), {"type": kind})
     assert seen == [kind, kind]
 
@@ -197,8 +237,9 @@ async def test_what_is_no_request_is_not_looked_at(kind: str) -> None:
 class Counted:
     """A service that judges as it is told, and keeps what it was asked."""
 
-    def __init__(self, allowance: Allowance | Exception | None) -> None:
+    def __init__(self, allowance: Allowance | Exception | None, peeked: Allowance | None = None) -> None:
         self._allowance = allowance
+        self._peeked = peeked
         self.asked: list[tuple[str, ...]] = []
 
     def _answer(self) -> Allowance | None:
@@ -212,14 +253,16 @@ class Counted:
 
     async def peek(self, caller: Caller) -> Allowance | None:
         self.asked.append(("peek", caller.id))
-        return self._answer()
+        return self._peeked or self._answer()
 
 
 COUNTED = {("POST", "/api/execute"): "runs", ("POST", "/api/check"): "checks"}
 
 
-async def limited(allowance: Allowance | Exception | None, **of_scope: Any) -> tuple[Counted, Reader, Answer]:
-    service, reader = Counted(allowance), Reader()
+async def limited(
+    allowance: Allowance | Exception | None, peeked: Allowance | None = None, **of_scope: Any
+) -> tuple[Counted, Reader, Answer]:
+    service, reader = Counted(allowance, peeked), Reader()
     app = Identity(RateLimit(reader, cast("RateLimits", service), COUNTED))
     return service, reader, await call(app, scope(**of_scope), body(b"12345"))
 
@@ -247,25 +290,34 @@ async def test_a_run_too_many_is_refused_and_never_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "asked"),
+    ("method", "path", "counted"),
     [
-        ("POST", "/api/check", ("hit", "203.0.113.9", "checks")),
-        ("GET", "/api/execute", ("peek", "203.0.113.9")),
-        ("POST", "/api/other", ("peek", "203.0.113.9")),
-        ("OPTIONS", "/api/execute", ("peek", "203.0.113.9")),
+        ("POST", "/api/check", "checks"),
+        ("GET", "/api/execute", "requests"),
+        ("POST", "/api/other", "requests"),
+        ("PUT", "/api/sessions/s/files/f", "requests"),
+        ("DELETE", "/api/sessions/s", "requests"),
+        ("OPTIONS", "/api/execute", "requests"),
     ],
 )
-async def test_what_is_counted_is_decided_by_method_and_path(method: str, path: str, asked: tuple[str, ...]) -> None:
+async def test_what_is_counted_is_decided_by_method_and_path(method: str, path: str, counted: str) -> None:
     service, _, answer = await limited(ALLOWED, method=method, path=path)
-    assert service.asked == [asked]
+    assert service.asked[0] == ("hit", "203.0.113.9", counted)
+    assert service.asked[1:] == ([("peek", "203.0.113.9")] if counted == "requests" else [])
     assert answer.headers["ratelimit-remaining"] == "9"
 
 
 async def test_who_has_no_runs_left_may_still_ask_for_other_things() -> None:
-    _, reader, answer = await limited(REFUSED, method="GET")
+    _, reader, answer = await limited(ALLOWED, peeked=REFUSED, method="GET")
     assert reader.called
     assert answer.status == 200
     assert "retry-after" not in answer.headers
+
+
+async def test_who_asks_for_other_things_too_often_is_refused_and_never_read() -> None:
+    _, reader, answer = await limited(REFUSED, peeked=ALLOWED, path="/api/sessions/s/stdin")
+    assert not reader.called
+    assert json.loads(answer.body)["detail"].startswith("Rate limit exceeded: 10 requests in 60 seconds.")
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/metrics", "/docs", "/apis", "/API/execute"])
@@ -311,7 +363,7 @@ async def test_only_the_start_of_an_answer_gets_headers() -> None:
 @pytest.mark.parametrize(
     "wrap",
     [
-        lambda app: BodyLimit(app, 10, 30),
+        limit,
         lambda app: Identity(RateLimit(app, cast("RateLimits", Counted(ALLOWED)), COUNTED)),
     ],
 )

@@ -201,6 +201,36 @@ async def test_a_restart_that_is_broken_off_leaves_no_place_taken() -> None:
         assert (await sessions.open(A, key="key")).id != name
 
 
+async def test_a_session_that_nothing_was_done_in_makes_room_for_its_callers_next_and_for_nobody_else() -> None:
+    interpreter = Interpreter()
+    async with asyncio.timeout(WITHIN), Sessions(runner(interpreter), SessionLimits(1, 1)) as sessions:
+        lost = (await sessions.open(A)).id
+        session = sessions.book.sessions[lost]
+        with pytest.raises(SessionsFullError):
+            await sessions.open(Caller("b"))
+        name = (await sessions.open(A)).id
+        assert (list(sessions.book.sessions), session.why, interpreter.alive) == ([name], "lost", 1)
+        await finish(sessions.book.sessions[name], "used")
+        with pytest.raises(SessionsFullError):
+            await sessions.open(A)
+
+
+async def test_a_session_that_nothing_was_done_in_stays_where_there_is_room_for_another() -> None:
+    async with asyncio.timeout(WITHIN), Sessions(runner(Interpreter()), SessionLimits(3, 2)) as sessions:
+        first, second = [(await sessions.open(A)).id for _ in range(2)]
+        third = (await sessions.open(A)).id
+        assert list(sessions.book.sessions) == [second, third]
+        assert first != third
+
+
+async def test_a_restarted_session_is_known_to_its_caller() -> None:
+    async with asyncio.timeout(WITHIN), Sessions(runner(Interpreter()), SessionLimits(1, 1)) as sessions:
+        name = (await sessions.open(A)).id
+        await sessions.restart(name, A)
+        with pytest.raises(SessionsFullError):
+            await sessions.open(A)
+
+
 async def test_the_result_of_the_last_cell_is_told_again_and_of_no_other() -> None:
     async with asyncio.timeout(WITHIN), Session(runner(Interpreter())) as session:
         with pytest.raises(CellUnknownError, match="none yet"):
@@ -307,12 +337,17 @@ async def test_closing_waits_for_what_the_cell_has_to_say() -> None:
 def test_the_time_left_is_that_of_idling_or_of_age_whichever_is_less() -> None:
     def left(now: float, limits: SessionLimits) -> float:
         session = Session(runner(Interpreter()), limits=limits)
-        session.began, session.used = 100.0, 150.0
+        session.began, session.used, session.known = 100.0, 150.0, known
         return session.left(now)
 
+    known = True
     assert left(160.0, SessionLimits(idle=20, age=1000)) == 10
     assert left(160.0, SessionLimits(idle=20, age=65)) == 5
     assert left(180.0, SessionLimits(idle=20, age=1000)) == -10
+    assert left(160.0, SessionLimits(idle=600, age=1000)) == 590
+    known = False
+    assert left(160.0, SessionLimits(idle=600, age=1000)) == 20
+    assert left(160.0, SessionLimits(idle=20, age=1000)) == 10
 
 
 @pytest.mark.parametrize(("limits", "why"), [(SessionLimits(idle=0.05), "idle"), (SessionLimits(age=0.05), "age")])

@@ -1,6 +1,6 @@
 /** What a program writes, draws and makes, in the order in which it does, and the line where it is given its input. */
 
-import { blobUrl, el, svgUrl } from "./dom.js";
+import { blobUrl, DOWNLOAD, el, svgUrl } from "./dom.js";
 import { sanitize } from "./sanitize.js";
 import type { Display, OutputFile } from "./wire.js";
 import { bytes } from "./words.js";
@@ -141,7 +141,7 @@ export class Console {
       case "image/svg+xml":
         return this.#picture(svgUrl(display.content));
       default:
-        return this.#picture(this.#url(display.contentBase64, display.mediaType));
+        return this.#picture(this.#url(display.contentBase64, display.mediaType === "image/jpeg" ? "image/jpeg" : "image/png"));
     }
   }
 
@@ -156,7 +156,7 @@ export class Console {
   }
 
   file(file: OutputFile): void {
-    const link = el("a", { href: this.#url(file.contentBase64, file.mediaType), download: file.path.split("/").at(-1) }, file.path);
+    const link = el("a", { href: this.#url(file.contentBase64, DOWNLOAD), download: file.path.split("/").at(-1) }, file.path);
     this.#files.append(el("li", {}, link, ` ${bytes(file.size)}`));
     this.#files.hidden = false;
     this.element.hidden = false;

@@ -44,6 +44,9 @@ export function icon(path: string): SVGElement {
   return svg;
 }
 
+/** What a program made is bytes to a browser: as a page, it would be one of ours if a reader opened it in a tab. */
+export const DOWNLOAD = "application/octet-stream";
+
 export function blobUrl(base64: string, type: string): string {
   const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
   return URL.createObjectURL(new Blob([bytes], { type }));

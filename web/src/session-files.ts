@@ -1,6 +1,6 @@
 /** The files of a notebook's session: those that were put there, and those that its cells made. */
 
-import { el } from "./dom.js";
+import { DOWNLOAD, el } from "./dom.js";
 import type { Failure } from "./failure.js";
 import type { SessionClient } from "./session-client.js";
 import type { FileEntry } from "./wire.js";
@@ -70,7 +70,7 @@ export class SessionFiles {
       this.#tell(content);
       return;
     }
-    const url = URL.createObjectURL(content);
+    const url = URL.createObjectURL(new Blob([content], { type: DOWNLOAD }));
     el("a", { href: url, download: path.split("/").at(-1) }).click();
     setTimeout(() => URL.revokeObjectURL(url), 60_000); // the browser may still be reading it
   }

@@ -27,6 +27,14 @@ test("long programs become short links", { skip: lacks() }, async () => {
   assert.ok((await toFragment("print('again')\n".repeat(1000))).length < 200);
 });
 
+test("what a link inflates to without end is no program, and costs nothing", { skip: lacks() }, async () => {
+  const bomb = new Blob([new Uint8Array(100 << 20)]).stream().pipeThrough(new CompressionStream("deflate-raw"));
+  const packed = Buffer.from(await new Response(bomb).arrayBuffer()).toString("base64url");
+  const before = process.memoryUsage().arrayBuffers;
+  assert.equal(await fromFragment(`#z=${packed}`), null);
+  assert.ok(process.memoryUsage().arrayBuffers - before < 20 << 20);
+});
+
 test("a program may be spelled out", async () => {
   assert.equal(await fromFragment("#code=print(6*7)%0A"), "print(6*7)\n");
   assert.equal(await fromFragment("#code=a%20%3D%201\nb"), "a = 1\nb");

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from code_executor.api.problems import Refusal
 from code_executor.core.models import Allowance
+from code_executor.service.ports import RUNS
 
 
 def headers(allowance: Allowance) -> dict[str, str]:
@@ -19,8 +20,8 @@ def headers(allowance: Allowance) -> dict[str, str]:
     return found
 
 
-def refusal(allowance: Allowance) -> Refusal:
-    """Return the answer to a caller that asked too often."""
+def refusal(allowance: Allowance, what: str = RUNS) -> Refusal:
+    """Return the answer to a caller that asked too often; ``what``: the limit of the service that it met."""
     seconds = max(1, allowance.reset)
-    detail = f"Rate limit exceeded: {allowance.limit} runs in {allowance.window} seconds. Try again in {seconds} s."
+    detail = f"Rate limit exceeded: {allowance.limit} {what} in {allowance.window} seconds. Try again in {seconds} s."
     return Refusal(429, detail, headers(allowance))

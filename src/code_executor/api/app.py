@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from code_executor.api import check, description, execute, operations, pages, problems, session_files, sessions
 from code_executor.api.execute import Endpoint
+from code_executor.api.hosts import HostNames, Hosts
 from code_executor.api.identity import Identity
 from code_executor.api.middleware import BodyLimit, RateLimit
 from code_executor.api.outbox import Ledger, Outbox, telling
@@ -28,6 +29,8 @@ _COUNTED = {
     ("POST", "/api/sessions/*/restart"): RUNS,
     ("POST", "/api/check"): CHECKS,
 }
+"""All else under /api/ is counted as `REQUESTS`."""
+
 _SENDING = SendLimits()
 _EXPOSED = ("Location", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "RateLimit-Policy", "Retry-After")
 
@@ -59,17 +62,26 @@ def create_app(
     service: Service,
     bounds: RequestLimits,
     version: str,
+    names: HostNames,
+    *,
     origins: tuple[str, ...] = (),
     sending: SendLimits = _SENDING,
 ) -> ASGIApp:
     """Return the ASGI application over ``service``, whose owner keeps it open for as long as the app is served.
 
-    ``origins``: whose pages may call it from a browser, besides its own. ``sending``: what clients may leave unread.
+    ``names``: the hosts that it answers to. ``origins``: whose pages may call it from a browser, besides its own.
+    ``sending``: what clients may leave unread.
     """
     # "offline": the pages under /docs bring their scripts along instead of loading them from somebody's CDN
     app = FastAPIOffline(
-        title="Code Executor", version=version, description=_DESCRIPTION, redoc_url=None, static_url="/docs-assets"
+        title="Code Executor",
+        version=version,
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        static_url=pages.DOCS_ASSETS,
     )
+    pages.redirect_slashes(app)
     endpoint = execute.make_endpoint(service, bounds)
     app.include_router(execute.make_router(service, bounds, endpoint, origins))
     app.include_router(check.make_router(service, bounds))
@@ -78,6 +90,7 @@ def create_app(
     app.include_router(session_files.make_router(service, bounds))
     description.install(app, service.runs.limits)
     problems.install(app)
+    pages.install_docs(app)
     pages.install(app, embedders=origins or ("*",))
 
     whole: ASGIApp = Shortcut(app, endpoint)
@@ -91,4 +104,5 @@ def create_app(
             allow_headers=["Content-Type", "Idempotency-Key"],
             expose_headers=_EXPOSED,
         )
-    return Identity(Outbox(whole, Ledger(sending, time.monotonic, telling(service.health))))
+    whole = Outbox(Hosts(whole, names), Ledger(sending, time.monotonic, telling(service.health)))
+    return Identity(whole)

@@ -38,7 +38,7 @@ _POLICY_VIOLATION = 1008
 
 async def serve(socket: WebSocket, service: Service, bounds: RequestLimits, allowed: tuple[str, ...]) -> None:
     """Answer one WebSocket."""
-    if not is_allowed(socket.headers.get("origin"), socket.headers.get("host", ""), allowed):
+    if not is_allowed(socket.headers.get("origin"), socket.headers.get("host", ""), allowed, socket.scope["scheme"]):
         await socket.close(_POLICY_VIOLATION)
         return
     allowance = await service.rates.hit(caller_of(socket.scope))  # before anything is read

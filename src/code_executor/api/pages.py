@@ -6,17 +6,23 @@ build, `/` says so, and the API works all the same.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import mimetypes
 import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import quote
 
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Match
+from starlette.types import Receive, Scope, Send
 
 BUILD = os.path.join(os.path.dirname(__file__), "web")
 
@@ -30,6 +36,16 @@ _POLICY = (
 )
 """Nothing from elsewhere, no inline script or style, no string becomes markup but by the sanitizer. Pictures that a
 program draws are blobs; those inside its tables are data."""
+
+DOCS_ASSETS = "/docs-assets"
+
+_DOCS_POLICY = (
+    "default-src 'none'; script-src 'self' '{script}'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""Swagger UI styles its elements one by one; of scripts inside the page there is one, which is the same for ever."""
+
+_INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 _PAGES = ("index.html", "notebook.html", "embed.html")
 
@@ -98,6 +114,50 @@ def _assets(directory: str) -> dict[str, Page]:
         # any site may load the component, which is a module, so that its browser asks for leave
         asset.headers.update({"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"})
     return assets
+
+
+def redirect_slashes(app: FastAPI) -> None:
+    """Send ``/docs/`` to ``/docs``, and the like, by a path: Starlette would name the host that the client named."""
+    app.router.redirect_slashes = False
+    not_found = app.router.default
+
+    async def redirect(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"].rstrip("/")
+        shorter = {**scope, "path": path}
+        if (
+            scope["type"] != "http"
+            or path in ("", scope["path"])
+            or not any(route.matches(shorter)[0] is not Match.NONE for route in app.routes)
+        ):
+            await not_found(scope, receive, send)
+            return
+        query = scope["query_string"].decode("latin-1")
+        target = "/" + quote(scope.get("root_path", "") + path).lstrip("/") + ("?" + query) * bool(query)
+        await RedirectResponse(target)(scope, receive, send)
+
+    app.router.default = redirect
+
+
+def install_docs(app: FastAPI) -> None:
+    """Serve the description of the API for people, as FastAPI does but with a policy, and in nobody's frame."""
+
+    async def docs(request: Request) -> Response:
+        root = request.scope.get("root_path", "")
+        page = get_swagger_ui_html(
+            openapi_url=f"{root}{app.openapi_url}",
+            title=f"{app.title} - Swagger UI",
+            swagger_js_url=f"{root}{DOCS_ASSETS}/swagger-ui-bundle.js",
+            swagger_css_url=f"{root}{DOCS_ASSETS}/swagger-ui.css",
+            swagger_favicon_url=f"{root}{DOCS_ASSETS}/favicon.png",
+        )
+        (script,) = _INLINE.findall(bytes(page.body).decode())
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        page.headers["Content-Security-Policy"] = _DOCS_POLICY.format(script=f"sha256-{digest}")
+        page.headers["Referrer-Policy"] = "no-referrer"
+        page.headers["X-Content-Type-Options"] = "nosniff"
+        return page
+
+    app.add_route("/docs", docs, include_in_schema=False)
 
 
 def install(app: Starlette, *, embedders: Iterable[str] = ("*",), directory: str = BUILD) -> None:

@@ -81,6 +81,7 @@ class _Endpoints:
         `files` unless it changes it.
         """
         path = parse_path(path)
+        await self._sessions.info(session, caller_of(request.scope))  # before its body
         data = parse_content(await request.body(), self._bounds)
         answer = await self._do(request, session, FileOrder(FileAction.PUT, path, data))
         (entry,) = listing_object(FileAnswer((FileEntry(path, len(data)),)))["files"]

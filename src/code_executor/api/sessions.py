@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from code_executor.api.answers import Json, object_answer, result_fields
@@ -78,10 +79,11 @@ class _Endpoints:
         """Take a sandbox for yourself, with an interpreter that runs one cell after another.
 
         It ends when you end it, when no cell ran for a while, and when it is old; its sandbox is then destroyed.
-        It counts as a run.
+        While nothing was done in it, it ends after 30 seconds, and makes room for your next one. It counts as a run.
         """
         # needs no body, and so browsers would let any page ask for one without asking us
-        if not is_allowed(request.headers.get("origin"), request.headers.get("host", ""), self._origins):
+        origin, host = request.headers.get("origin"), request.headers.get("host", "")
+        if not is_allowed(origin, host, self._origins, request.scope["scheme"]):
             raise Refusal(403, "Pages of other sites may not open sessions here.")
         body = await request.body()
         if body:
@@ -89,6 +91,9 @@ class _Endpoints:
         files, interactive = parse_session(body, self._bounds)
         opening = self._sessions.open(caller_of(request.scope), files, parse_key(key), interactive=interactive)
         info = await until_disconnect(request.receive, opening)
+        if key is None and await request.is_disconnected():  # with a key, the next request is for this one
+            await self._sessions.end(info.id, caller_of(request.scope))
+            raise ClientDisconnect
         return Json(session_object(info), 201, {"Location": f"/api/sessions/{info.id}"})
 
     async def show(self, session: Name, request: Request) -> Response:
@@ -101,7 +106,9 @@ class _Endpoints:
         The files that it was opened with are put there again. All else is gone: variables, the files that were made or
         put later, and the count of cells. Its time begins anew. It counts as a run.
         """
-        return Json(session_object(await self._sessions.restart(session, caller_of(request.scope))))
+        await self._sessions.info(session, caller_of(request.scope))
+        restarting = self._sessions.restart(session, caller_of(request.scope))
+        return Json(session_object(await until_disconnect(request.receive, restarting)))
 
     async def show_result(self, session: Name, number: Number, request: Request) -> Response:
         """Answer again what the last cell was answered with, for you if you lost it."""
@@ -114,12 +121,14 @@ class _Endpoints:
         for input. Closing the connection interrupts the cell. It counts as a run.
         """
         require_json(request.headers.get("content-type", ""))
+        await self._sessions.info(session, caller_of(request.scope))  # nobody sends a body to a session that is not
         cell = parse_cell(await request.body(), self._runs.limits, self._bounds)
         return await respond(request, self._sessions.stream(session, caller_of(request.scope), cell))
 
     async def give_input(self, session: Name, request: Request) -> Response:
         """Send it a piece of its standard input, or say that it ends here."""
         require_json(request.headers.get("content-type", ""))
+        await self._sessions.info(session, caller_of(request.scope))
         for piece in parse_input(await request.body(), self._bounds):
             await self._sessions.send(session, caller_of(request.scope), piece)
         return Response(status_code=204)

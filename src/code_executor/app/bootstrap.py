@@ -26,7 +26,7 @@ from code_executor.sandbox.pool import Pool, PoolSize
 from code_executor.service.dispatcher import Dispatcher
 from code_executor.service.local import LocalHealth, LocalRates
 from code_executor.service.metrics import Metrics, ObservedRunner
-from code_executor.service.ports import CHECKS, RUNS, Service
+from code_executor.service.ports import CHECKS, REQUESTS, RUNS, Service
 from code_executor.service.ratelimit import RateLimiter
 from code_executor.service.sessions import Sessions
 
@@ -92,7 +92,11 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         metrics.watch(*opened.executor.pools)
         metrics.watch_queue(opened.executor.queue)
         runs = ObservedRunner(opened.executor, metrics)
-        limiters = {RUNS: RateLimiter(settings.rate_limit), CHECKS: RateLimiter(settings.check_rate_limit)}
+        limiters = {
+            RUNS: RateLimiter(settings.rate_limit),
+            CHECKS: RateLimiter(settings.check_rate_limit),
+            REQUESTS: RateLimiter(settings.request_rate_limit),
+        }
         async with Sessions(runs, settings.session_limits()) as sessions:
             metrics.watch_sessions(sessions.book)
             yield Service(runs, sessions, LocalRates(limiters, metrics), LocalHealth(opened.executor.pools, metrics))

@@ -20,6 +20,7 @@ from types import ModuleType
 import structlog
 
 from code_executor.app.bootstrap import open_service
+from code_executor.app.guests import raise_descriptors
 from code_executor.app.logs import configure_logging
 from code_executor.app.settings import PREFIX, Settings
 from code_executor.core.errors import CodeExecutorError, ConfigurationError
@@ -68,6 +69,7 @@ def _webserver() -> ModuleType:
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; raise ``CodeExecutorError`` where it cannot begin."""
     configure_logging(settings)
+    raise_descriptors()
     listener = listen(settings)
     try:
         # while the sandboxes start; with more workers than one, they answer and not this process
@@ -102,6 +104,7 @@ async def _serve_by_workers(service: Service, settings: Settings, listener: sock
             workers.create_task(_keep_worker((listener.fileno(), way), settings, stop, event))
         announcing = workers.create_task(_announce_when(answering, listener, settings))
         await stop.wait()
+        listener.close()  # else new connections would wait in it until the last worker has ended
         announcing.cancel()
 
 

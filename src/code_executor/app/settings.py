@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from code_executor.core.errors import ConfigurationError
 from code_executor.core.limits import Limits, RequestLimits, SendLimits, SessionLimits
+from code_executor.core.proxies import parse_proxy
 from code_executor.service.fairqueue import Rules
 from code_executor.service.ratelimit import parse_rate
 from sandbox_agent.contract.policy import OFF, STRICT, Policy
@@ -25,6 +26,8 @@ PREFIX = "CODE_EXECUTOR_"
 # the defaults
 _LIMITS, _SESSIONS, _REQUESTS, _SENDING = Limits(), SessionLimits(), RequestLimits(), SendLimits()
 _RULES = Rules()
+
+_HOST_PATTERN = re.compile(r"\*|(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|\[?[0-9A-Fa-f:.]+\]?")
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -52,8 +55,26 @@ def _checked_rate(value: str) -> str:
     return value
 
 
+def _checked_proxies(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        try:
+            parse_proxy(value)
+        except ValueError:
+            raise ValueError(f"not an address or network: {value!r} (as 10.0.0.0/8, ::1, or *)") from None
+    return values
+
+
+def _checked_hosts(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        if not _HOST_PATTERN.fullmatch(value):
+            raise ValueError(f"not a host: {value!r} (as code.example.org, *.example.org, or *; no scheme, no port)")
+    return values
+
+
 Size = Annotated[int, BeforeValidator(parse_size)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_list)]
+Proxies = Annotated[Names, AfterValidator(_checked_proxies)]
+Hosts = Annotated[Names, AfterValidator(_checked_hosts)]
 Rate = Annotated[str, AfterValidator(_checked_rate)]
 
 
@@ -91,8 +112,29 @@ class Settings(BaseSettings):
     workers: int = Field(
         1, ge=1, le=64, description="Number of processes that answer HTTP. They share the pool and the rate limit."
     )
-    trusted_proxies: Names = Field(
+    trusted_proxies: Proxies = Field(
         (), description="Addresses or networks of proxies whose `X-Forwarded-For` the server trusts. `*`: everyone."
+    )
+    allowed_hosts: Hosts = Field(
+        (),
+        description="Names that clients may call this server by (the header `Host`): `code.example.org`, or "
+        "`*.example.org` for all below. `localhost`, the address in `CODE_EXECUTOR_HOST` and the hosts of "
+        "`CODE_EXECUTOR_ALLOWED_ORIGINS` are allowed anyway; on `0.0.0.0` and `::`, so is every address. `*`: every "
+        "host.",
+    )
+    connections: int = Field(
+        4096,
+        ge=1,
+        le=60_000,
+        description="Maximum number of open connections of a process that answers HTTP. Fewer, if the limit of open "
+        "files leaves no room for more beside the pool.",
+    )
+    connections_per_client: int = Field(
+        256,
+        ge=1,
+        le=60_000,
+        description="Maximum number of open connections per client and process. A quarter of all at most. "
+        "Trusted proxies have no such limit.",
     )
 
     rate_limit: Rate = Field(
@@ -101,6 +143,11 @@ class Settings(BaseSettings):
     check_rate_limit: Rate = Field(
         "120/minute",
         description="Maximum rate of checks (`/api/check`) per client. Checks are counted separately from runs.",
+    )
+    request_rate_limit: Rate = Field(
+        "1200/minute",
+        description="Maximum rate of all other requests under `/api/` per client, such as input for a session or its "
+        "files. They are counted separately.",
     )
     allowed_origins: Names = Field(
         (), description="Origins (`https://…`) whose pages may call this service from a browser. `*`: every page."

@@ -1,23 +1,30 @@
-"""The HTTP server: the app, on uvicorn.
+"""The HTTP server: the app, on uvicorn, behind the door.
 
 Apart from `serving`, which imports it while a first sandbox is being made: the two take about as long.
 """
 
 from __future__ import annotations
 
+import functools
 import signal
 import socket
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from code_executor._version import __version__
 from code_executor.api.app import create_app
+from code_executor.api.hosts import HostNames
+from code_executor.api.identity import Proxies
+from code_executor.app.door import Door, Head
+from code_executor.app.guests import Guests, raise_descriptors, room
+from code_executor.app.logs import Seldom
 from code_executor.app.settings import Settings
-from code_executor.app.wire import HttpConnection, WebSocketConnection
+from code_executor.app.wire import WebSocketConnection
+from code_executor.core.proxies import TrustedProxies
 from code_executor.service.ports import Service
 
 _GRACE = 10.0
@@ -25,10 +32,28 @@ _GRACE = 10.0
 
 def application(service: Service, settings: Settings) -> ASGIApp:
     """Return the app, behind the middleware that reads ``X-Forwarded-For`` of trusted proxies."""
-    app = create_app(service, settings.request_limits(), __version__, settings.allowed_origins, settings.send_limits())
-    if settings.trusted_proxies:
-        return ProxyHeadersMiddleware(app, list(settings.trusted_proxies))  # type: ignore[arg-type, return-value]
-    return app
+    names = HostNames(settings.host, settings.allowed_hosts, settings.allowed_origins)
+    app = create_app(
+        service,
+        settings.request_limits(),
+        __version__,
+        names,
+        origins=settings.allowed_origins,
+        sending=settings.send_limits(),
+    )
+    trusted = TrustedProxies(settings.trusted_proxies)
+    return Proxies(app, trusted) if trusted else app
+
+
+def guests(settings: Settings) -> Guests:
+    """Return the book of connections, with as much room as this process's descriptors leave."""
+    most = min(settings.connections, room(raise_descriptors(), settings.pool_size, settings.workers))
+    return Guests(most, min(settings.connections_per_client, max(1, most // 4)))
+
+
+def _door(settings: Settings, book: Guests) -> Any:
+    head = Head(within=min(Head().within, settings.body_timeout))
+    return functools.partial(Door, head, book, TrustedProxies(settings.trusted_proxies).include, Seldom())
 
 
 class WebServer(uvicorn.Server):
@@ -48,9 +73,10 @@ class WebServer(uvicorn.Server):
 
 def web_server(service: Service, settings: Settings) -> WebServer:
     """Return a server of ``service``, which is to be given its listening socket."""
+    book = guests(settings)
     config = uvicorn.Config(
         application(service, settings),
-        http=HttpConnection,
+        http=_door(settings, book),
         ws=WebSocketConnection,
         ws_per_message_deflate=False,  # 15 KB could be 15 MB
         ws_max_size=settings.request_limits().body,
@@ -62,6 +88,6 @@ def web_server(service: Service, settings: Settings) -> WebServer:
         lifespan="off",
         timeout_graceful_shutdown=int(settings.max_timeout + _GRACE),
         timeout_keep_alive=75,
-        backlog=2048,
+        backlog=min(2048, book.most),
     )
     return WebServer(config)

@@ -1,7 +1,6 @@
 """What the server's protocols do for `api.outbox`, beside what uvicorn's do: each connection is known by its `Wire`.
 
-And what a client can make them hold without reading an answer: requests that wait for their turn on a connection, and
-the frames, fragments and pings of a WebSocket.
+And what a client can make a WebSocket hold without reading an answer: its frames, fragments and pings.
 """
 
 from __future__ import annotations
@@ -19,9 +18,6 @@ from code_executor.api.outbox import WIRE, Wire
 from code_executor.api.pieces import PIECE
 from code_executor.api.socket import PART
 
-_MOST_PIPELINED = 16
-"""Requests that a client may send before the answer to the first; browsers and proxies send one."""
-
 _INVALID_DATA = 1007
 
 
@@ -37,12 +33,6 @@ class HttpConnection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["extensions"] = {WIRE: self.wire}  # type: ignore[dict-item]
-
-    def on_headers_complete(self) -> None:
-        if len(self.pipeline) >= _MOST_PIPELINED:
-            self.transport.abort()
-        if not self.transport.is_closing():
-            super().on_headers_complete()
 
 
 class WebSocketConnection(WebSocketsSansIOProtocol):

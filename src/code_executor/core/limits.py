@@ -13,13 +13,15 @@ __all__ = ["Limits", "RequestLimits", "SendLimits", "SessionLimits"]
 class SessionLimits:
     """How many sessions may be open: in all (0: there are none), and for one caller.
 
-    ``idle``: seconds that one may be without a running cell; ``age``: seconds that it may live. ``input``: bytes of
-    stdin that may be sent to one cell while it runs. ``listed``: whether a caller may see which sessions it has.
+    ``idle``: seconds that one may be without a running cell; ``unused``: the same, before anything was done in it;
+    ``age``: seconds that it may live. ``input``: bytes of stdin that may be sent to one cell while it runs. ``listed``:
+    whether a caller may see which sessions it has.
     """
 
     open: int = 2
     open_per_caller: int = 1
     idle: float = 600.0
+    unused: float = 30.0
     age: float = 3600.0
     input: int = 1 << 20
     listed: bool = True

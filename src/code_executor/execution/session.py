@@ -68,6 +68,8 @@ class Session:
         self.interactive = interactive
         self.limits = limits or SessionLimits()
         self.began = self.used = time.monotonic()
+        self.known = False
+        """Whether its caller has done something in it. Else the answer to its opening may have been lost."""
         self.why = ""
         """Why it is over: what whoever closed it said, or the reason that it ended with."""
         self._runner = runner
@@ -232,11 +234,13 @@ class Session:
     def left(self, now: float) -> float:
         """Return the seconds that it may still live, if no other cell begins."""
         rest = self.began + self.limits.age - now
-        return rest if self._turn.running else min(rest, self.used + self.limits.idle - now)
+        idle = self.limits.idle if self.known else min(self.limits.idle, self.limits.unused)
+        return rest if self._turn.running else min(rest, self.used + idle - now)
 
     def _begin(self, cell: Cell) -> asyncio.Queue[Event]:
         self._require_life()
         self._turn.begin(cell)
+        self.known = True
         self._input_left = self.limits.input
         self._reads = cell.reads
         self._events = asyncio.Queue()
@@ -247,6 +251,7 @@ class Session:
         self._require_no_cell()
         async with self._orders:
             self._require_no_cell()
+            self.known = True
             self.used = time.monotonic()
             self._answer = asyncio.get_running_loop().create_future()
             self._inputs.put_nowait(order)

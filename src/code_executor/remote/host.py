@@ -55,7 +55,7 @@ async def _answer(service: Service, call: Object, reader: asyncio.StreamReader, 
         case "run" | "run_cell":
             inputs: asyncio.Queue[Input] = asyncio.Queue()
             await _answer_while_heard(_relay(service, call, inputs, writer), inputs, reader, writer)
-        case "open_session":  # which may have to wait for a sandbox, as a run may
+        case "open_session" | "restart_session":  # which may have to wait for a sandbox, as a run may
             await _answer_while_heard(_once(service, call), asyncio.Queue(), reader, writer)
         case _:
             await send(writer, *await _once(service, call))

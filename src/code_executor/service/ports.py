@@ -22,7 +22,7 @@ from code_executor.core.models import (
 )
 from code_executor.core.runner import Runner
 
-RUNS, CHECKS = "runs", "checks"
+RUNS, CHECKS, REQUESTS = "runs", "checks", "requests"
 """What a caller may ask for so often: each has a limit of its own."""
 
 
@@ -65,7 +65,7 @@ class RateLimits(Protocol):
     """How often a caller may ask. None: nothing is limited."""
 
     async def hit(self, caller: Caller, what: str = RUNS) -> Allowance | None:
-        """Count a request against the caller's limit of `RUNS` or `CHECKS`."""
+        """Count a request against the caller's limit of `RUNS`, `CHECKS` or, for all else, `REQUESTS`."""
 
     async def peek(self, caller: Caller) -> Allowance | None:
         """Say how many runs a caller has left, without counting."""

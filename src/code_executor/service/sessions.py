@@ -71,6 +71,16 @@ class SessionBook:
         self.opened += 1
         return name
 
+    def lost(self, caller: Caller) -> tuple[str, Session] | None:
+        """Return a session to give up where there is no room for another of this caller: one that it did nothing in.
+
+        Whoever never heard that it was opened asks for another, and could not end it.
+        """
+        own = [(name, each) for name, each in self.sessions.items() if each.caller == caller]
+        if len(own) < self.limits.open_per_caller and len(self.sessions) < self.limits.open:
+            return None
+        return next(((name, each) for name, each in own if not each.known and name not in self.busy), None)
+
     def find(self, name: str, caller: Caller) -> Session:
         """Return a session; a caller that does not own it learns nothing of it."""
         if self.limits.open < 1:
@@ -128,6 +138,7 @@ class Sessions:
         self._runner = runner
         self._now = now
         self._keepers: dict[str, asyncio.Task[None]] = {}
+        self._endings: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -147,8 +158,11 @@ class Sessions:
         name = self.book.opened_with(key, caller, files) if key else None
         if name is None:
             session = self._new(caller, files, interactive)
+            lost = self.book.lost(caller)
+            if lost is not None:
+                self.book.forget(*lost)
             name = self.book.admit(caller, session, key)
-            await self._begin(name, session)
+            await self._begin(name, session, instead_of=lost)
         return await self.info(name, caller)
 
     async def restart(self, name: str, caller: Caller) -> SessionInfo:
@@ -158,20 +172,22 @@ class Sessions:
         """
         old = self.book.find(name, caller)
         session = self._new(caller, old.files, old.interactive)
+        session.known = True
         self.book.replace(name, session)
-        await self._begin(name, session, instead_of=old)
+        await self._begin(name, session, instead_of=(name, old))
         return await self.info(name, caller)
 
     def _new(self, caller: Caller, files: tuple[File, ...], interactive: bool | None) -> Session:
         return Session(self._runner, caller=caller, files=files, limits=self.book.limits, interactive=interactive)
 
-    async def _begin(self, name: str, session: Session, instead_of: Session | None = None) -> None:
+    async def _begin(self, name: str, session: Session, instead_of: tuple[str, Session] | None = None) -> None:
         self.book.busy.add(name)
         try:
             if instead_of is not None:
-                keeper = self._keepers.pop(name)
-                await instead_of.close("restarted")
-                await asyncio.wait([keeper])
+                ending = asyncio.create_task(self._end_another(*instead_of, "restarted" if session.known else "lost"))
+                self._endings.add(ending)
+                ending.add_done_callback(self._endings.discard)
+                await asyncio.shield(ending)  # whoever asks may go away; the other session ends all the same
             await session.open()
         except BaseException:
             self.book.forget(name, session)
@@ -179,6 +195,11 @@ class Sessions:
         finally:
             self.book.busy.discard(name)
         self._keepers[name] = asyncio.create_task(self._keep(name, session))
+
+    async def _end_another(self, name: str, session: Session, why: str) -> None:
+        keeper = self._keepers.pop(name)
+        await session.close(why)
+        await asyncio.wait([keeper])
 
     async def list(self, caller: Caller) -> Sequence[SessionInfo]:
         return [await self.info(name, caller) for name in self.book.own(caller)]
@@ -212,7 +233,7 @@ class Sessions:
 
     async def close(self) -> None:
         """End all of them."""
-        await asyncio.gather(*(self._end(name, "stopping") for name in tuple(self.book.sessions)))
+        await asyncio.gather(*(self._end(name, "stopping") for name in tuple(self.book.sessions)), *self._endings)
 
     async def _end(self, name: str, why: str) -> None:
         session, keeper = self.book.sessions.get(name), self._keepers.get(name)
