@@ -28,7 +28,7 @@ while record:
 with open("large.bin", "wb") as file:
     file.write(os.urandom(1 << 20) * 7)
     file.write(os.urandom((1 << 20) - 4096))
-sys.stdout.buffer.write(b"\\xff" * 1000000)
+written = sys.stdout.buffer.write(b"\\xff" * 1000000)
 """
 """The largest answer: HTML of bytes that are no UTF-8, a file, and output. It is for a server without a policy."""
 

@@ -194,5 +194,5 @@ def test_the_last_event_does_not_repeat_what_was_streamed(impatient: Server) -> 
         *_, (name, result) = raw_events(response.iter_lines())
     assert name == "result"
     assert (result["output"], result["files"], result["displays"]) == ("", [], [])
-    assert result["error"] == "Your program ran longer than 1 second and was stopped."
+    assert result["error"] == "Execution exceeded 1 second timeout"
     assert result["streamed"] == {"stdout": 4, "stderr": 4, "displays": 0, "files": 1}

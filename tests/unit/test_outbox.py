@@ -170,6 +170,18 @@ async def test_small_debts_do_not_go_for_large_ones() -> None:
     assert (small_pipe.aborted, large_pipe.aborted) == (False, True)
 
 
+async def test_many_small_debts_are_bounded_too() -> None:
+    bench = Bench()
+    pipes = []
+    for at in range(30):
+        bench.time = at / 10
+        debt, pipe = bench.connect()
+        bench.write(debt, pipe, 50_000)
+        pipes.append(pipe)
+    bench.after(1)
+    assert [pipe.aborted for pipe in pipes] == [True] * 18 + [False] * 12
+
+
 async def test_it_looks_for_as_long_as_anything_is_owed_and_says_so() -> None:
     told: asyncio.Queue[int] = asyncio.Queue()
     ledger = Ledger(LIMITS, asyncio.get_running_loop().time, lambda ledger: told.put_nowait(ledger.owed))

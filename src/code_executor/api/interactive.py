@@ -32,6 +32,9 @@ from code_executor.service.ports import Service
 _MOST_MESSAGES = 1000
 """Inputs that may wait for the program to take them."""
 
+_GONE = (WebSocketDisconnect, RuntimeError)
+"""The client went away; Starlette calls a second send after that a RuntimeError."""
+
 _SLACK = 1024
 _POLICY_VIOLATION = 1008
 
@@ -41,21 +44,21 @@ async def serve(socket: WebSocket, service: Service, bounds: RequestLimits, allo
     if not is_allowed(socket.headers.get("origin"), socket.headers.get("host", ""), allowed, socket.scope["scheme"]):
         await socket.close(_POLICY_VIOLATION)
         return
-    allowance = await service.rates.hit(caller_of(socket.scope))  # before anything is read
     await socket.accept()
     try:
         try:
+            allowance = await service.rates.hit(caller_of(socket.scope))  # before anything is read
             _require_allowed(allowance)
             execution = await _receive(socket, service, bounds)
             await _converse(socket, service, execution, allowance, bounds.stdin)
         except CodeExecutorError as error:
             raise from_failure(error) from error
     except Refusal as problem:
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+        with contextlib.suppress(*_GONE):
             await send_object(socket, {**problem.body(), "type": "problem"})
-    except (WebSocketDisconnect, RuntimeError):
-        return  # the client went away; Starlette calls a second send after that a RuntimeError
-    with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+    except _GONE:
+        return
+    with contextlib.suppress(*_GONE):
         await socket.close()
 
 
@@ -92,13 +95,26 @@ async def _converse(
         if not sending.done() and isinstance(problem := hearing.exception(), Refusal):
             backlog.finish(problem)  # behind what is being sent, which may be half of a message
             filling.cancel()
-            await sending
-        (sending if sending.done() else hearing).result()
+            await asyncio.wait([sending])
+        gone = _is_gone(sending if sending.done() else hearing)
     finally:
         for task in (filling, sending, hearing):
             task.cancel()
         await asyncio.wait([filling, sending, hearing])
         backlog.clear()
+    if gone:
+        raise WebSocketDisconnect
+
+
+def _is_gone(task: asyncio.Task[None]) -> bool:
+    """Whether a task ended because the client went away; raise what else it failed with.
+
+    Its exception is not raised again: that would make a circle of what it was about to send.
+    """
+    error = task.exception()
+    if error is None or isinstance(error, _GONE):
+        return error is not None
+    raise error
 
 
 async def _send_all(socket: WebSocket, backlog: Backlog, allowance: Allowance | None) -> None:

@@ -188,14 +188,18 @@ class Ledger:
         self.enforce()
 
     def _free(self, debts: list[Debt], size: int, why: str) -> int:
-        """Abort some of them, the slowest first, until so many bytes are free; return how many are."""
+        """Abort some of them, the slowest first, until so many bytes are free; return how many are.
+
+        Small debts come after the others, for many of them would go for little.
+        """
         freed = 0
-        for debt in sorted(debts, key=lambda debt: debt.stepped):
+        if size <= 0:
+            return freed
+        for debt in sorted(debts, key=lambda debt: (debt.owed <= PIECE, debt.stepped)):
+            freed += debt.owed
+            self._abort(debt, why)
             if freed >= size:
                 break
-            if debt.owed > PIECE:  # of the others, many would go for little
-                freed += debt.owed
-                self._abort(debt, why)
         return freed
 
     def _abort(self, debt: Debt, why: str) -> None:
