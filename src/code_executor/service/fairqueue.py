@@ -243,9 +243,7 @@ class FairQueue:
         if caller is None:
             return None
         whats = [what for what in whats if caller.offers(what)]
-        leaf = caller
-        while leaf.below:
-            leaf = leaf.first(whats) or leaf
+        leaf = caller.leaf_for(whats)
         queue = min((leaf.queues[what] for what in whats if leaf.queues[what]), key=lambda queue: queue[0].number)
         ticket: Ticket = queue.popleft()
         ticket.waits = False
