@@ -27,13 +27,18 @@ T = TypeVar("T")
 async def respond(request: Request, run: AsyncGenerator[Event, None]) -> Response:
     """Answer with the result of a run, or with all its events where the client accepts a stream of them."""
     if wants_events(request.headers.getlist("accept")):
-        return EventStream(await anext(run), run)
+        return EventStream(await until_disconnect(request.receive, _first(run)), run)
     result = await until_disconnect(request.receive, result_of(run))
     answer, size = result_fields(result)
     if result.reason is Reason.INTERNAL:
         more = {k: v for k, v in answer.items() if k != "status"}
         raise Refusal(500, result.error.rpartition("\n")[2], size=size, **more)
     return object_answer(answer, size)
+
+
+async def _first(run: AsyncGenerator[Event, None]) -> Event:
+    """Wait for its turn: whoever goes away meanwhile leaves the queue."""
+    return await anext(run)
 
 
 async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, T]) -> T:

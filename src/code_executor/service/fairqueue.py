@@ -386,7 +386,6 @@ class FairQueue:
         """Remember a learner that does nothing now, for a while."""
         if not (leaf.waiting or leaf.held or leaf.sessions):
             self._idle[leaf] = now
-            self._idle.move_to_end(leaf)
 
     def _forget(self, now: float) -> None:
         """Forget two of those that have been away the longest; called for each that comes, it keeps up with them."""
