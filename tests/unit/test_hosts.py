@@ -78,7 +78,7 @@ def test_any_other_is_not(host: str) -> None:
 
 
 def test_on_all_addresses_every_address_is_the_servers_and_no_other_name() -> None:
-    for names in (EVERYWHERE, HostNames("::")):
+    for names in (EVERYWHERE, HostNames("::"), HostNames("")):
         assert all(map(names.own, ["203.0.113.9:8000", "[2001:db8::1]:8000", "127.0.0.1", "localhost", "0.0.0.0"]))
         assert not any(map(names.own, ["attacker.example", "server", "203.0.113.9.attacker.example"]))
 

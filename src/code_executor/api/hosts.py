@@ -38,7 +38,7 @@ class HostNames:
         self._below = tuple(name[1:] for name in names if name.startswith("*."))
         self._names = {name.removesuffix(".") for name in names if _address(name) is None} | {bound.lower()}
         self._addresses = {each for each in map(_address, (*names, bound)) if each is not None}
-        self._bound_to_all = any(each.is_unspecified for each in self._addresses)
+        self._bound_to_all = not bound or any(each.is_unspecified for each in self._addresses)
 
     def own(self, host: str) -> bool:
         """Whether a header ``Host`` names this server."""
