@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from code_executor.core.limits import Limits
-from sandbox_agent.contract.config import ACCOUNTS, AgentConfig
+from sandbox_agent.contract.config import ACCOUNTS, DEVICES, AgentConfig
 
 BOX = "/work"
 AGENT = "/opt/agent/sandbox_agent"
@@ -42,6 +42,7 @@ ACCOUNTS_OPTIONS = "size=2m,nr_inodes=32,mode=0755"
 READ_ONLY = (
     *("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"),  # what Docker has by itself
     *("/dev", "/dev/pts", "/dev/mqueue"),
+    *(*DEVICES, "/dev/tty"),  # mounts of their own in a user namespace: the host's nodes
 )
 """Paths of a container on which nothing can be changed. A device there can be written to, but keeps its times."""
 
