@@ -68,6 +68,9 @@ class Shelf:
     def begin(self) -> None:
         """Nothing is run in it."""
 
+    async def held(self) -> bool:
+        return False
+
     async def out_of_memory(self) -> bool:
         return False
 

@@ -55,7 +55,10 @@ def test_a_lost_answer_to_opening_is_given_again_to_who_has_the_key(http: httpx.
     assert (first.status_code, again.status_code) == (201, 201)
     assert first.json()["id"] == again.json()["id"]
     assert ids(http) == [first.json()["id"]]
-    assert "other files" in problem(http.post("/api/sessions", headers=key), 409)
+    assert "other `files`" in problem(http.post("/api/sessions", headers=key), 409)
+    for interactive in (True, False):
+        body = {"files": FILES, "interactive": interactive}
+        assert "`interactive`" in problem(http.post("/api/sessions", json=body, headers=key), 409)
     assert problem(http.post("/api/sessions", headers={"Idempotency-Key": "x" * 256}), 422)
 
 

@@ -87,6 +87,9 @@ class ImpostorLink:
     def begin(self) -> None:
         """It knows all that it has to."""
 
+    async def held(self) -> bool:
+        return False
+
     async def out_of_memory(self) -> bool:
         return False
 

@@ -17,6 +17,7 @@ from code_executor import Executor
 from code_executor.core import errors
 from code_executor.core.limits import Limits
 from code_executor.core.models import Execution, Input, Output, Reason, Result, Stdin
+from code_executor.core.runner import run
 from code_executor.sandbox import conversation, hardening
 from code_executor.sandbox.docker import DockerLink
 from code_executor.sandbox.native import NativeLink
@@ -150,26 +151,80 @@ async def test_a_supervisor_that_is_killed_is_internal_whatever_memory_an_earlie
         assert await works(executor)
 
 
+def pause(sandbox: Sandbox) -> None:
+    """Hold a sandbox as an operator's tools do; skip where this machine has none for it."""
+    if isinstance(sandbox._link, DockerLink):
+        docker_cli("pause", sandbox.name)
+        return
+    pid = supervisor_of(sandbox)
+    root = Path("/sys/fs/cgroup")
+    if (root / "freezer").is_dir():
+        group = root / "freezer" / f"code-executor-test-{pid}"
+        group.mkdir()
+        (group / "cgroup.procs").write_text(str(pid))
+        (group / "freezer.state").write_text("FROZEN")
+        return
+    own = Path(f"/proc/{pid}/cgroup").read_text().strip().removeprefix("0::/")
+    if not own.rpartition("/")[2].startswith("code-executor-"):
+        pytest.skip("NOT TESTED: control groups cannot be written here")
+    (root / own / "cgroup.freeze").write_text("1")
+
+
+def thaw() -> None:
+    """Let go what `pause` froze: a frozen process does not even die (version 1)."""
+    for group in Path("/sys/fs/cgroup/freezer").glob("code-executor-test-*"):
+        (group / "freezer.state").write_text("THAWED")
+
+
+HOLD = {"stopped": stop, "paused": pause}
+
+
 @pytest.mark.anyio
 @pytest.mark.usefixtures("impatient")
-async def test_a_mute_supervisor_is_waited_for_no_longer_than_the_limit_and_a_little(engine: str) -> None:
+@pytest.mark.parametrize("how", HOLD)
+async def test_a_sandbox_that_is_held_from_outside_is_our_failure_and_not_the_programs(engine: str, how: str) -> None:
     async with opened(engine) as executor:
-        result = await strike(executor, Execution(TALKER, timeout=1), stop)
-        assert result.reason is Reason.WALL_TIME
-        assert result.output == "before\n"
+        try:
+            result = await strike(executor, Execution(TALKER, timeout=1), HOLD[how])
+        finally:
+            thaw()
+        assert (result.reason, result.output) == (Reason.INTERNAL, "before\n")
         assert await works(executor)
 
 
 @pytest.mark.anyio
 @pytest.mark.usefixtures("impatient")
-async def test_a_supervisor_that_is_mute_before_a_run_cannot_say_that_it_succeeded(engine: str) -> None:
+@pytest.mark.parametrize("how", HOLD)
+async def test_a_sandbox_that_is_held_before_a_run_fails_it(engine: str, how: str) -> None:
     async with opened(engine) as executor:
         await until(lambda: executor.pool.book.idle)
         (sandbox,) = executor.pool.book.idle
-        await asyncio.to_thread(stop, sandbox)
-        result = await executor.run("print('never')", timeout=1)
-        assert (result.reason, result.output) == (Reason.WALL_TIME, "")
+        try:
+            await asyncio.to_thread(HOLD[how], sandbox)
+            result = await executor.run("print('never')", timeout=1)
+        finally:
+            thaw()
+        assert (result.reason, result.output) == (Reason.INTERNAL, "")
         assert await works(executor)
+
+
+MUTE = Patch("supervisor/loop.py", "while (left := clock.left()) > 0:", "while (left := 600.0):")
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("impatient")
+async def test_a_supervisor_that_a_program_made_slow_is_waited_for_no_longer_than_the_limit_and_a_little(
+    tmp_path: Path,
+) -> None:
+    """Nobody holds it, so the run did not end within its time."""
+    make = WeakNative(Limits(), (), patched_agent(tmp_path, [MUTE]), ())
+    await make.start()
+    try:
+        async with Pool(make, PoolSize(least=1, most=1)) as pool:
+            result = await run(Dispatcher([pool], Limits()), Execution(TALKER, timeout=1))
+            assert (result.reason, result.output) == (Reason.WALL_TIME, "before\n")
+    finally:
+        await make.close()
 
 
 COMPLAINS = Patch("supervisor/loop.py", "    os.dup2(2, 1)\n", "    os.dup2(2, 1)\n    os.write(2, bytes(4 << 20))\n")

@@ -49,6 +49,19 @@ class Weakening:
     flags: tuple[str, ...] = ()  # of Docker's `HostConfig`
 
 
+_READ_ON = Patch(
+    "supervisor/relay.py",
+    "_NONBLOCK = os.SPLICE_F_NONBLOCK",
+    """_NONBLOCK = os.SPLICE_F_NONBLOCK
+seen = []
+
+
+def read_on(source, sink, most):
+    seen.append(os.read(source, min(most, 1 << 15)))
+    return os.write(sink, seen[-1])
+""",
+)
+
 WEAKENINGS = {
     "seccomp": Weakening(layers_off=("seccomp",)),
     "landlock": Weakening(layers_off=("landlock",)),
@@ -113,25 +126,20 @@ WEAKENINGS = {
         patches=(
             Patch(
                 "supervisor/relay.py",
-                "return os.splice(self._source, sink, self._remaining, flags=_NONBLOCK)",
-                "seen.append(os.read(self._source, min(self._remaining, 1 << 15))); return os.write(sink, seen[-1])",
+                "moved = self._drop() if self._sink is None else move(self._source, self._sink, self._remaining)",
+                "moved = self._drop() if self._sink is None else read_on(self._source, self._sink, self._remaining)",
             ),
-            Patch(
-                "supervisor/relay.py", "_NONBLOCK = os.SPLICE_F_NONBLOCK", "_NONBLOCK = os.SPLICE_F_NONBLOCK; seen = []"
-            ),
+            _READ_ON,
         )
     ),
     "unread output": Weakening(
         patches=(
             Patch(
                 "supervisor/relay.py",
-                "self._remaining -= os.splice(self._current.fd, self._sink, self._remaining, flags=_NONBLOCK)",
-                "seen.append(os.read(self._current.fd, self._remaining)); "
-                "self._remaining -= os.write(self._sink, seen[-1])",
+                "moved = move(self._taken, self._sink, self._remaining)",
+                "moved = read_on(self._taken, self._sink, self._remaining)",
             ),
-            Patch(
-                "supervisor/relay.py", "_NONBLOCK = os.SPLICE_F_NONBLOCK", "_NONBLOCK = os.SPLICE_F_NONBLOCK; seen = []"
-            ),
+            _READ_ON,
         )
     ),
 }

@@ -51,6 +51,9 @@ class Script:
     def begin(self) -> None:
         """It counts nothing."""
 
+    async def held(self) -> bool:
+        return False
+
     async def out_of_memory(self) -> bool:
         return False
 

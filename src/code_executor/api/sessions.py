@@ -155,7 +155,7 @@ def make_router(service: Service, bounds: RequestLimits, origins: tuple[str, ...
         response_model=SessionResponse,
         responses={
             403: described("The request comes from a page of another site."),
-            409: described("A session is being opened with this key, or was opened with it and other files."),
+            409: described("A session is being opened with this key, or was opened with it and another body."),
             **UNKNOWN,
             **PROBLEMS,
         },

@@ -112,9 +112,11 @@ class SandboxExecutor:
                     for each in transcript.take(event):
                         yield each
         except MuteSandboxError as error:
-            log.warning("sandbox_mute", execution=transcript.id, why=str(error))
+            held = await sandbox.is_held()
+            log.warning("sandbox_mute", execution=transcript.id, why=str(error), held=held)
             sandbox.lost(str(error))
-            transcript.fail(Cause.WALL_TIME)  # true all the same: the run did not end within its time
+            # a program cannot hold its sandbox; if it made it slow, the run did not end within its time all the same
+            transcript.fail(Cause.INTERNAL if held else Cause.WALL_TIME)
         except SandboxError as error:
             sandbox.lost(str(error))
             if await sandbox.ran_out_of_memory():

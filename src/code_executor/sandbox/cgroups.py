@@ -147,6 +147,33 @@ def _kills(text: bytes) -> int:
     return int(found[1]) if found else 0
 
 
+def is_held(pid: int, within: str = "", root: Path = ROOT) -> bool:
+    """Whether a process is stopped by a signal, or its control group is frozen. False in doubt.
+
+    ``within``: a part of its group's name, if ``pid`` may be another's here.
+    """
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        groups = [line.split(":", 2) for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines()]
+    except (OSError, IndexError):
+        return False
+    if not any(within in path for _, _, path in groups):
+        return False
+    if state in ("T", "t"):
+        return True
+    for _, controllers, path in groups:
+        if controllers == "freezer":
+            directory, file, frozen = root / "freezer" / path.lstrip("/"), "freezer.state", "FROZEN"
+        elif not controllers:
+            directory, file, frozen = root / path.lstrip("/"), "cgroup.events", "frozen 1"
+        else:
+            continue
+        with contextlib.suppress(OSError):
+            if frozen in (directory / file).read_text():
+                return True
+    return False
+
+
 def find_home(root: Path = ROOT, own: str | None = None) -> Home | None:
     """Find out where groups can be made; None where they cannot. ``own``: the text of /proc/self/cgroup."""
     own = Path("/proc/self/cgroup").read_text() if own is None else own

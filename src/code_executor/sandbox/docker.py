@@ -27,7 +27,7 @@ import structlog
 
 from code_executor.core.errors import EngineError, SandboxError
 from code_executor.core.limits import Limits
-from code_executor.sandbox import hardening
+from code_executor.sandbox import cgroups, hardening
 from code_executor.sandbox.hostsocket import MOUNTED_AT, PATH_INSIDE, HostSocket, remove_strays
 from code_executor.sandbox.owner import Owner
 from code_executor.sandbox.sandbox import Sandbox
@@ -44,6 +44,7 @@ _TOLD_OF_OOM_WITHIN = 1.0  # after that: an engine may hear of it a little later
 _FORGOTTEN_AFTER = 86_400.0
 """Seconds after which a container that was made and never started is nobody's, even if two clocks differ by hours."""
 
+_TOLD_OF_PAUSE_WITHIN = 5.0
 _KILLED = "137"
 _STDOUT = 1
 _MOST_DIAGNOSTICS = 4000
@@ -310,6 +311,14 @@ class DockerLink:
             with contextlib.suppress(aiohttp.ClientError, aiodocker.DockerError, OSError):
                 await events.stop()
         return False
+
+    async def held(self) -> bool:
+        """Ask the engine whether the container is paused; of a local one, the kernel whether it is stopped."""
+        try:
+            state = (await _call("inspect", self._container.show(), _TOLD_OF_PAUSE_WITHIN))["State"]
+            return bool(state["Paused"]) or cgroups.is_held(int(state["Pid"]), within=self._container.id)
+        except (EngineError, LookupError, TypeError, ValueError):
+            return False
 
     async def destroy(self) -> None:
         if self._destroyed is None:

@@ -20,5 +20,11 @@ class Link(Protocol):
         Bounded in time, and False in doubt.
         """
 
+    async def held(self) -> bool:
+        """Whether somebody outside holds the sandbox: paused, frozen or stopped. Nothing inside can do that.
+
+        Bounded in time, and False in doubt.
+        """
+
     async def destroy(self) -> None:
         """End the sandbox and everything in it; idempotent, and bounded in time."""

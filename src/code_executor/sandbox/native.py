@@ -258,6 +258,7 @@ class NativeLink:
         self._oom_kills = group.oom_kills() if group is not None else None
         self._when_gone = when_gone
         self._process: asyncio.subprocess.Process | None = None
+        self._pid = 0
         self._child: int | None = None  # a pidfd: its number cannot come to mean another process
         self._readers: list[asyncio.Task[None]] = []
         self._destroyed: asyncio.Task[None] | None = None
@@ -288,11 +289,11 @@ class NativeLink:
                 asyncio.create_task(self._read(self._process)),
                 asyncio.create_task(self._read_diagnostics(self._process)),
             ]
-            child = await self._child_pid(info_read)
+            self._pid = await self._child_pid(info_read)
             try:
-                self._child = os.pidfd_open(child)
+                self._child = os.pidfd_open(self._pid)
                 if self._group is not None:
-                    self._group.add(child)
+                    self._group.add(self._pid)
                 os.write(block_write, b"\0")
             except (ProcessLookupError, BrokenPipeError):
                 raise await self._made_none("bubblewrap ended before the sandbox had begun") from None
@@ -359,6 +360,9 @@ class NativeLink:
 
     async def out_of_memory(self) -> bool:
         return self._oom_kills is not None and self._oom_kills.grew()
+
+    async def held(self) -> bool:
+        return self._child is not None and cgroups.is_held(self._pid)
 
     async def destroy(self) -> None:
         if self._destroyed is None:

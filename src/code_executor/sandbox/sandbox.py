@@ -169,6 +169,10 @@ class Sandbox:
             return False
         return await self._link.out_of_memory()
 
+    async def is_held(self) -> bool:
+        """Whether it says nothing because somebody outside holds it, such as ``docker pause``."""
+        return self._link is not None and await self._link.held()
+
     # ---- the conversation's side
 
     @property

@@ -92,16 +92,19 @@ class SessionBook:
             raise SessionUnknownError("there is no such session, or it has ended")
         return session
 
-    def opened_with(self, key: str, caller: Caller, files: tuple[File, ...]) -> str | None:
+    def opened_with(
+        self, key: str, caller: Caller, files: tuple[File, ...] = (), *, interactive: bool | None = None
+    ) -> str | None:
         """Return the session that the caller opened with this key before; None where it has none, or none any more.
 
-        Raises ``SessionKeyError`` if that was asked for with other files, and ``SessionBusyError`` while it is opened.
+        Raises ``SessionKeyError`` if another was asked for then, and ``SessionBusyError`` while it is opened.
         """
         name = self.keys.get((caller, key))
         if name is None:
             return None
-        if self.sessions[name].files != files:
-            raise SessionKeyError("the key was used to open a session with other files")
+        before = self.sessions[name]
+        if (before.files, before.interactive) != (files, interactive):
+            raise SessionKeyError("the key was used to open a session with other `files` or another `interactive`")
         try:
             self.find(name, caller)
         except SessionUnknownError:
@@ -155,7 +158,7 @@ class Sessions:
 
         With a ``key`` that it opened one with before, and that lives, that is the one.
         """
-        name = self.book.opened_with(key, caller, files) if key else None
+        name = self.book.opened_with(key, caller, files, interactive=interactive) if key else None
         if name is None:
             session = self._new(caller, files, interactive)
             lost = self.book.lost(caller)
