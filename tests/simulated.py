@@ -42,8 +42,8 @@ class Fair:
         ticket.bearer = asked
 
     def next(self, now: float) -> Asked | None:
-        left = self._sandboxes - len(self._queue.running)
-        ticket = self._queue.next(("plain",), now, scarce=self._queue.rules.is_scarce(left, self._sandboxes, 0))
+        free = self._sandboxes - len(self._queue.running)
+        ticket = self._queue.next(("plain",), now, left=self._queue.rules.left(free, free, self._sandboxes, 0))
         if ticket is None:
             return None
         assert isinstance(ticket.bearer, Asked)

@@ -177,7 +177,7 @@ def test_files_that_are_too_large_together_are_answered_with_413(tight: httpx.Cl
 
 
 def test_a_body_that_is_declared_too_large_is_refused_before_it_is_sent(tight_server: Server) -> None:
-    head = "POST /api/execute HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\n\r\n"
+    head = "POST /api/execute HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\n\r\n"
     with connected(tight_server) as connection:
         connection.sendall(head.encode())
         assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
@@ -202,7 +202,7 @@ def test_a_body_that_grows_too_large_is_refused_while_it_is_read(tight: httpx.Cl
 
 
 def test_a_body_that_comes_too_slowly_is_answered_with_408(tight_server: Server) -> None:
-    head = "POST /api/execute HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+    head = "POST /api/execute HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
     with connected(tight_server) as connection:
         connection.sendall(head.encode() + b'{"code": ')
         answer = connection.recv(65536)
@@ -214,7 +214,7 @@ def test_a_body_that_comes_too_slowly_is_answered_with_408(tight_server: Server)
 
 
 def test_a_client_that_goes_away_while_it_sends_harms_nobody(tight: httpx.Client, tight_server: Server) -> None:
-    head = "POST /api/execute HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+    head = "POST /api/execute HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
     for _ in range(5):
         with connected(tight_server) as connection:
             connection.sendall(head.encode() + b'{"code": ')

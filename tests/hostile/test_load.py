@@ -73,7 +73,7 @@ def connect(server: Server, *, receive_buffer: int = 0) -> socket.socket:
 
 def head(length: int, accept: str = "application/json") -> bytes:
     return (
-        f"POST /api/execute HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n"
+        f"POST /api/execute HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
     ).encode()
 
@@ -104,7 +104,7 @@ def test_hundreds_that_never_finish_their_requests_hinder_nobody(serve: Serve) -
         for connection in slow[:150]:
             connection.sendall(head(1000) + b'{"code": "')
         for connection in slow[150:]:
-            connection.sendall(b"POST /api/execute HTTP/1.1\r\nHost: x\r\nX-")
+            connection.sendall(b"POST /api/execute HTTP/1.1\r\nHost: localhost\r\nX-")
         assert client.post("/api/execute", json=program).json()["output"] == "1\n"
         assert b" 408 " in slow[0].recv(100)
         for connection in slow:

@@ -59,7 +59,7 @@ class Answer(NamedTuple):
 
 
 def request(body: bytes, client: str, content: str = "application/json", accept: str = "application/json") -> bytes:
-    head = f"POST /api/execute HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {client}\r\nAccept: {accept}\r\n"
+    head = f"POST /api/execute HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: {client}\r\nAccept: {accept}\r\n"
     return f"{head}Content-Type: {content}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 

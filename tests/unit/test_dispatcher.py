@@ -120,6 +120,21 @@ async def test_one_caller_never_gets_the_last_one_and_another_gets_it_at_once(wo
         await third
 
 
+async def test_the_last_one_that_is_ready_is_kept_while_more_are_made(workshop: Workshop) -> None:
+    async with asyncio.timeout(30), Pool(workshop, PoolSize(least=2, most=4, spare=2)) as pool:
+        dispatcher = Dispatcher([pool], Limits())
+        await until(lambda: len(pool.book.idle) == 2)
+        workshop.open.clear()
+        async with lent(dispatcher):
+            second = asyncio.create_task(use(dispatcher))
+            await waiting(dispatcher, 1)
+            await use(dispatcher, B)
+            assert not second.done()
+            workshop.open.set()
+            await second
+        dispatcher.close()
+
+
 async def test_who_is_alone_in_its_process_gets_all(workshop: Workshop) -> None:
     async with opened(workshop, most=3) as dispatcher, AsyncExitStack() as stack:
         for _ in range(3):

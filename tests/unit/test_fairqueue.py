@@ -6,7 +6,7 @@ import pytest
 
 from code_executor.core.caller import LOCAL, Caller
 from code_executor.service import fairqueue
-from code_executor.service.fairqueue import FairQueue, Lane, QueueFullError, Rules, Ticket
+from code_executor.service.fairqueue import FairQueue, Lane, Left, QueueFullError, Rules, Ticket
 from code_executor.service.flows import Manner
 
 A, B, C = Caller("a"), Caller("b"), Caller("c")
@@ -31,8 +31,8 @@ def enter(
     return ticket
 
 
-def serve(fair: FairQueue, *wants: str, now: float = 0.0, scarce: bool = False) -> Ticket | None:
-    return fair.next(wants or (PLAIN, LOADED), now, scarce=scarce)
+def serve(fair: FairQueue, *wants: str, now: float = 0.0, left: Left = Left.MANY) -> Ticket | None:
+    return fair.next(wants or (PLAIN, LOADED), now, left=left)
 
 
 def served(fair: FairQueue, count: int, seconds: float = 0.0) -> str:
@@ -130,7 +130,7 @@ def test_who_was_idle_has_saved_up_nothing() -> None:
 def test_what_was_used_while_nobody_waited_is_no_debt() -> None:
     fair = queue(capacity=2)
     for now in range(100):
-        ticket = fair.begin(A, PLAIN, Manner.RUN, Lane.INTERACTIVE, float(now), scarce=False)
+        ticket = fair.begin(A, PLAIN, Manner.RUN, Lane.INTERACTIVE, float(now), left=Left.MANY)
         assert ticket is not None
         fair.finish(ticket, now + 1.0)
     for _ in range(10):
@@ -224,54 +224,74 @@ def test_the_last_one_is_for_who_has_none() -> None:
     for caller in (A, A, A, B):
         enter(fair, caller)
     assert serve(fair).caller.name == "a"  # type: ignore[union-attr]
-    assert serve(fair, scarce=True).caller.name == "b"  # type: ignore[union-attr]
-    assert serve(fair, scarce=True) is None
-    assert fair.begin(C, PLAIN, Manner.RUN, Lane.INTERACTIVE, 0, scarce=True) is None  # others wait
+    assert serve(fair, left=Left.LAST).caller.name == "b"  # type: ignore[union-attr]
+    assert serve(fair, left=Left.LAST) is None
+    assert fair.begin(C, PLAIN, Manner.RUN, Lane.INTERACTIVE, 0, left=Left.LAST) is None  # others wait
 
 
 @pytest.mark.parametrize("manner", [Manner.CHECK, Manner.SESSION])
 def test_the_last_one_is_for_runs(manner: Manner) -> None:
     fair = queue()
-    assert fair.begin(A, PLAIN, manner, Lane.INTERACTIVE, 0, scarce=True) is None
+    assert fair.begin(A, PLAIN, manner, Lane.INTERACTIVE, 0, left=Left.LAST) is None
     enter(fair, A, manner=manner)
-    assert serve(fair, scarce=True) is None
+    assert serve(fair, left=Left.LAST) is None
     assert serve(fair) is not None
 
 
 def test_who_held_the_last_one_for_long_rests() -> None:
     fair = queue()
     enter(fair, A)
-    ticket = serve(fair, scarce=True)
+    ticket = serve(fair, left=Left.LAST)
     assert ticket is not None
     fair.finish(ticket, 30.0)
     enter(fair, A, now=30)
     enter(fair, B, now=30)
-    assert serve(fair, now=30, scarce=True).caller.name == "b"  # type: ignore[union-attr]
-    assert serve(fair, now=329, scarce=True) is None
-    assert serve(fair, now=331, scarce=True).caller.name == "a"  # type: ignore[union-attr]
+    assert serve(fair, now=30, left=Left.LAST).caller.name == "b"  # type: ignore[union-attr]
+    assert serve(fair, now=329, left=Left.LAST) is None
+    assert serve(fair, now=331, left=Left.LAST).caller.name == "a"  # type: ignore[union-attr]
 
 
 def test_who_held_the_last_one_for_a_moment_may_have_it_again() -> None:
     fair = queue()
     for now in range(3):
-        ticket = fair.begin(A, PLAIN, Manner.RUN, Lane.INTERACTIVE, now, scarce=True)
+        ticket = fair.begin(A, PLAIN, Manner.RUN, Lane.INTERACTIVE, now, left=Left.LAST)
         assert ticket is not None
         fair.finish(ticket, now + 0.5)
 
 
 @pytest.mark.parametrize(
-    ("left", "most", "sessions", "scarce"),
-    [(1, 4, 0, True), (2, 4, 0, False), (1, 2, 0, True), (1, 1, 0, False), (1, 2, 1, False), (1, 3, 1, True)],
+    ("ready", "free", "most", "sessions", "left"),
+    [
+        (4, 4, 4, 0, Left.MANY),
+        (2, 2, 4, 0, Left.MANY),
+        (1, 2, 4, 0, Left.FEW),
+        (0, 4, 4, 0, Left.FEW),
+        (1, 1, 4, 0, Left.LAST),
+        (0, 1, 2, 0, Left.LAST),
+        (1, 1, 1, 0, Left.MANY),
+        (1, 1, 2, 1, Left.MANY),
+        (1, 1, 3, 1, Left.LAST),
+    ],
 )
-def test_something_is_kept_wherever_two_are_left(left: int, most: int, sessions: int, scarce: bool) -> None:
-    assert Rules(reserve=1).is_scarce(left, most, sessions) is scarce
+def test_something_is_kept_wherever_two_are_left(ready: int, free: int, most: int, sessions: int, left: Left) -> None:
+    assert Rules(reserve=1).left(ready, free, most, sessions) is left
+
+
+def test_who_gets_one_of_the_few_that_are_ready_need_not_rest() -> None:
+    fair = queue()
+    for now in (0, 100):
+        ticket = fair.begin(A, PLAIN, Manner.RUN, Lane.INTERACTIVE, now, left=Left.FEW)
+        assert ticket is not None
+        assert fair.begin(A, PLAIN, Manner.RUN, Lane.INTERACTIVE, now, left=Left.FEW) is None
+        fair.finish(ticket, now + 50)
+    assert fair.begin(A, PLAIN, Manner.RUN, Lane.INTERACTIVE, 151, left=Left.LAST)
 
 
 def test_whoever_is_alone_in_its_process_is_not_protected_from_itself() -> None:
     fair = queue(capacity=1, places=1, running=1)
     for manner in (Manner.RUN, Manner.CHECK, Manner.CHECK, Manner.SESSION, Manner.SESSION):
         enter(fair, LOCAL, manner=manner)
-    assert all(serve(fair, scarce=True) for _ in range(5))
+    assert all(serve(fair, left=Left.LAST) for _ in range(5))
 
 
 # ---- checks
@@ -290,7 +310,7 @@ def test_checks_have_half_of_all_at_most() -> None:
     for name in "abcd":
         enter(fair, Caller(name), manner=Manner.CHECK)
     assert [serve(fair) is None for _ in range(4)] == [False, False, True, True]
-    assert queue(capacity=1).begin(A, PLAIN, Manner.CHECK, Lane.INTERACTIVE, 0, scarce=False)
+    assert queue(capacity=1).begin(A, PLAIN, Manner.CHECK, Lane.INTERACTIVE, 0, left=Left.MANY)
 
 
 # ---- sessions
@@ -377,7 +397,7 @@ def test_who_leaves_the_queue_leaves_nothing() -> None:
 def test_what_was_given_in_vain_costs_next_to_nothing() -> None:
     fair = queue()
     enter(fair, A)
-    ticket = serve(fair, scarce=True)
+    ticket = serve(fair, left=Left.LAST)
     assert ticket is not None
     fair.undo(ticket, 0.0)
     assert not fair.running
@@ -398,7 +418,7 @@ def test_many_addresses_take_a_bounded_memory(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(fairqueue, "MOST_REMEMBERED", 50)
     fair = queue()
     for number in range(1000):
-        ticket = fair.begin(Caller(str(number)), PLAIN, Manner.RUN, Lane.INTERACTIVE, number, scarce=False)
+        ticket = fair.begin(Caller(str(number)), PLAIN, Manner.RUN, Lane.INTERACTIVE, number, left=Left.MANY)
         assert ticket is not None
         fair.finish(ticket, number)
     assert fair.flows["remembered"] <= 50
@@ -407,10 +427,10 @@ def test_many_addresses_take_a_bounded_memory(monkeypatch: pytest.MonkeyPatch) -
 def test_who_must_rest_is_not_forgotten_meanwhile() -> None:
     fair = queue()
     enter(fair, A)
-    ticket = serve(fair, scarce=True)
+    ticket = serve(fair, left=Left.LAST)
     assert ticket is not None
     fair.finish(ticket, 1000.0)
     for number in range(10):
         fair.leave(enter(fair, Caller(str(number)), now=9000), 9000)
     enter(fair, A, now=9000)
-    assert serve(fair, now=9000, scarce=True) is None
+    assert serve(fair, now=9000, left=Left.LAST) is None

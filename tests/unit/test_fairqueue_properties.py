@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from code_executor.core.caller import Caller
-from code_executor.service.fairqueue import FairQueue, Lane, QueueFullError, Rules, Ticket
+from code_executor.service.fairqueue import FairQueue, Lane, Left, QueueFullError, Rules, Ticket
 from code_executor.service.flows import Flow, Manner
 from tests.simulated import Asked, Fair, FirstInFirstOut, waits
 
@@ -45,8 +45,9 @@ class QueueMachine(RuleBasedStateMachine):
     def sessions(self, kind: str) -> int:
         return sum(ticket.manner is Manner.SESSION for ticket in self.busy[kind])
 
-    def is_scarce(self, kind: str) -> bool:
-        return self.bounds.is_scarce(self.most - len(self.busy[kind]), self.most, self.sessions(kind))
+    def left(self, kind: str) -> Left:
+        free = self.most - len(self.busy[kind])
+        return self.bounds.left(free, free, self.most, self.sessions(kind))
 
     @rule(seconds=st.sampled_from([0.01, 0.5, 40.0]))
     def pass_time(self, seconds: float) -> None:
@@ -74,17 +75,16 @@ class QueueMachine(RuleBasedStateMachine):
     def serve(self, kind: str) -> None:
         if len(self.busy[kind]) >= self.most:
             return
-        scarce = self.is_scarce(kind)
-        ticket = self.fair.next(KINDS[kind], self.now, scarce=scarce)
+        left = self.left(kind)
+        ticket = self.fair.next(KINDS[kind], self.now, left=left)
         if ticket is None:
-            assert not [each for each in self.waiting if self.may_run(each, kind, scarce=scarce)]  # work-conserving
+            assert not [each for each in self.waiting if self.may_run(each, kind, left=left)]  # work-conserving
             return
-        assert self.may_run(ticket, kind, scarce=scarce)
+        assert self.may_run(ticket, kind, left=left)
         fewer = [
             each
             for each in self.waiting
-            if self.may_run(each, kind, scarce=scarce)
-            and self.held(each.caller, ticket) < self.held(ticket.caller, ticket)
+            if self.may_run(each, kind, left=left) and self.held(each.caller, ticket) < self.held(ticket.caller, ticket)
         ]
         assert not fewer
         self.waiting.remove(ticket)
@@ -99,7 +99,7 @@ class QueueMachine(RuleBasedStateMachine):
             for each in self.running()
         )
 
-    def may_run(self, ticket: Ticket, kind: str, *, scarce: bool) -> bool:
+    def may_run(self, ticket: Ticket, kind: str, *, left: Left) -> bool:
         """Whether the caps let it, said in another way than the queue does."""
         checks = [each for each in self.running() if each.manner is Manner.CHECK]
         if ticket.what[0] not in KINDS[kind]:
@@ -112,7 +112,7 @@ class QueueMachine(RuleBasedStateMachine):
             len(checks) >= max(1, self.most) or any(each.caller is ticket.caller for each in checks)
         ):
             return False
-        return not scarce or (
+        return not left or (
             ticket.manner is Manner.RUN and not self.held(ticket.caller, ticket) and ticket.caller.barred <= self.now
         )
 
@@ -183,7 +183,7 @@ def busy_for(weights: list[float], durations: list[list[float]], capacity: int, 
     now = 0.0
     for count in range(rounds):
         while len(ends) < capacity:
-            ticket = fair.next(("plain",), now, scarce=False)
+            ticket = fair.next(("plain",), now, left=Left.MANY)
             assert ticket is not None
             who = int(ticket.caller.name)
             seconds = durations[who][count % len(durations[who])]
@@ -223,13 +223,13 @@ def test_nobody_is_overtaken_without_end(others: int, durations: list[list[float
         for _ in range(50):
             fair.enter(Caller(str(number)), "plain", Manner.RUN, Lane.INTERACTIVE, now)
     for count in range(5 * others):
-        ticket = fair.next(("plain",), now, scarce=False)
+        ticket = fair.next(("plain",), now, left=Left.MANY)
         assert ticket is not None
         now += durations[int(ticket.caller.name)][count % len(durations[int(ticket.caller.name)])]
         fair.finish(ticket, now)
     mine, _ = fair.enter(Caller("late"), "plain", Manner.RUN, Lane.INTERACTIVE, now)
     seen: dict[str, float] = defaultdict(float)
-    while (ticket := fair.next(("plain",), now, scarce=False)) is not mine:
+    while (ticket := fair.next(("plain",), now, left=Left.MANY)) is not mine:
         assert ticket is not None
         seconds = max(durations[int(ticket.caller.name)])
         assert seen[ticket.caller.name] <= max(map(max, durations))

@@ -21,7 +21,7 @@ from code_executor.core.runner import Runner, run
 from code_executor.sandbox.engine import Engine
 from code_executor.sandbox.pool import Pool, PoolSize
 from code_executor.sandbox.sandbox import Sandbox
-from code_executor.service.fairqueue import FairQueue, Lane, Rules
+from code_executor.service.fairqueue import FairQueue, Lane, Left, Rules
 from code_executor.service.flows import Manner
 from code_executor.service.metrics import Metrics, ObservedRunner
 from code_executor.service.sessions import Sessions
@@ -219,7 +219,7 @@ async def test_the_state_of_all_pools_is_told_as_it_is_when_asked() -> None:
 async def test_who_waits_is_told_by_lane_and_nobody_by_name() -> None:
     metrics, queue = Metrics(), FairQueue(Rules(), 1)
     metrics.watch_queue(queue)
-    queue.begin(Caller("secret"), "any", Manner.RUN, Lane.BATCH, 0.0, scarce=False)
+    queue.begin(Caller("secret"), "any", Manner.RUN, Lane.BATCH, 0.0, left=Left.MANY)
     for lane in (Lane.BATCH, Lane.INTERACTIVE, Lane.INTERACTIVE):
         queue.enter(Caller("secret"), "any", Manner.RUN, lane, 0.0)
     queue.leave(queue.enter(Caller("other"), "any", Manner.RUN, lane, 0.0)[0], 0.0)

@@ -68,6 +68,16 @@ def test_who_waits_is_asked_for() -> None:
     assert book.wanted() == 0
 
 
+def test_as_many_are_spare_as_are_set() -> None:
+    book = Book(PoolSize(least=1, most=4, spare=2))
+    fill(book, 2)
+    lend(book)
+    assert book.wanted() == 1
+    fill(book, 2)
+    assert len(book.superfluous(10 * IDLE_SECONDS)) == 1
+    assert len(book.idle) == 2
+
+
 def test_what_settles_will_be_back_and_is_not_made_again() -> None:
     book = Book(PoolSize(least=1, most=10))
     fill(book, 2)

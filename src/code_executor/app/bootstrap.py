@@ -51,13 +51,15 @@ class Opened:
 
 
 @contextlib.asynccontextmanager
-async def open_executor(settings: Settings, *, examine: bool = True) -> AsyncIterator[Opened]:
+async def open_executor(settings: Settings, *, examine: bool = True, reserve: int = 0) -> AsyncIterator[Opened]:
     """Open an executor on a warm pool, having made sure (``examine``) that the required layers hold.
+
+    ``reserve``: sandboxes of each kind that are kept for callers that have none, where there are others.
 
     Raises ``EngineError`` where no engine works and ``CodeExecutorError`` naming the layers that do not hold.
     """
     engine = await choose_engine(settings)
-    size = pool_size(settings)
+    size = pool_size(settings, spare=1 + reserve)
     limits = settings.limits()
     async with contextlib.AsyncExitStack() as stack:
         await engine.start()
@@ -75,7 +77,7 @@ async def open_executor(settings: Settings, *, examine: bool = True) -> AsyncIte
             pools,
             limits,
             preloaded={*settings.preload, *_BUILT_ON_NUMPY},
-            rules=settings.queue_rules(),
+            rules=settings.queue_rules(reserve),
             patience=settings.queue_timeout,
             check_time=settings.check_timeout,
         )
@@ -87,7 +89,7 @@ async def open_executor(settings: Settings, *, examine: bool = True) -> AsyncIte
 @contextlib.asynccontextmanager
 async def open_service(settings: Settings) -> AsyncIterator[Service]:
     """Open the pools, and put the observers, the sessions and the rate limits around their dispatcher."""
-    async with open_executor(settings) as opened:
+    async with open_executor(settings, reserve=settings.reserve) as opened:
         metrics = Metrics()
         metrics.watch(*opened.executor.pools)
         metrics.watch_queue(opened.executor.queue)
@@ -146,11 +148,12 @@ def _native(settings: Settings) -> Engine:
     )
 
 
-def pool_size(settings: Settings) -> PoolSize:
+def pool_size(settings: Settings, spare: int = 1) -> PoolSize:
     """Without reuse every run uses a sandbox up, so all of them are kept warm."""
     return PoolSize(
         least=settings.pool_size if settings.reuse <= 1 else settings.pool_min,
         most=settings.pool_size,
+        spare=spare,
         reuse=settings.reuse,
         lifetime=settings.lifetime,
     )

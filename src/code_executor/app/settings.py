@@ -359,13 +359,13 @@ class Settings(BaseSettings):
             session_cpu_time=self.session_cpu_time,
         )
 
-    def queue_rules(self) -> Rules:
+    def queue_rules(self, reserve: int) -> Rules:
         return Rules(
             waiting=self.queue_size,
             places=self.queue_per_client,
             running=self.runs_per_client,
             share=self.client_share,
-            reserve=self.reserve,
+            reserve=reserve,
         )
 
     def session_limits(self) -> SessionLimits:

@@ -41,7 +41,7 @@ _GOLDEN = (5**0.5 - 1) / 2
 
 @dataclass(frozen=True)
 class PoolSize:
-    """``least`` sandboxes are always kept, never more than ``most``.
+    """``least`` sandboxes are always kept, never more than ``most``; ``spare`` ones more than are asked for.
 
     ``reuse``: runs per sandbox; 0 and 1 both mean a fresh one for every run. ``lifetime``: seconds after which a
     sandbox is replaced.
@@ -49,6 +49,7 @@ class PoolSize:
 
     least: int = 2
     most: int = 4
+    spare: int = 1
     reuse: int = 200
     lifetime: float = 3600.0
 
@@ -93,8 +94,8 @@ class Book:
         return len(self.idle) + len(self.busy) + len(self.settling) + self.making
 
     def wanted(self) -> int:
-        """How many more should be made now: one beyond what is asked for, within the bounds."""
-        asked = len(self.busy) + len(self.settling) + self.asked + 1
+        """How many more should be made now: some beyond what is asked for, within the bounds."""
+        asked = len(self.busy) + len(self.settling) + self.asked + self.size.spare
         return max(0, min(max(asked, self.size.least), self.size.most) - self.total)
 
     def take(self) -> Sandbox | None:
@@ -142,7 +143,8 @@ class Book:
     def superfluous(self, now: float) -> list[Sandbox]:
         """Take out of the book what has been idle too long beyond the least, or lived too long, and return it."""
         old = [s for s in self.idle if self.worn(s, now)]
-        keep = max(self.size.least, len(self.busy) + len(self.settling) + self.asked + 1)  # as `wanted` has it
+        asked = len(self.busy) + len(self.settling) + self.asked + self.size.spare  # as `wanted` has it
+        keep = max(self.size.least, asked)
         spare = max(0, self.total - len(old) - keep)
         bored = [s for s in self.idle if s not in old and now - self.idle_since[s] > IDLE_SECONDS][:spare]
         for sandbox in (*old, *bored):

@@ -24,7 +24,7 @@ from code_executor.core.models import Event, Execution, Input
 from code_executor.execution.executor import SandboxExecutor
 from code_executor.sandbox.pool import Pool
 from code_executor.sandbox.sandbox import Sandbox
-from code_executor.service.fairqueue import FairQueue, Lane, QueueFullError, Rules, Ticket
+from code_executor.service.fairqueue import FairQueue, Lane, Left, QueueFullError, Rules, Ticket
 from code_executor.service.flows import Manner
 
 PATIENCE = 30.0
@@ -41,9 +41,10 @@ class _Kind:
     wants: tuple[str, ...]
     sessions: int = 0
 
-    def is_scarce(self, rules: Rules) -> bool:
+    def left(self, rules: Rules) -> Left:
         book = self.pool.book
-        return rules.is_scarce(book.size.most - len(book.busy), book.size.most, self.sessions)
+        ready = len(book.idle) + len(book.settling)  # which takes some milliseconds
+        return rules.left(ready, book.size.most - len(book.busy), book.size.most, self.sessions)
 
 
 @dataclass(eq=False, slots=True)
@@ -113,8 +114,8 @@ class Dispatcher:
         want, manner, lane = self._wanted(execution)
         for kind in self._kinds:
             if want in kind.wants and kind.pool.book.idle and not kind.pool.closing:
-                scarce = kind.is_scarce(self.queue.rules)
-                ticket = self.queue.begin(execution.caller, want, manner, lane, time.monotonic(), scarce=scarce)
+                left = kind.left(self.queue.rules)
+                ticket = self.queue.begin(execution.caller, want, manner, lane, time.monotonic(), left=left)
                 if ticket is not None:
                     return self._lend(ticket, kind)
         return None
@@ -173,7 +174,7 @@ class Dispatcher:
                 self._turn_away(ticket, PoolClosedError("the service is stopping"))
         for kind in self._kinds:
             while kind.pool.book.idle and not kind.pool.closing:
-                next_one = self.queue.next(kind.wants, now, scarce=kind.is_scarce(self.queue.rules))
+                next_one = self.queue.next(kind.wants, now, left=kind.left(self.queue.rules))
                 if next_one is None:
                     break
                 waiter = _waiter_of(next_one)

@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 from code_executor.core.caller import Caller
 from code_executor.service.flows import Flow, Manner, What
@@ -61,6 +61,14 @@ class Lane(StrEnum):
 _WEIGHTS = {Lane.INTERACTIVE: 9.0, Lane.BATCH: 1.0}
 
 
+class Left(IntEnum):
+    """How many sandboxes of a kind are left: the last that are ready, or even the last that there can be."""
+
+    MANY = 0
+    FEW = 1
+    LAST = 2
+
+
 @dataclass(frozen=True)
 class Rules:
     """What one caller, and all together, may have. 0 for ``running`` and ``learner_running``: no such limit.
@@ -79,11 +87,13 @@ class Rules:
     share: float = 0.5
     reserve: int = 1
 
-    def is_scarce(self, left: int, most: int, sessions: int) -> bool:
-        """Whether the free sandboxes of a kind are those that are kept: ``left`` of ``most``, of which ``sessions`` are
-        away for long. Of a single sandbox nothing can be kept.
+    def left(self, ready: int, free: int, most: int, sessions: int) -> Left:
+        """Say how many are left of a kind: ``ready`` ones, and ``free`` of ``most`` with those that can be made.
+
+        ``sessions`` of them are away for long. Of a single sandbox nothing can be kept.
         """
-        return left <= min(self.reserve, most - sessions - 1)
+        kept = min(self.reserve, most - sessions - 1)
+        return Left.LAST if free <= kept else Left.FEW if ready <= kept else Left.MANY
 
 
 class QueueFullError(Exception):
@@ -104,7 +114,7 @@ class Ticket:
     bearer: object = None
     began: float = -1.0
     estimate: float = 0.0
-    was_scarce: bool = False
+    was_last: bool = False
     waits: bool = False
 
     @property
@@ -160,9 +170,7 @@ class FairQueue:
 
     # ---- who comes
 
-    def begin(
-        self, caller: Caller, want: str, manner: Manner, lane: Lane, now: float, *, scarce: bool
-    ) -> Ticket | None:
+    def begin(self, caller: Caller, want: str, manner: Manner, lane: Lane, now: float, *, left: Left) -> Ticket | None:
         """Give a sandbox that is free to somebody who has just come; None where it must `enter` and wait its turn."""
         if self._root.waiting:
             return None
@@ -172,12 +180,12 @@ class FairQueue:
             not leaf.is_full
             and not flow.is_full
             and (what[1] is not Manner.CHECK or (not flow.checks and self._checks_may_run))
-            and (not scarce or (what[1] is Manner.RUN and self._is_entitled(flow, now)))
+            and (not left or (what[1] is Manner.RUN and self._is_entitled(flow, now)))
         )
         if not allowed:
             self._rest(leaf, now)
             return None
-        return self._start(self._ticket(leaf, what), now, scarce=scarce)
+        return self._start(self._ticket(leaf, what), now, left=left)
 
     def enter(self, caller: Caller, want: str, manner: Manner, lane: Lane, now: float) -> tuple[Ticket, Ticket | None]:
         """Let somebody wait; raise ``QueueFullError`` where there is no place.
@@ -219,30 +227,28 @@ class FairQueue:
 
     # ---- whose turn it is
 
-    def next(self, wants: tuple[str, ...], now: float, *, scarce: bool) -> Ticket | None:
+    def next(self, wants: tuple[str, ...], now: float, *, left: Left) -> Ticket | None:
         """Take out whoever gets a free sandbox that can serve ``wants``; None where nobody may have it.
 
-        ``scarce``: it is one of the last of its kind. Only a caller that has no other gets it, for a run, and none that
-        held such a one for long a moment ago: else a few callers could keep all of them for good.
+        ``left``: whether it is one of the few of its kind. Only a caller that has no other gets it, for a run, and none
+        that held one of the last for long a moment ago: else a few callers could keep all of them for good.
         """
         manners = [Manner.RUN]
-        if not scarce:
+        if not left:
             manners.append(Manner.SESSION)
             if self._checks_may_run:
                 manners.append(Manner.CHECK)
         whats = [(want, manner) for want in wants for manner in manners]
-        caller = self._caller_for(whats, now, scarce=scarce)
+        caller = self._caller_for(whats, now, left=left)
         if caller is None:
             return None
         whats = [what for what in whats if caller.offers(what)]
-        leaf = caller
-        while leaf.below:
-            leaf = leaf.first(whats) or leaf
+        leaf = caller.leaf_for(whats)
         queue = min((leaf.queues[what] for what in whats if leaf.queues[what]), key=lambda queue: queue[0].number)
         ticket: Ticket = queue.popleft()
         ticket.waits = False
         self._count(ticket, -1)
-        self._start(ticket, now, scarce=scarce)
+        self._start(ticket, now, left=left)
         _file(leaf)
         return ticket
 
@@ -263,7 +269,7 @@ class FairQueue:
         if ticket.manner is Manner.CHECK:
             caller.checks -= 1
             self._checks -= 1
-        if ticket.was_scarce and held > LONG:
+        if ticket.was_last and held > LONG:
             caller.barred = now + REST * held
         if self._root.waiting:
             _file(leaf)
@@ -271,7 +277,7 @@ class FairQueue:
 
     def undo(self, ticket: Ticket, now: float) -> None:
         """Take back unused what `next` or `begin` gave: its bearer had gone."""
-        ticket.was_scarce = False
+        ticket.was_last = False
         self.finish(ticket, max(now, ticket.began))
 
     # ---- the parts
@@ -284,13 +290,13 @@ class FairQueue:
     def _is_entitled(caller: Flow, now: float) -> bool:
         return caller.is_exempt or (not caller.held and caller.barred <= now)
 
-    def _caller_for(self, whats: list[What], now: float, *, scarce: bool) -> Flow | None:
+    def _caller_for(self, whats: list[What], now: float, *, left: Left) -> Flow | None:
         """Return the first that may have it; one that has its share already only where no other may."""
         share = max(1, math.ceil(self.rules.share * self.capacity))
         passed: list[Flow] = []
         spare = None
         while (caller := self._root.first(whats)) is not None:
-            if scarce and not self._is_entitled(caller, now):
+            if left and not self._is_entitled(caller, now):
                 if caller.held:  # so have all after it
                     caller = None
                     break
@@ -304,9 +310,9 @@ class FairQueue:
             each.file()
         return caller or spare
 
-    def _start(self, ticket: Ticket, now: float, *, scarce: bool) -> Ticket:
+    def _start(self, ticket: Ticket, now: float, *, left: Left) -> Ticket:
         leaf = ticket.leaf
-        ticket.began, ticket.estimate, ticket.was_scarce = now, leaf.estimate, scarce
+        ticket.began, ticket.estimate, ticket.was_last = now, leaf.estimate, left is Left.LAST
         self.running.add(ticket)
         if ticket.manner is Manner.CHECK:
             ticket.caller.checks += 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from enum import Enum
 from typing import Any
 
@@ -208,6 +208,15 @@ class Flow:
         """Return whose turn it is of those below that can have one of these; None where there is none."""
         entries = [entry for what in whats if what in self.lines and (entry := self.lines[what].first())]
         return min(entries)[-1] if entries else None
+
+    def leaf_for(self, whats: Collection[What]) -> Flow:
+        """Return the learner whose turn it is, of a flow that offers one of these."""
+        if not self.below:
+            return self
+        following = self.first(whats)
+        if following is None:
+            raise RuntimeError(f"{self!r} offers what none of those below it has")
+        return following.leaf_for(whats)
 
     def remove(self) -> None:
         """Take out what nobody needs any more, and what is above it and has nothing else."""

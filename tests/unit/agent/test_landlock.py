@@ -208,3 +208,14 @@ def test_descriptors_are_not_left_open(tree: Tree) -> None:
     assert ruleset is not None
     assert len(os.listdir("/proc/self/fd")) == before + 1
     os.close(ruleset)
+
+
+@pytest.mark.parametrize(("abi", "flags"), [(6, 0), (7, 1), (9, 1)])
+def test_what_is_refused_is_not_written_into_the_machines_log(
+    abi: int, flags: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[object, ...]] = []
+    monkeypatch.setattr(landlock, "abi", lambda: abi)
+    monkeypatch.setattr(kernel, "syscall", lambda *arguments: asked.append(arguments))
+    landlock.restrict_self(5)
+    assert asked == [(kernel.LANDLOCK_RESTRICT_SELF, 5, flags)]
