@@ -36,6 +36,7 @@ the settings as this process has resolved them."""
 
 _RESTART_AFTER = 0.5
 _KERNEL_GRACE = 10.0
+_UNSENT = 128 << 10
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGE_BLOCK = 256 << 10
 _WORKER_GRACE = 20.0
@@ -57,6 +58,8 @@ def listen(settings: Settings) -> socket.socket:
     listener.setsockopt(
         socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int((settings.send_timeout + _KERNEL_GRACE) * 1000)
     )
+    # the kernel takes little at once: where it has megabytes, a slow client seems to stand still for long
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
     return listener
 
 

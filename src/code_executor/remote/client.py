@@ -30,7 +30,7 @@ from code_executor.core.models import (
     Stdin,
 )
 from code_executor.remote import unix
-from code_executor.remote.messages import answered, receive, send
+from code_executor.remote.messages import Sent, answered, receive, send
 from code_executor.service.ports import RUNS, Service
 
 _Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -82,10 +82,15 @@ class Connections:
                 await send(writer, {"op": op, **fields})
                 if inputs is not None:
                     feeder = asyncio.create_task(_feed(writer, inputs))
+                sent = Sent()
                 while True:
-                    event: Event = answered(await receive(reader))
+                    message = await receive(reader)
+                    before = message.pop("before", (0, 0))
+                    event: Event = answered(message)
                     if isinstance(event, Result):
+                        event = sent.whole(event, before)
                         break
+                    sent.note(event)
                     yield event
             except (OSError, asyncio.IncompleteReadError):
                 raise PoolClosedError("the service is stopping") from None

@@ -17,7 +17,7 @@ from code_executor.core.codec import Object, caller_of_object, decode, encode
 from code_executor.core.errors import CodeExecutorError
 from code_executor.core.models import Event, Input, Result
 from code_executor.remote import unix
-from code_executor.remote.messages import Packed, pack, receive, send
+from code_executor.remote.messages import Packed, Sent, pack, receive, send
 from code_executor.service.ports import Service
 
 
@@ -151,10 +151,12 @@ async def _items(inputs: asyncio.Queue[Input]) -> AsyncIterator[Input]:
 async def _relay(service: Service, call: Object, inputs: asyncio.Queue[Input], writer: asyncio.StreamWriter) -> Packed:
     """Send the events of a run but the last message, a result or a failure, which is returned."""
     last: Packed = {}, ()
+    sent = Sent()
     try:
         async with aclosing(_stream(service, call, inputs)) as events:
             async for event in events:
-                last = pack(event)
+                last = sent.pack_rest(event) if isinstance(event, Result) else pack(event)
+                sent.note(event)
                 if not isinstance(event, Result):
                     await send(writer, *last)
     except CodeExecutorError as error:

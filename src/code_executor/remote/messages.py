@@ -86,6 +86,33 @@ def unpack(message: Object) -> Any:
             return decode(message)
 
 
+class Sent:
+    """The displays and files that were sent before the result of a run, which has them too: they are sent once."""
+
+    def __init__(self) -> None:
+        self._displays: list[Display] = []
+        self._files: list[File] = []
+
+    def note(self, event: object) -> None:
+        if isinstance(event, Display):
+            self._displays.append(event)
+        elif isinstance(event, File):
+            self._files.append(event)
+
+    def pack_rest(self, result: Result) -> Packed:
+        """Return a result without what was sent, of which it says how much that is."""
+        shown, left = len(self._displays), len(self._files)
+        if result.displays[:shown] != tuple(self._displays) or result.files[:left] != tuple(self._files):
+            shown = left = 0
+        message, blobs = pack(replace(result, displays=result.displays[shown:], files=result.files[left:]))
+        return {**message, "before": [shown, left]}, blobs
+
+    def whole(self, result: Result, before: Sequence[int]) -> Result:
+        """Return the result that `pack_rest` was given."""
+        displays = (*self._displays[: before[0]], *result.displays)
+        return replace(result, displays=displays, files=(*self._files[: before[1]], *result.files))
+
+
 def answered(message: Object) -> Any:
     """Return the value of an answer; raise the failure that it is, if it is one."""
     value = unpack(message)
