@@ -76,7 +76,9 @@ class Slow:
         self.ask("GET", "/api/execute/ws", *upgrade)
         answer = b""
         while not answer.endswith(b"\r\n\r\n"):
-            answer += self.socket.recv(1)
+            piece = self.socket.recv(1)
+            assert piece, answer
+            answer += piece
         assert answer.startswith(b"HTTP/1.1 101"), answer
 
     def frame(self, data: bytes, opcode: int = 1, *, final: bool = True) -> None:

@@ -117,7 +117,7 @@ def test_a_client_that_does_not_read_does_not_hold_its_sandbox(serve: Serve, how
         )
         assert execute(http, "print(1)")["output"] == "1\n"  # in the only sandbox there is
         assert not client.is_gone
-        assert metrics(http)["code_executor_owed_bytes"] > MB
+        assert eventually(lambda: metrics(http)["code_executor_owed_bytes"] > MB)
     assert quiet(server)
 
 
@@ -166,25 +166,6 @@ def test_a_file_of_a_session_that_nobody_reads_is_let_go(impatient: Server) -> N
             assert len(http.get(f"/api/sessions/{name}/files/large").content) == 8 * MB - 1
         finally:
             http.delete(f"/api/sessions/{name}")
-
-
-def test_a_large_answer_does_not_stop_the_others(serve: Serve) -> None:
-    with serve("native", **SETTINGS) as server, closing(Slow(server)) as client:
-        worst = 0.0
-        with httpx.Client(base_url=server.url, timeout=60) as http:
-            http.get("/healthz")
-            client.post(REQUEST, "Connection: close")
-            client.socket.settimeout(0.0)
-            received = b""
-            while b"\r\n0\r\n\r\n" not in received[-20:]:
-                began = time.monotonic()
-                assert http.get("/healthz").status_code == 200
-                worst = max(worst, time.monotonic() - began)
-                try:
-                    received += client.read(4 * MB)
-                except BlockingIOError:
-                    continue
-        assert len(received) > 30 * MB
 
 
 def test_the_last_event_does_not_repeat_what_was_streamed(impatient: Server) -> None:

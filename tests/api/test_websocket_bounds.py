@@ -16,7 +16,7 @@ from tests.api.slow import MB, Peak, Slow, clients, frame
 from tests.census import eventually
 from tests.conftest import Serve, Server
 
-SETTINGS: dict[str, object] = {"preload": "", "pool_size": 1, "body_timeout": 3, "send_timeout": 3}
+SETTINGS: dict[str, object] = {"preload": "", "pool_size": 1, "body_timeout": 8, "send_timeout": 3}
 CONT, TEXT, PING = 0, 1, 9
 
 

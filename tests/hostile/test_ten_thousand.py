@@ -113,12 +113,25 @@ async def receive(reader: asyncio.StreamReader) -> Answer:
     version, status = first.split()[:2]
     assert version == "HTTP/1.1"
     headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
-    body = json.loads(await reader.readexactly(int(headers["content-length"])))
+    body = json.loads(await read_body(reader, headers))
     if status == "200":
         assert headers["content-type"] == "application/json"
     else:
         assert (headers["content-type"], body["status"]) == ("application/problem+json", int(status))
     return Answer(int(status), headers, body)
+
+
+async def read_body(reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:
+    """Read a body of a known length, or, if it is large, one in chunks."""
+    if "content-length" in headers:
+        return await reader.readexactly(int(headers["content-length"]))
+    assert headers["transfer-encoding"] == "chunked"
+    body = b""
+    while length := int(await reader.readuntil(b"\r\n"), 16):
+        body += await reader.readexactly(length)
+        assert await reader.readexactly(2) == b"\r\n"
+    assert await reader.readexactly(2) == b"\r\n"
+    return body
 
 
 def someone(number: int) -> str:

@@ -55,11 +55,17 @@ def options() -> list[str]:
     return [*words, f"--volume={SOCKET}:{SOCKET}"]
 
 
-def sandboxes_of(container: str) -> list[str]:
-    """Sandboxes of the server in a container: it names itself by its host name, which is its container's id."""
+def namespace_of(container: str) -> str:
+    """Return the PID namespace of a container that runs."""
+    pid = docker("inspect", "--format", "{{.State.Pid}}", container).stdout.strip()
+    return str(os.stat(f"/proc/{pid}/ns/pid").st_ino)
+
+
+def sandboxes_of(namespace: str) -> list[str]:
+    """Sandboxes of the server in a container, which is the only one in its PID namespace."""
     form = '{{.Names}} {{.Label "code-executor.owner"}}'
     lines = docker("ps", "--all", "--filter", "label=code-executor=sandbox", "--format", form).stdout.splitlines()
-    return [line for line in lines if line.split()[1].startswith(f"{container[:12]}/")]
+    return [line for line in lines if line.split()[1].split("/")[2] == namespace]
 
 
 class Container:
@@ -71,6 +77,7 @@ class Container:
         command = [*SERVER["entrypoint"][1:], *SERVER["command"]]
         self.id = docker("run", "--detach", *options(), *environment, image, *command).stdout.strip()
         self.url = "http://" + docker("port", self.id, "8000").stdout.split()[0]
+        self._namespace = namespace_of(self.id)
 
     def wait(self) -> None:
         deadline = time.monotonic() + STARTED_WITHIN
@@ -87,7 +94,7 @@ class Container:
         return docker("inspect", "--format", template, self.id).stdout.strip()
 
     def sandboxes(self) -> list[str]:
-        return sandboxes_of(self.id)
+        return sandboxes_of(self._namespace)
 
     def healthy(self, **environment: str) -> bool:
         """Ask as the image's own health check does."""
@@ -287,8 +294,9 @@ def test_compose_starts_the_service_and_leaves_nothing(image: str, tmp_path: Pat
 
         assert eventually(answers, STARTED_WITHIN)
         (server,) = compose("ps", "--quiet", "server").split()
+        namespace = namespace_of(server)
     finally:
         compose("down", "--timeout", "90")
     mine = ("--quiet", "--filter", f"label=com.docker.compose.project={project}")
     left = [docker(*what, *mine).stdout for what in (("ps", "--all"), ("network", "ls"), ("volume", "ls"))]
-    assert (left, sandboxes_of(server)) == (["", "", ""], [])
+    assert (left, sandboxes_of(namespace)) == (["", "", ""], [])

@@ -88,14 +88,16 @@ def _of_container(seen: Mapping[str, Any], limits: Limits) -> list[Finding]:
             bool(seen.get("read_only_root")),
             "/ takes no changes" if seen.get("read_only_root") else "/ is writable",
         ),
-        _own_files(seen.get("shared", [])),
+        _own_files(seen.get("shared")),
         _cgroup_limit("memory", cgroup.get("memory"), limits.memory, "bytes"),
         _cgroup_limit("cpu", cgroup.get("cpus"), limits.cpus, "cores"),
         _cgroup_limit("processes", cgroup.get("processes"), limits.tasks + 2, "processes"),
     ]
 
 
-def _own_files(shared: list[str]) -> Finding:
+def _own_files(shared: list[str] | None) -> Finding:
+    if shared is None:
+        return Finding("own_files", held=False, evidence="it does not say which files are its own")
     what = f"the machine's own: {', '.join(shared)}" if shared else "locks are met by nobody outside"
     return Finding("own_files", not shared, what)
 

@@ -75,7 +75,7 @@ def introduction(body: bytes) -> dict[str, Any]:
     claimed = parsed(body)
     found: dict[str, Any] = {name: natural(claimed.get(name)) for name in ("protocol", "landlock")}
     found |= {name: text(claimed.get(name)) for name in ("python", "kernel", "machine", "no_new_privs", "seccomp")}
-    found |= {name: _texts(claimed.get(name)) for name in ("interfaces", "not_preloaded")}
+    found |= {name: _texts(claimed.get(name)) for name in ("interfaces", "not_preloaded", "shared")}
     found["cgroup"] = _amounts(claimed.get("cgroup"))
     found["capabilities"] = _hexadecimal(claimed.get("capabilities"))
     found["read_only_root"] = True if claimed.get("read_only_root") is True else None
