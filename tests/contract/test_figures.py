@@ -195,3 +195,8 @@ async def test_a_cell_that_fails_shows_its_figures(session: Session) -> None:
     assert (failed.reason, failed.line, pictures(failed)) == (Reason.EXCEPTION, 3, 1)
     exited = await session.run("plt.plot([1, 2])\nraise SystemExit")
     assert (exited.reason, pictures(exited)) == (Reason.COMPLETED, 1)
+
+
+async def test_fonts_are_not_looked_for_in_every_program(executor: Executor) -> None:
+    code = "import logging, sys\nlogging.basicConfig(level=logging.INFO, stream=sys.stdout)\nimport matplotlib.pyplot"
+    assert "generated new fontManager" not in (await executor.run(code)).output

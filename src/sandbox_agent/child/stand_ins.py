@@ -145,8 +145,8 @@ def _know_fonts(_module: Any) -> None:
     """
     place = os.environ.get("MPLCONFIGDIR")
     try:
-        if place and not os.path.isdir(place):
-            os.mkdir(place, 0o700)
+        if place:
+            os.makedirs(place, 0o700, exist_ok=True)  # matplotlib may have made it while it was imported
             for name in os.listdir(FONTS):
                 with open(f"{FONTS}/{name}", "rb") as source, open(f"{place}/{name}", "xb") as copy:
                     copy.write(source.read())
