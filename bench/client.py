@@ -82,7 +82,7 @@ class Connection(asyncio.Protocol):
 
 
 def parse(buffer: bytes | bytearray) -> Response | None:
-    """Return the response in ``buffer``, or None if it is not complete. A chunked body keeps its chunks."""
+    """Return the response in ``buffer``, or None if it is not complete."""
     end = buffer.find(_HEAD_END)
     if end < 0:
         return None
@@ -94,5 +94,16 @@ def parse(buffer: bytes | bytearray) -> Response | None:
         length = int(head[found + 15 :].partition(b"\r\n")[0])
         return Response(status, bytes(buffer[body:])) if len(buffer) - body >= length else None
     if b"transfer-encoding: chunked" in head:
-        return Response(status, bytes(buffer[body:])) if buffer.endswith(_LAST_CHUNK) else None
+        return Response(status, _joined(bytes(buffer[body:]))) if buffer.endswith(_LAST_CHUNK) else None
     raise ValueError("a response with neither a length nor chunks")
+
+
+def _joined(chunks: bytes) -> bytes:
+    """Return the body that came in chunks."""
+    pieces = []
+    at = 0
+    while length := int(chunks[at : chunks.index(b"\r\n", at)], 16):
+        start = chunks.index(b"\r\n", at) + 2
+        pieces.append(chunks[start : start + length])
+        at = start + length + 2
+    return b"".join(pieces)

@@ -8,6 +8,7 @@ export class SessionClient {
   readonly #address: URL;
   /** Seconds without a cell after which it ends. */
   readonly idleTimeout: number;
+  #before: Promise<unknown> = Promise.resolve(); // what was asked for last of those that the session does one at a time
 
   private constructor(address: URL, idleTimeout: number) {
     this.#address = address;
@@ -34,28 +35,28 @@ export class SessionClient {
 
   /** Begin anew under the same name, without variables and files. */
   async restart(): Promise<Failure | null> {
-    const answer = await ask(this.#at("restart"), { method: "POST" });
+    const answer = await this.#inTurn(this.#at("restart"), { method: "POST" });
     return answer instanceof Response ? null : answer;
   }
 
   /** What is in the working directory. */
   async files(): Promise<FileList | Failure> {
-    const answer = await ask(this.#at("files"));
+    const answer = await this.#inTurn(this.#at("files"));
     return answer instanceof Response ? ((await answer.json()) as FileList) : answer;
   }
 
   async putFile(path: string, content: Blob): Promise<Failure | null> {
-    const answer = await ask(this.#file(path), { method: "PUT", body: content });
+    const answer = await this.#inTurn(this.#file(path), { method: "PUT", body: content });
     return answer instanceof Response ? null : answer;
   }
 
   async readFile(path: string): Promise<Blob | Failure> {
-    const answer = await ask(this.#file(path));
+    const answer = await this.#inTurn(this.#file(path));
     return answer instanceof Response ? answer.blob() : answer;
   }
 
   async deleteFile(path: string): Promise<Failure | null> {
-    const answer = await ask(this.#file(path), { method: "DELETE" });
+    const answer = await this.#inTurn(this.#file(path), { method: "DELETE" });
     return answer instanceof Response ? null : answer;
   }
 
@@ -83,6 +84,12 @@ export class SessionClient {
   /** End it; also while the page is left. */
   async end(): Promise<void> {
     await fetch(this.#address, { method: "DELETE", keepalive: true }).catch(() => undefined);
+  }
+
+  #inTurn(address: URL, init: RequestInit = {}): Promise<Response | Failure> {
+    const answer = this.#before.then(() => ask(address, init));
+    this.#before = answer;
+    return answer;
   }
 
   #at(what: string): URL {

@@ -54,6 +54,26 @@ test("input and interrupts go to the running cell", async (t) => {
   ]);
 });
 
+test("orders about files and a restart are given one after the other", async (t) => {
+  let atOnce = 0;
+  let most = 0;
+  const service = await serve(t, ({ path, method }, response) => {
+    if (path === "/api/sessions") {
+      json(response, 201, SESSION);
+      return;
+    }
+    most = Math.max(most, ++atOnce);
+    setTimeout(() => {
+      atOnce--;
+      json(response, 200, method === "GET" ? { files: [], filesOmitted: 0 } : SESSION);
+    }, 5);
+  });
+  const session = await opened(service);
+  await Promise.all([session.files(), session.restart(), session.deleteFile("a.txt"), session.files()]);
+  assert.equal(most, 1);
+  assert.deepEqual(service.asked.slice(1).map(({ method }) => method), ["GET", "POST", "DELETE", "GET"]);
+});
+
 test("why there is none is told", async (t) => {
   const full = await serve(t, (_, response) => json(response, 503, { title: "Service Unavailable", detail: "All are in use." }));
   const failure = { status: 503, title: "Service Unavailable", detail: "All are in use." };
