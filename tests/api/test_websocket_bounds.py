@@ -76,11 +76,12 @@ def test_one_that_is_refused_is_not_read(serve: Serve) -> None:
 def test_fragments_cost_what_is_in_them(bounded: Server, size: int) -> None:
     peak = Peak(bounded)
     with clients(bounded, 5) as made:
-        for client in made:
+        for client in made:  # all of them first: whoever is silent before that is closed
             client.open_websocket()
-            client.frame(b'"', TEXT, final=False)
+        for client in made:
             piece = frame(b"x" * size, CONT, final=False) * 2000
             try:
+                client.frame(b'"', TEXT, final=False)
                 for _ in range(100):
                     client.socket.sendall(piece)
             except ConnectionError:

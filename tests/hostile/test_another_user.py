@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from tests import another_user
 
-REPOSITORY = Path(__file__).parents[2]
 KINDS = ("forgery", "signals", "spying", "privileges")
 """The classes of the corpus in which a uid of one's own is a wall."""
 
@@ -23,7 +20,7 @@ def as_another_user() -> list[str]:
         pytest.fail(f"CI=true, and {why}")
     if why:
         pytest.skip(f"NOT TESTED: {why}")
-    return another_user.command()
+    return another_user.python()
 
 
 @pytest.mark.timeout(900)
@@ -31,8 +28,7 @@ def test_the_corpus_is_contained_where_programs_have_the_uid_of_their_supervisor
     selected = f"native and ({' or '.join(f'{kind}:' for kind in KINDS)})"
     tests = ["tests/hostile/test_corpus.py", "-k", selected, "-q", "-n0", "-p", "no:cacheprovider", "--no-cov"]
     done = subprocess.run(
-        [*as_another_user, sys.executable, "-B", "-m", "pytest", *tests],
-        cwd=REPOSITORY,
+        [*as_another_user, "-m", "pytest", *tests],
         capture_output=True,
         text=True,
         check=False,
@@ -75,8 +71,7 @@ asyncio.run(main())
 
 def test_a_program_that_steals_its_own_output_ends_as_it_ends(as_another_user: list[str]) -> None:
     done = subprocess.run(
-        [*as_another_user, sys.executable, "-B", "-c", RUN, STEAL],
-        cwd=REPOSITORY,
+        [*as_another_user, "-c", RUN, STEAL],
         capture_output=True,
         text=True,
         check=False,
