@@ -9,6 +9,7 @@ import _thread
 import atexit
 import builtins
 import contextlib
+import ctypes
 import gc
 import operator
 import os
@@ -35,6 +36,7 @@ _QUIET = frozenset(
         *(dict, list, tuple, set, frozenset, slice, property, staticmethod, classmethod, type(iter([]))),
         *(types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.CellType, types.CodeType),
         *(types.FrameType, types.TracebackType, types.ModuleType, pipes.Messages),
+        *(ctypes.c_int, ctypes.c_void_p),  # with which `callstack` counts
         *(machinery.SourceFileLoader, machinery.ExtensionFileLoader, machinery.FileFinder, machinery.ModuleSpec),
     }
 )
