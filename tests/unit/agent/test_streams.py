@@ -192,8 +192,8 @@ def test_what_a_signal_raises_while_lines_are_printed_is_not_lost(supervisor: Su
         "import signal, time\nclass Stop(OSError): pass\n"
         "def stop(*_): raise Stop('now')\n"
         "signal.signal(signal.SIGALRM, stop)\ncaught = 0\n"
-        "for _ in range(50):\n    signal.setitimer(signal.ITIMER_REAL, 0.002)\n"
-        "    try:\n        while True: print('.', end=''); time.sleep(0)\n"
+        "for _ in range(50):\n    try:\n        signal.setitimer(signal.ITIMER_REAL, 0.002)\n"
+        "        while True: print('.', end=''); time.sleep(0)\n"
         "    except Stop: caught += 1\nprint('\\ncaught', caught)"
     )
     assert supervisor.run(code).stdout.endswith(b"\ncaught 50\n")
