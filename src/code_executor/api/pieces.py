@@ -14,10 +14,10 @@ import codecs
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
-from code_executor.core.codec import Object, encode, file_object, result_object
-from code_executor.core.models import SHOWN_TEXTS, CellDone, Display, Event, File, Output, Result
+from code_executor.core.codec import Object, display_object, encode, file_object, result_object
+from code_executor.core.models import CellDone, Display, Event, File, Output, Result
 
 PIECE = 64 << 10
 """Bytes that are sent at once, about."""
@@ -33,6 +33,14 @@ class Bulk(NamedTuple):
 
     data: bytes
     is_text: bool
+
+    @classmethod
+    def text(cls, data: bytes) -> Self:
+        return cls(data, is_text=True)
+
+    @classmethod
+    def base64(cls, data: bytes) -> Self:
+        return cls(data, is_text=False)
 
 
 class Each(NamedTuple):
@@ -84,12 +92,11 @@ def answer_object(result: Result) -> Object:
 
 
 def _display(display: Display) -> Object:
-    is_text = display.media_type in SHOWN_TEXTS
-    return {"mediaType": display.media_type, "content" if is_text else "contentBase64": Bulk(display.data, is_text)}
+    return display_object(display, Bulk.text, Bulk.base64)
 
 
 def _file(file: File) -> Object:
-    return {**file_object(File(file.path, b"")), "size": len(file.data), "contentBase64": Bulk(file.data, False)}
+    return file_object(file, Bulk.base64)
 
 
 def pieces(value: Any, before: bytes = b"", after: bytes = b"") -> Iterator[bytes]:

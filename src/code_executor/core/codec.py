@@ -79,12 +79,21 @@ def decode(message: Object) -> Any:
 # ---- what programs read and write
 
 
-def file_object(file: File) -> Object:
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
+def file_object(file: File, base64_of: Callable[[bytes], Any] = _base64) -> Object:
+    """Return the object of a file; ``base64_of``: what stands for its bytes."""
     return {
         "path": file.path,
         "size": len(file.data),
         "mediaType": _media_type(file.path),
-        "contentBase64": _base64(file.data),
+        "contentBase64": base64_of(file.data),
     }
 
 
@@ -96,10 +105,13 @@ def _file(message: Object) -> File:
     return File(message["path"], base64.b64decode(message["contentBase64"]))
 
 
-def display_object(display: Display) -> Object:
+def display_object(
+    display: Display, text_of: Callable[[bytes], Any] = _text, base64_of: Callable[[bytes], Any] = _base64
+) -> Object:
+    """Return the object of what a program shows; ``text_of`` and ``base64_of``: what stands for its bytes."""
     if display.media_type in SHOWN_TEXTS:
-        return {"mediaType": display.media_type, "content": display.data.decode("utf-8", "replace")}
-    return {"mediaType": display.media_type, "contentBase64": _base64(display.data)}
+        return {"mediaType": display.media_type, "content": text_of(display.data)}
+    return {"mediaType": display.media_type, "contentBase64": base64_of(display.data)}
 
 
 def _display(message: Object) -> Display:
@@ -378,10 +390,6 @@ def _error(message: Object) -> CodeExecutorError:
 
 
 # ---- the table
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
 
 
 def _empty(_: object) -> Object:
