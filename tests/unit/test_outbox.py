@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
-from code_executor.api.outbox import Debt, Ledger
+from code_executor.api.answers import object_answer, result_fields
+from code_executor.api.identity import Identity
+from code_executor.api.outbox import WIRE, Debt, Ledger, Outbox, Wire
+from code_executor.api.pieces import PIECE, event_object
+from code_executor.api.socket import send_object
+from code_executor.api.streaming import EventStream
 from code_executor.core.caller import Caller
 from code_executor.core.limits import SendLimits
+from code_executor.core.models import Display, Event, Reason, Result, Started
 
 pytestmark = pytest.mark.anyio
 
@@ -190,3 +200,57 @@ async def test_it_looks_for_as_long_as_anything_is_owed_and_says_so() -> None:
     assert await asyncio.wait_for(told.get(), 10) == 1000
     debt.release(1000)
     assert await asyncio.wait_for(told.get(), 10) == 0
+
+
+LARGE = Result("1", Reason.COMPLETED, displays=(Display("text/html", b"\xff" * (2 << 20)),))
+
+
+async def one_event() -> AsyncGenerator[Event, None]:
+    yield LARGE
+
+
+async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+    await object_answer(*result_fields(LARGE))(scope, receive, send)
+
+
+async def stream(scope: Scope, receive: Receive, send: Send) -> None:
+    await EventStream(Started("1", 0.0), one_event())(scope, receive, send)
+
+
+async def body(scope: Scope, receive: Receive, send: Send) -> None:
+    await Response(bytes(2 << 20))(scope, receive, send)
+
+
+async def message(scope: Scope, receive: Receive, send: Send) -> None:
+    socket = WebSocket(scope, receive, send)
+    await socket.accept()
+    await send_object(socket, event_object(LARGE))
+
+
+@pytest.mark.parametrize("app", [answer, stream, body, message])
+async def test_others_work_while_somebody_who_reads_fast_is_sent_much(app: ASGIApp) -> None:
+    kind = "websocket" if app is message else "http"
+    scope = {"type": kind, "http_version": "1.1", "client": ("127.0.0.1", 1), "extensions": {WIRE: Wire(Pipe())}}
+    sent = turns = 0
+
+    async def receive() -> Message:
+        if kind == "websocket":
+            return {"type": "websocket.connect"}
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        nonlocal sent
+        sent += len(message.get("body") or message.get("bytes") or b"") >= PIECE
+
+    async def work() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    others = asyncio.create_task(work())
+    await Identity(Outbox(app, Ledger(SendLimits(), lambda: 0.0, lambda _: None)))(scope, receive, send)
+    others.cancel()
+    assert sent > 20
+    assert turns >= sent - 1

@@ -58,7 +58,6 @@ class Pieces(Response):
                     await disconnected(receive)
                     return
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
-                await asyncio.sleep(0)  # to a client that reads fast, sending never waits
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             debt.release(self._size)

@@ -252,9 +252,8 @@ class Outbox:
             body = message.get("body") or message.get("text") or message.get("bytes") or b""
             if len(body) > PIECE and message["type"] == "http.response.body":
                 await _send_in_pieces(message, debt, send)
-                return
-            await send(message)
-            debt.gave(len(body))
+            else:
+                await _send(message, len(body), debt, send)
 
         await self._app(scope, receive, sending)
         if debt.aborted and scope["type"] == "http":  # an answer that is not whole is right only for a client that left
@@ -277,8 +276,15 @@ async def disconnected(receive: Receive) -> None:
         pass
 
 
+async def _send(message: Message, size: int, debt: Debt, send: Send) -> None:
+    await send(message)
+    debt.gave(size)
+    if size >= PIECE:
+        await asyncio.sleep(0)  # others get their turn: to a client that reads fast, sending never waits
+
+
 async def _send_in_pieces(message: Message, debt: Debt, send: Send) -> None:
-    """Send a body so that the transport never holds much of it, and others get their turn."""
+    """Send a body so that the transport never holds much of it."""
     body = memoryview(message["body"])
     debt.hold(len(body))
     try:
@@ -287,9 +293,7 @@ async def _send_in_pieces(message: Message, debt: Debt, send: Send) -> None:
                 return
             piece = body[start : start + PIECE]
             more = start + PIECE < len(body) or message.get("more_body", False)
-            await send({"type": message["type"], "body": piece, "more_body": more})
-            debt.gave(len(piece))
-            await asyncio.sleep(0)
+            await _send({"type": message["type"], "body": piece, "more_body": more}, len(piece), debt, send)
     finally:
         debt.release(len(body))
 

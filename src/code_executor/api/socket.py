@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import NamedTuple
 
 from starlette.websockets import WebSocket
@@ -32,7 +31,6 @@ async def send_object(socket: WebSocket, content: Object) -> None:
         if debt.is_over:
             break
         await _send(socket, piece, Part(is_first, is_last=False))
-        await asyncio.sleep(0)
         piece, is_first = following, False
     if is_first:
         await socket.send_text(piece.decode())
