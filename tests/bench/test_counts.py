@@ -121,7 +121,10 @@ class TestSystemCalls:
             counts = Counter(call.name for call in own[payload:])
             assert counts.total() <= CHILD_CALLS_ON_PATH, counts
             assert not counts.keys() & {"open", "openat", "stat", "statx", "execve"}, counts  # no imports
-            assert counts["newfstatat"] <= 2, counts  # of `main.py`, when it is written and when it is taken away
+            looked = [call.arguments for call in own[payload:] if call.name == "newfstatat"]
+            assert len(looked) == 2, looked  # when it is written, by its descriptor, and when it is taken away
+            assert looked[0].split(", ")[1] == '""', looked
+            assert looked[1].split(", ")[1].endswith('/main.py"'), looked
 
     async def test_a_run_is_one_fork_and_three_where_it_leaves_a_file(self, executor: Executor, tmp_path: Path) -> None:
         supervisor, calls = await trace(executor, CODE, tmp_path / "clean")

@@ -19,6 +19,7 @@ from sandbox_agent.contract import claims, report
 from sandbox_agent.contract.claims import ClaimError
 from sandbox_agent.contract.protocol import Cause, Event, EventType, Outcome, record
 from sandbox_agent.contract.report import ReportError
+from sandbox_agent.supervisor.introduction import describe
 
 HALF = "\ud800"
 """Half a character, which JSON can name and UTF-8 cannot hold."""
@@ -148,6 +149,14 @@ def test_what_a_supervisor_says_of_itself_stays() -> None:
         "cgroup": {"memory": 5 << 20, "cpus": 0.5, "processes": None}, "interfaces": ["lo"], "read_only_root": True,
     }  # fmt: skip
     assert claims.introduction(written({**said, "more": 1})) == said
+
+
+def test_nothing_that_a_supervisor_says_is_dropped() -> None:
+    """Else a layer of which the examination hears nothing could never be missing."""
+    said = {name: value for name, value in describe(["numpy"], ["/usr/lib"]).items() if value is not None}
+    found = claims.introduction(written(said))
+    assert found.keys() - {"read_only_root"} == said.keys() - {"read_only_root"}
+    assert (found["not_preloaded"], found["shared"]) == (["numpy"], ["/usr/lib"])
 
 
 @pytest.mark.parametrize(

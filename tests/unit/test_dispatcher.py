@@ -218,11 +218,17 @@ async def test_who_needs_nothing_does_not_hinder_those_that_want_what_is_preload
 # ---- nobody waits in vain, or for ever
 
 
+async def fill(dispatcher: Dispatcher, stack: AsyncExitStack, places: int) -> list[asyncio.Task[None]]:
+    """Take the only sandbox for as long as ``stack`` is open, and let so many wait for it."""
+    await stack.enter_async_context(lent(dispatcher))
+    tasks = [asyncio.create_task(use(dispatcher)) for _ in range(places)]
+    await waiting(dispatcher, places)
+    return tasks
+
+
 async def test_who_finds_the_queue_full_is_turned_away_and_told_when_to_come_again(workshop: Workshop) -> None:
     async with opened(workshop, waiting=2) as dispatcher, AsyncExitStack() as stack:
-        await stack.enter_async_context(lent(dispatcher))
-        tasks = [asyncio.create_task(use(dispatcher)) for _ in range(2)]
-        await waiting(dispatcher, 2)
+        tasks = await fill(dispatcher, stack, 2)
         with pytest.raises(PoolBusyError, match="too many executions are waiting") as caught:
             await use(dispatcher)
         assert caught.value.retry_after == 3  # for the two, one after the other, and itself
@@ -232,9 +238,7 @@ async def test_who_finds_the_queue_full_is_turned_away_and_told_when_to_come_aga
 
 async def test_who_has_all_its_places_taken_is_told_so_and_others_come_in(workshop: Workshop) -> None:
     async with opened(workshop, places=2) as dispatcher, AsyncExitStack() as stack:
-        await stack.enter_async_context(lent(dispatcher))
-        tasks = [asyncio.create_task(use(dispatcher)) for _ in range(2)]
-        await waiting(dispatcher, 2)
+        tasks = await fill(dispatcher, stack, 2)
         with pytest.raises(CallerBusyError, match="too many of your executions are waiting") as caught:
             await use(dispatcher)
         assert caught.value.retry_after == 3
