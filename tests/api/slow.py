@@ -30,7 +30,11 @@ with open("large.bin", "wb") as file:
     file.write(os.urandom((1 << 20) - 4096))
 written = sys.stdout.buffer.write(b"\\xff" * 1000000)
 """
-"""The largest answer: HTML of bytes that are no UTF-8, a file, and output. It is for a server without a policy."""
+
+LARGEST: dict[str, Any] = {"code": LARGE, "display": True}
+"""Its answer is the largest: HTML of bytes that are no UTF-8, a file, and output. For a server without a policy."""
+
+EVENTS = "Accept: text/event-stream"
 
 
 def resident(server: Server) -> int:
@@ -80,6 +84,14 @@ class Slow:
             assert piece, answer
             answer += piece
         assert answer.startswith(b"HTTP/1.1 101"), answer
+
+    def ask_for_much(self, how: str) -> None:
+        """Ask for the largest answer, as "json", as "events", or over a "websocket"."""
+        if how == "websocket":
+            self.open_websocket()
+            self.frame(json.dumps(LARGEST).encode())
+        else:
+            self.post(LARGEST, "Connection: close", *([EVENTS] if how == "events" else []))
 
     def frame(self, data: bytes, opcode: int = 1, *, final: bool = True) -> None:
         """Send one frame of a WebSocket, masked with zeros."""

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.api.conftest import execute, metrics, raw_events
-from tests.api.slow import LARGE, MB, Peak, Slow, clients
+from tests.api.slow import EVENTS, LARGEST, MB, Peak, Slow, clients
 from tests.census import eventually
 from tests.conftest import Serve, Server
 
@@ -24,9 +24,7 @@ SETTINGS: dict[str, object] = {
     "queue_timeout": 300,
     "send_timeout": 3,
 }
-REQUEST = {"code": LARGE, "display": True}
 COMPLETED = 'code_executor_executions_total{reason="completed",status="success"}'
-EVENTS = "Accept: text/event-stream"
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["one-process", "two-workers"])
@@ -36,14 +34,6 @@ def impatient(serve: Serve, request: pytest.FixtureRequest) -> Iterator[Server]:
         for _ in range(8):
             httpx.post(f"{server.url}/api/execute", json={"code": "print(1)"}, timeout=60)
         yield server
-
-
-def ask(client: Slow, how: str) -> None:
-    if how == "websocket":
-        client.open_websocket()
-        client.frame(json.dumps(REQUEST).encode())
-    else:
-        client.post(REQUEST, "Connection: close", *([EVENTS] if how == "events" else []))
 
 
 def quiet(server: Server) -> bool:
@@ -56,7 +46,7 @@ def test_clients_that_read_nothing_cost_little_and_are_gone_soon(impatient: Serv
     peak = Peak(impatient)
     with clients(impatient, 15, sources) as made:
         for client in made:
-            ask(client, how)
+            client.ask_for_much(how)
         assert peak.watch_until(lambda: all(client.is_gone for client in made), 110)
     assert peak.bytes < 150 * MB  # 42 to 65 MB each were 630 to 975 MB
     with httpx.Client(base_url=impatient.url, timeout=60) as http:
@@ -69,15 +59,15 @@ def test_clients_that_read_nothing_cost_little_and_are_gone_soon(impatient: Serv
 def test_the_largest_answer_reaches_who_reads_while_others_do_not(impatient: Server) -> None:
     with clients(impatient, 6, 2) as made:
         for client in made:
-            ask(client, "json")
-        answer = httpx.post(f"{impatient.url}/api/execute", json=REQUEST, timeout=100).json()
+            client.ask_for_much("json")
+        answer = httpx.post(f"{impatient.url}/api/execute", json=LARGEST, timeout=100).json()
     assert answer["displays"][0]["content"].count("\ufffd") == len(answer["displays"][0]["content"]) > 8 * MB - 5000
     assert answer["files"][0]["size"] > 7 * MB
     assert answer["output"] == "\ufffd" * 1_000_000
 
 
 def test_the_largest_answer_reaches_a_client_of_http_1_0_with_its_length(impatient: Server) -> None:
-    body = json.dumps(REQUEST)
+    body = json.dumps(LARGEST)
     with closing(Slow(impatient)) as client:
         fields = ("Host: 127.0.0.1", "Content-Type: application/json", f"Content-Length: {len(body)}")
         head = "\r\n".join(("POST /api/execute HTTP/1.0", *fields, "", ""))
@@ -94,7 +84,7 @@ def test_who_reads_a_byte_now_and_then_does_not_hold_an_answer_for_ever(serve: S
         serve("native", **{**SETTINGS, "send_timeout": 5, "send_rate": "1m"}) as server,
         closing(Slow(server, window=4096)) as client,
     ):
-        ask(client, how)
+        client.ask_for_much(how)
         began = time.monotonic()
         while not client.is_gone:
             client.read(4096)
@@ -111,7 +101,7 @@ def test_a_client_that_does_not_read_does_not_hold_its_sandbox(serve: Serve, how
         closing(Slow(server)) as client,
         httpx.Client(base_url=server.url, timeout=60) as http,
     ):
-        ask(client, how)
+        client.ask_for_much(how)
         assert eventually(
             lambda: metrics(http).get('code_executor_executions_total{reason="completed",status="success"}')
         )

@@ -1,4 +1,5 @@
-"""A long mixed run: good, slow and hostile programs from several clients at once, and a census before and after.
+"""A long mixed run: good, slow and hostile programs from several clients at once, beside clients that are slow or
+hostile themselves, and a census before and after.
 
     make soak MINUTES=30 ENGINE=docker
 
@@ -9,17 +10,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
-import os
 import random
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 
+from tests.api.slow import Slow, resident
 from tests.census import census
 from tests.conftest import Server, serve_for
 from tests.hostile import cases
@@ -27,6 +30,10 @@ from tests.hostile.cases import BREACH, Case
 
 CLIENTS = 3
 ANSWERED_WITHIN = 120.0
+ENDED_WITHIN = 120.0
+"""Seconds in which a client that does not read is gone: it may wait for a sandbox first, and a head or a body for its
+time."""
+
 SETTLED = 20
 """Seconds without a change: connections to the Docker engine are kept for 15."""
 
@@ -38,12 +45,6 @@ class Findings:
     programs: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
-
-
-def resident(server: Server) -> int:
-    """Return the server's resident memory in bytes."""
-    with open(f"/proc/{server.process.pid}/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 async def ask(http: httpx.AsyncClient, code: str, **more: object) -> dict[str, Any]:
@@ -94,6 +95,57 @@ async def client(http: httpx.AsyncClient, findings: Findings, corpus: list[Case]
             await hostile(http, findings, random.choice(corpus))
 
 
+def silent(stranger: Slow) -> None:
+    """Say nothing."""
+    stranger.socket.settimeout(ENDED_WITHIN)
+
+
+def endless(stranger: Slow) -> None:
+    """Begin a request whose head has no end."""
+    stranger.socket.settimeout(ENDED_WITHIN)
+    stranger.socket.sendall(b"GET / HTTP/1.1\r\n")
+    with contextlib.suppress(OSError):
+        for number in range(100_000):
+            stranger.socket.sendall(b"X-%d: %s\r\n" % (number, b"x" * 1000))
+
+
+def half(stranger: Slow) -> None:
+    """Send half of a body, and no more."""
+    stranger.ask("POST", "/api/execute", "Content-Type: application/json", "Content-Length: 1000", body=b'{"code": "')
+
+
+STRANGERS: dict[str, Callable[[Slow], object]] = {
+    "reads no answer": lambda stranger: stranger.ask_for_much("json"),
+    "reads no events": lambda stranger: stranger.ask_for_much("events"),
+    "reads no messages": lambda stranger: stranger.ask_for_much("websocket"),
+    "opens a WebSocket and says nothing": Slow.open_websocket,
+    "says nothing": silent,
+    "has a head without an end": endless,
+    "stops in the middle of a body": half,
+}
+
+
+def visit(server: Server, kind: str, source: str) -> bool:
+    """Be a client that does not read, or does not say what it wants; return whether the server has had enough."""
+    with contextlib.closing(Slow(server, source)) as stranger:
+        with contextlib.suppress(ConnectionError):
+            STRANGERS[kind](stranger)
+        end = time.monotonic() + ENDED_WITHIN
+        while not stranger.is_gone:
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.1)
+    return True
+
+
+async def strangers(server: Server, findings: Findings, source: str, until: float) -> None:
+    while time.monotonic() < until:
+        kind = random.choice(list(STRANGERS))
+        findings.programs[f"a client that {kind}"] += 1
+        if not await asyncio.to_thread(visit, server, kind, source):
+            findings.wrong.append(f"a client that {kind} was still connected after {ENDED_WITHIN:g} seconds")
+
+
 async def at_rest(server: Server) -> dict[str, int]:
     """Return the census once it stays the same."""
     seen = [census(server.process.pid)]
@@ -120,6 +172,8 @@ async def soak(server: Server, minutes: float) -> int:
         until = time.monotonic() + minutes * 60
         for _ in range(CLIENTS):
             clients.create_task(client(http, findings, corpus, until))
+        for number in range(CLIENTS):
+            clients.create_task(strangers(server, findings, f"127.0.0.{2 + number}", until))
     async with connected(server) as http:
         await asyncio.gather(*(good(http, findings) for _ in range(20)))
     after = await at_rest(server)
@@ -128,7 +182,7 @@ async def soak(server: Server, minutes: float) -> int:
 
 
 def report(findings: Findings, before: dict[str, int], after: dict[str, int], growth: int) -> None:
-    print("| programs | |\n| --- | --- |")
+    print("| programs and clients | |\n| --- | --- |")
     for name, count in findings.programs.items():
         print(f"| {name} | {count} |")
     print("\n| ended as | |\n| --- | --- |")
