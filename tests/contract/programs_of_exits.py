@@ -316,6 +316,36 @@ FINALIZATION = {
         weakref.finalize(a, print, 'finalized')
         """
     ),
+    "an_instance_that_the_collector_does_not_know": _(
+        """
+        class A:
+            __slots__ = ()
+            def __del__(self): print('gone')
+        a = A()
+        """
+    ),
+    "a_callback_of_the_collector": _(
+        """
+        import gc
+        gc.callbacks.append(lambda phase, info: print(phase))
+        """
+    ),
+    "a_generator_at_the_end": _(
+        """
+        def f():
+            try: yield 1
+            finally: print('closed')
+        g = f(); next(g)
+        """
+    ),
+    "a_weak_reference_at_the_end": _(
+        """
+        import weakref
+        def f(): pass
+        r = weakref.ref(f, print)
+        def g(): return f
+        """
+    ),
     "collected_although_switched_off": _(
         """
         import gc

@@ -240,6 +240,7 @@ def _let_go() -> None:
     if list(names) != list(_builtins) or not all(map(operator.is_, names.values(), _builtins.values())):
         names.clear()
         names.update(_builtins)
+    gc.callbacks.clear()  # of this collection nobody is told
     callstack.call(gc.collect)
     for reference in reversed(_left):
         held = reference()
