@@ -80,6 +80,9 @@ def _asking_read(fd: int, length: int, /) -> bytes:
 
 def _asking_select(rlist: Any, wlist: Any, xlist: Any, timeout: float | None = None, /) -> Any:
     rlist = list(rlist)
-    if any(each == STDIN if isinstance(each, int) else each is sys.stdin for each in rlist):
-        stdin.announce()
-    return _select(rlist, wlist, xlist, timeout)
+    if not any(each == STDIN if isinstance(each, int) else each is sys.stdin for each in rlist) or not stdin.announce():
+        return _select(rlist, wlist, xlist, timeout)
+    try:
+        return _select(rlist, wlist, xlist, timeout)
+    finally:
+        stdin.take_back()

@@ -27,6 +27,8 @@ _HELD = 1 << 16
 
 _DIRECTORY = "/dev/shm"  # one of the run's own file systems
 
+_read = os.read  # `asking` puts another in its place
+
 _messages: Messages | None = None
 """Where a session hears of the end of its stdin."""
 
@@ -53,33 +55,48 @@ class PromptingFile(io.FileIO):
         if size is None or size < 0:
             return self.readall()
         wait()
-        return super().read(size) or b""
+        return super().read(size)  # None where nothing may wait and nothing is there
 
     def readall(self) -> bytes:
-        return b"".join(iter(lambda: self.read(1 << 16), b""))
+        pieces: list[bytes] = []
+        while piece := self.read(1 << 16):
+            pieces.append(piece)
+        return b"".join(pieces) if pieces else piece
 
 
 def wait() -> None:
-    """Tell the supervisor, with a byte in the prompt pipe, if reading stdin will wait; let its end be seen."""
-    if announce() and _messages is not None:
-        _await(_messages)
+    """Tell the supervisor if reading stdin will wait, and do so here; let the end of a cell's stdin be seen."""
+    if announce():
+        try:
+            _await(_messages)
+        finally:
+            take_back()
 
 
 def announce() -> bool:
-    """Tell the supervisor if nothing is there to read; return whether it is so."""
+    """Tell the supervisor, with a byte in the prompt pipe, if nothing is there to read; return whether it is so."""
     with contextlib.suppress(OSError):
-        if not available(STDIN):
+        if not available(STDIN) and os.get_blocking(STDIN):
             streams.flush()  # what a thread asks comes before the news that it waits
             os.write(PROMPT, b"\0")
             return True
     return False
 
 
-def _await(messages: Messages) -> None:
+def take_back() -> None:
+    """Unask what the supervisor may not have heard yet, for there is an answer: it must not hear of it any more."""
+    with contextlib.suppress(OSError):
+        _read(PROMPT, _HELD)
+
+
+def _await(messages: Messages | None) -> None:
     """Wait for stdin, or for the news of its end."""
     with contextlib.suppress(OSError):
         events = select.poll()
         events.register(STDIN, select.POLLIN)
+        if messages is None:
+            events.poll()
+            return
         events.register(messages.fd, select.POLLIN)
         while not messages.is_next_there():
             if STDIN in dict(events.poll()):

@@ -161,8 +161,8 @@ class CellRelay:
     def _follow(self, cell: Cell) -> Cause | None:
         """Pass on what the cell wrote and see how far it is; return a cause to stop for."""
         self._outbound.pump()
-        asks = discard(self._child.prompt) and cell.reads and not cell.waiting and cell.late is None
-        if asks and not available(self._child.stdin):
+        asks = self._inbound.is_awaited(self._child.stdin, self._child.prompt)
+        if asks and cell.reads and not cell.waiting and cell.late is None:
             cell.wait()
             self._outbound.flush()  # what it asked comes before the news that it waits
             self._outbound.send(event(EventType.WAITING, self._run))

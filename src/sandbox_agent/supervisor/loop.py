@@ -66,8 +66,8 @@ from sandbox_agent.supervisor.relay import (
     Outbound,
     ReadyChild,
     Source,
+    both_ends,
     close,
-    discard,
 )
 from sandbox_agent.supervisor.reset import Box, Exit, ResetError
 from sandbox_agent.supervisor.surroundings import Surroundings
@@ -156,9 +156,10 @@ class Supervisor:
 
     def _fork_ahead(self) -> ReadyChild:
         """Fork a child and wait until it is confined; raise ``ConfinementError`` with its reason if it cannot be."""
-        pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(11)]
-        stdin, stdout, stderr, payload, ready, report, hint, display, prompt, line, given = pipes
-        theirs = [read if (read, write) in (stdin, payload) else write for read, write in pipes]
+        ends = [os.pipe2(os.O_CLOEXEC) for _ in range(11)]
+        stdin, stdout, stderr, payload, ready, report, hint, display, prompt, line, given = ends
+        theirs = [read if (read, write) in (stdin, payload) else write for read, write in ends]
+        theirs[pipes.PROMPT] = both_ends(prompt[1])
         supervisor = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -304,13 +305,7 @@ class Supervisor:
             self._outbound.pump()
             if self._outbound.truncated:
                 return Cause.OUTPUT_LIMIT, None
-            if (
-                watched
-                and discard(child.prompt)
-                and not clock.waiting
-                and self._stdin is not None
-                and not available(self._stdin)
-            ):
+            if watched and self._inbound.is_awaited(self._stdin, child.prompt) and not clock.waiting:
                 clock.wait()
                 self._outbound.flush()  # what it asked comes before the news that it waits
                 self._outbound.send(event(EventType.WAITING, run.run))

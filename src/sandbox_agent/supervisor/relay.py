@@ -49,6 +49,14 @@ def _null() -> int:
     return os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
 
 
+def both_ends(end: int) -> int:
+    """Exchange one end of a pipe for a descriptor that has both, and of which nobody waits."""
+    try:
+        return os.open(f"/proc/self/fd/{end}", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    finally:
+        os.close(end)
+
+
 def close(fd: int | None) -> None:
     if fd is not None:
         with contextlib.suppress(OSError):
@@ -99,6 +107,15 @@ class Inbound:
         self._sink, self._remaining, self._last, self._sink_full = sink, length, last, False
         if length == 0:
             self._done()
+
+    def is_awaited(self, stdin: int | None, prompt: int) -> bool:
+        """Whether a child waits for more stdin than has come: it asks in ``prompt``, which is empty afterwards.
+
+        A child takes back what it asks before it reads (`sandbox_agent.child.stdin`). So stdin has to be looked at
+        first: where it is empty because the child has read it, there is no question any more.
+        """
+        nothing_came = stdin is not None and not self.busy and not available(stdin)
+        return discard(prompt) > 0 and nothing_came
 
     def pump(self) -> None:
         """Move what can be moved now. Raises ``HostGoneError`` when the host closes in the middle of a body."""

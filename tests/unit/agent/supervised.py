@@ -97,10 +97,14 @@ class Supervisor:
         pid = self.process.pid
         return int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
 
+    def pids(self) -> list[int]:
+        """Return the pids of all processes of its sandbox, its own first."""
+        pid = self.pid()
+        return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+
     def processes(self) -> int:
         """Return how many processes there are in its sandbox beside it."""
-        pid = self.pid()
-        return len(Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        return len(self.pids()) - 1
 
     def send(self, data: bytes) -> None:
         """Write all of it, taking in what comes meanwhile."""

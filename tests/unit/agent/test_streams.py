@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from sandbox_agent.child.bulk import MANY
-from sandbox_agent.contract.protocol import INTERACTIVE, STDIN_OPEN, Cause, EventType
+from sandbox_agent.child.pipes import PROMPT, STDIN
+from sandbox_agent.confinement.kernel import available
+from sandbox_agent.contract import protocol
+from sandbox_agent.contract.protocol import INTERACTIVE, STDIN_OPEN, Cause, Command, Event, EventType
+from tests.census import eventually
 from tests.unit.agent.supervised import Supervise, Supervisor
 
 BUSY = "\nwhile True: pass"
@@ -88,11 +95,80 @@ def test_the_last_line_is_seen_while_the_program_goes_on(supervisor: Supervisor,
 def test_a_question_without_a_line_end_comes_before_the_news_that_the_program_waits(supervisor: Supervisor) -> None:
     supervisor.start("import sys\nprint('Name? ', end='')\nsys.stdin.readline()", flags=STDIN_OPEN | INTERACTIVE)
     assert supervisor.until(b"Name? ") == b"Name? "
-    event = supervisor.next()
-    assert event is not None
-    assert event.type is EventType.WAITING
+    assert expect(supervisor).type is EventType.WAITING
     supervisor.stdin(b"me\n")
     assert supervisor.finish().outcome.cause is Cause.COMPLETED
+
+
+READS = [
+    "input()",
+    "sys.stdin.buffer.raw.read(9)",
+    "os.read(0, 9)",
+    "select.select([0], [], []); os.readv(0, [bytearray(9)])",
+]
+
+
+def expect(supervisor: Supervisor) -> Event:
+    event = supervisor.next()
+    assert event is not None
+    assert event.type in (EventType.STDOUT, EventType.WAITING), event
+    return event
+
+
+ANSWERED = """
+import os, select, sys, time
+print('up', flush=True)
+time.sleep(0.2)
+READ
+time.sleep(0.5)
+print('on')
+input()
+"""
+
+
+@pytest.mark.parametrize("in_a_session", [False, True])
+@pytest.mark.parametrize("read", READS)
+def test_a_question_that_was_answered_is_no_question(supervisor: Supervisor, read: str, in_a_session: bool) -> None:
+    code = ANSWERED.replace("READ", read)
+    if in_a_session:
+        supervisor.open_session()
+        supervisor.cell(1, code)
+    else:
+        supervisor.start(code, flags=STDIN_OPEN | INTERACTIVE)
+    assert supervisor.until(b"up\n") == b"up\n"
+    own, *_, child = supervisor.pids()
+    os.kill(own, signal.SIGSTOP)  # it looks only when the program has asked, been answered and gone on
+    with (
+        open(f"/proc/{child}/fd/{STDIN}", "wb", buffering=0) as stdin,
+        open(f"/proc/{child}/fd/{PROMPT}", "rb") as asked,
+    ):
+        assert eventually(lambda: available(asked.fileno()))
+        stdin.write(b"x\n")
+        assert eventually(lambda: not available(stdin.fileno()))
+    os.kill(own, signal.SIGCONT)
+    event = expect(supervisor)
+    assert (event.type, event.body) == (EventType.STDOUT, b"on\n")
+    assert expect(supervisor).type is EventType.WAITING
+
+
+def test_input_that_is_under_way_is_not_waited_for(supervisor: Supervisor) -> None:
+    number = supervisor.start("print(input())\ninput()", flags=STDIN_OPEN | INTERACTIVE)
+    assert expect(supervisor).type is EventType.WAITING
+    whole = protocol.command(Command.STDIN, number, b"Ada\n")
+    supervisor.send(whole[:-2])
+    time.sleep(0.3)  # what it has is read, and it asks for more
+    supervisor.send(whole[-2:])
+    assert supervisor.until(b"Ada\n") == b"Ada\n"
+    assert expect(supervisor).type is EventType.WAITING
+    supervisor.stdin(b"\n")
+    assert supervisor.finish().outcome.cause is Cause.COMPLETED
+
+
+def test_a_stdin_that_does_not_block_is_not_waited_for(supervisor: Supervisor) -> None:
+    code = "import os, sys\nos.set_blocking(0, False)\nprint(sys.stdin.buffer.raw.read(5))"
+    run = supervisor.run(code, flags=STDIN_OPEN | INTERACTIVE)
+    assert (run.stdout, run.outcome.cause) == (b"None\n", Cause.COMPLETED)
+    assert EventType.WAITING not in {event.type for event in run.others}
 
 
 @pytest.mark.parametrize("then", [BUSY, "\nimport time; time.sleep(60)", "\nimport sys; sys.stdin.read()"])
