@@ -8,7 +8,7 @@ export class SessionClient {
   readonly #address: URL;
   /** Seconds without a cell after which it ends. */
   readonly idleTimeout: number;
-  #before: Promise<unknown> = Promise.resolve(); // what was asked for last of those that the session does one at a time
+  #before: Promise<unknown> = Promise.resolve(); // what was asked for last about files, or to restart
 
   private constructor(address: URL, idleTimeout: number) {
     this.#address = address;
@@ -27,9 +27,10 @@ export class SessionClient {
     }
   }
 
-  /** Run a cell; the listener's last event is a `result` or a `problem`. */
-  run(code: string, listener: Listener, { interactive = true } = {}): Promise<void> {
+  /** Run a cell, once what was asked before is done; the listener's last event is a `result` or a `problem`. */
+  async run(code: string, listener: Listener, { interactive = true } = {}): Promise<void> {
     const request: CellRequest = { code };
+    await this.#before;
     return stream(this.#at("cells"), interactive ? request : { ...request, interactive }, listener);
   }
 

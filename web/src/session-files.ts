@@ -45,8 +45,9 @@ export class SessionFiles {
 
   /** Put into a session again what a person had put into the one before. */
   async putAgain(session: SessionClient): Promise<void> {
-    for (const [path, content] of this.#put) this.#tell(await session.putFile(path, content));
+    const putting = [...this.#put].map(([path, content]) => session.putFile(path, content));
     await this.refresh(session);
+    for (const failure of await Promise.all(putting)) this.#tell(failure);
   }
 
   async #addChosen(): Promise<void> {
@@ -54,12 +55,14 @@ export class SessionFiles {
     this.#input.value = "";
     const session = chosen.length > 0 ? await this.#host.session() : null;
     if (!session) return;
-    for (const file of chosen) {
+    // all at once, in turn: what is run meanwhile finds all of them, and the list is asked for before it runs
+    const putting = chosen.map(async (file) => {
       const failure = await session.putFile(file.name, file);
       this.#tell(failure);
       if (!failure) this.#put.set(file.name, file);
-    }
+    });
     await this.refresh(session);
+    await Promise.all(putting);
   }
 
   async #download(path: string): Promise<void> {
@@ -78,9 +81,10 @@ export class SessionFiles {
   async #remove(path: string): Promise<void> {
     const session = await this.#host.session();
     if (!session) return;
-    this.#tell(await session.deleteFile(path));
-    this.#put.delete(path);
+    const deleting = session.deleteFile(path);
     await this.refresh(session);
+    this.#tell(await deleting);
+    this.#put.delete(path);
   }
 
   #show(files: readonly FileEntry[], omitted: number): void {

@@ -74,6 +74,27 @@ test("orders about files and a restart are given one after the other", async (t)
   assert.deepEqual(service.asked.slice(1).map(({ method }) => method), ["GET", "POST", "DELETE", "GET"]);
 });
 
+test("a cell waits for the files that were given before it", async (t) => {
+  let there = false;
+  const service = await serve(t, ({ path, method }, response) => {
+    if (path === "/api/sessions") json(response, 201, SESSION);
+    else if (method === "PUT") {
+      setTimeout(() => {
+        there = true;
+        response.writeHead(204).end();
+      }, 50);
+    } else if (!there) json(response, 409, { title: "Conflict", detail: "Files are being changed." });
+    else {
+      response.writeHead(200, { "Content-Type": "text/event-stream" });
+      response.end(`event: result\ndata: ${JSON.stringify(result())}\n\n`);
+    }
+  });
+  const session = await opened(service);
+  const events: RunEvent[] = [];
+  await Promise.all([session.putFile("a.txt", new Blob(["1"])), session.run("x", (event) => events.push(event))]);
+  assert.deepEqual(events.map(({ type }) => type), ["result"]);
+});
+
 test("why there is none is told", async (t) => {
   const full = await serve(t, (_, response) => json(response, 503, { title: "Service Unavailable", detail: "All are in use." }));
   const failure = { status: 503, title: "Service Unavailable", detail: "All are in use." };
