@@ -40,8 +40,8 @@ CHILD_CALLS = 88
 
 The last to come make `main.py` and a place for it (8), two more pipes (4), and a process that no core is dumped of (2).
 """
-CHILD_CALLS_ON_PATH = 20
-"""From its payload on: read it to its end (2), write `main.py` and what is known of it (4), close pipes (5), limit CPU
+CHILD_CALLS_ON_PATH = 18
+"""From its payload on: read it to its end (2), write `main.py` and what is known of it (4), close pipes (3), limit CPU
 time (2), let SIGINT in, write (2), take `main.py` away (3), exit."""
 SUPERVISOR_BYTES = 250
 """Through its own memory: a command's header, a result, READY, and a header of 8 for each frame of output."""

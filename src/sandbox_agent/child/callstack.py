@@ -14,6 +14,7 @@ else `invoke` puts one in between.
 
 from __future__ import annotations
 
+import _thread
 import ctypes
 import operator
 import os
@@ -46,6 +47,7 @@ _has_flag = sys.version_info < (3, 12)
 _start: CodeType | None = None
 """The line that the agent was started with, which has no file."""
 
+_thread_of_state = 0
 _state = 0
 _path: tuple[int, ...] = ()
 """The way from the thread's state to the address of its current frame: offsets, all but the last one of pointers."""
@@ -56,15 +58,19 @@ _limit = 0
 _c_limit = 0
 """What C functions have of a limit of their own (3.12 and 3.13); it stands after the recursion limit. 0: nothing."""
 
+_left = _c_left = ctypes.c_int()
+_current: ctypes.c_void_p | None = None
+"""The places themselves: what is left of both limits, and the address of the current frame unless it moves."""
+
 
 def find() -> bool:
     """Find the places, for this process and all that it forks; return whether `call` works from now on."""
-    global _state, _path, _limit, _c_limit, _start  # noqa: PLW0603  # one per process
+    global _thread_of_state, _state, _path, _limit, _c_limit, _start, _left, _c_left, _current  # noqa: PLW0603  # one per process
     frame = sys._getframe()  # noqa: SLF001
     while frame.f_back is not None:
         frame = frame.f_back
     _start = frame.f_code
-    _state, _limit, _c_limit, _path = _thread_state(), 0, 0, ()
+    _thread_of_state, _state, _limit, _c_limit, _path = _thread.get_ident(), _thread_state(), 0, 0, ()
     for path in _paths_to_current_frame():
         _path = path
         if _works():
@@ -73,7 +79,13 @@ def find() -> bool:
     _limit = _find_limit()
     if _limit and (3, 12) <= sys.version_info < (3, 14):
         _c_limit = _fresh_c_limit()
-    return bool(_path and _limit)
+    if not _path or not _limit:
+        _thread_of_state = 0
+        return False
+    _left = ctypes.c_int.from_address(_state + _limit - _INT)
+    _c_left = ctypes.c_int.from_address(_state + _limit + _INT)
+    _current = _current_frame() if len(_path) == 1 else None
+    return True
 
 
 def call(function: Callable[..., Any], *arguments: Any, caller: FrameType | None = None) -> Any:
@@ -82,11 +94,10 @@ def call(function: Callable[..., Any], *arguments: Any, caller: FrameType | None
     The traceback of what it raises begins with the frame of this function. In another thread than the program's first
     it is a plain call.
     """
-    if not _path or not _limit or _thread_state() != _state:
+    if _thread.get_ident() != _thread_of_state:
         return function(*arguments)
-    current = _current_frame()
-    left = ctypes.c_int.from_address(_state + _limit - _INT)
-    c_left = ctypes.c_int.from_address(_state + _limit + _INT)
+    current = _current_frame() if _current is None else _current
+    left, c_left = _left, _c_left
     ours, c_ours = current.value, c_left.value
     tracing = ctypes.c_ubyte.from_address(ctypes.addressof(current) - _WORD) if _has_flag else None
     depth = sys.getrecursionlimit() - left.value

@@ -114,28 +114,33 @@ def _serve(policy: Policy, config: AgentConfig, script: Script) -> NoReturn:
         script.drop()
         _write_files(files)
         session.serve(messages, policy, config.limits.attachments, given.problems(files, policy))
-    os.close(pipes.PAYLOAD)
-    os.close(pipes.READY)
     code = _prepare(request, files, policy if request["policy"] else None, script)
     _write_files(files)
     if request["display"]:
         display.open_on(pipes.DISPLAY, config.limits.attachments)
-    else:
-        os.close(pipes.DISPLAY)
     if request["interactive"]:
         stdin.prompt()
         asking.install()
-    else:
-        os.close(pipes.PROMPT)
+    _close_pipes(display=request["display"], prompt=request["interactive"])
     _limit_processor(int(request.get("cpu") or config.cpu_seconds), config)
     arguments = request["args"]
     del request
-    os.close(pipes.REPORT)  # before the first instruction of the program, which could forge a report
     status = program.run(code, program.main_module(arguments, script.path), script.path)
     status = ending.finalize(status)
     if pipes.is_leader():
         script.remove()
     ending.leave(status)
+
+
+def _close_pipes(*, display: bool, prompt: bool) -> None:
+    """Close what is not needed any more before the first instruction of the program, which could forge a report."""
+    os.closerange(pipes.PAYLOAD, pipes.REPORT + 1)  # READY is between them
+    if not display and not prompt:
+        os.closerange(pipes.DISPLAY, pipes.PROMPT + 1)
+    elif not display:
+        os.close(pipes.DISPLAY)
+    elif not prompt:
+        os.close(pipes.PROMPT)
 
 
 def _limit_processor(seconds: int, config: AgentConfig) -> None:

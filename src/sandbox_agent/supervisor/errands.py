@@ -89,7 +89,8 @@ class Errand:
         elif outbound.truncated or not self.left():
             cause = Cause.OUTPUT_LIMIT if outbound.truncated else Cause.WALL_TIME
             self._stop()
-            outbound.drain()
+            for fd in outbound.drain():
+                close(fd)
         if cause is not None:
             outbound.begin(outbound.run, [])
         return cause

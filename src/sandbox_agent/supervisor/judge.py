@@ -22,24 +22,26 @@ class Judge:
         self._before = (0, 0, 0)
 
     def begin(self, pid: int) -> None:
-        """A run begins in the child ``pid``; the processor time that it used to get ready is not the run's."""
+        """What happens from now on is a run's, in the child ``pid``: not the processor time it used to get ready."""
         self._before = (self._oom_kills.read(), self._refused_forks.read(), _cpu_us(pid))
 
     def used(self, pid: int) -> int:
         """Return the microseconds of processor time since `begin` of the child ``pid``, which lives."""
         return max(0, _cpu_us(pid) - self._before[2])
 
-    def stopped(self, cause: Cause, exit_: Exit, *, truncated: bool) -> Outcome:
-        """Return the outcome of a run that the supervisor stopped.
+    def stopped(self, cause: Cause, exit_: Exit, wall_us: int, *, truncated: bool) -> Outcome:
+        """Return the outcome of a run that the supervisor stopped after ``wall_us``.
 
         A program that waits in vain for a helper which died for want of memory is told of the memory, not of the time.
         """
+        number = 0
         if cause is Cause.WALL_TIME and self._oom_kills.read() > self._before[0]:
-            return Outcome(Cause.MEMORY_LIMIT, signal=signal.SIGKILL, cpu_us=self._used(exit_), memory=exit_.memory)
-        return Outcome(cause, truncated=truncated, cpu_us=self._used(exit_), memory=exit_.memory)
+            cause, number, truncated = Cause.MEMORY_LIMIT, int(signal.SIGKILL), False
+        used = self._used(exit_)
+        return Outcome(cause, signal=number, truncated=truncated, wall_us=wall_us, cpu_us=used, memory=exit_.memory)
 
-    def ended(self, exit_: Exit, *, cpu_ms: int, interrupted: bool, reported: bool, hint: int) -> Outcome:
-        """Return the outcome of a run that ended by itself.
+    def ended(self, exit_: Exit, wall_us: int, *, cpu_ms: int, interrupted: bool, reported: bool, hint: int) -> Outcome:
+        """Return the outcome of a run that ended by itself after ``wall_us``.
 
         ``cpu_ms``: its limit. ``reported``: it was not started, and says why. ``hint``: of what kind its exception
         was, and which call it should not have made.
@@ -58,7 +60,7 @@ class Judge:
         else:
             cause = self._exit_cause(code, kind)
         told = call if cause is Cause.VIOLATION and call is not None else NO_SYSCALL
-        return Outcome(cause, code, number, syscall=told, cpu_us=cpu_us, memory=exit_.memory)
+        return Outcome(cause, code, number, False, told, wall_us, cpu_us, exit_.memory)
 
     def _used(self, exit_: Exit) -> int:
         return max(0, exit_.cpu_us - self._before[2])

@@ -21,7 +21,6 @@ Where anything is not as it should be after a run, the supervisor says FATAL and
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import importlib
 import json
@@ -60,6 +59,7 @@ from sandbox_agent.supervisor.immortal import immortalize
 from sandbox_agent.supervisor.introduction import describe
 from sandbox_agent.supervisor.judge import Judge
 from sandbox_agent.supervisor.relay import (
+    REST,
     Budget,
     HostGoneError,
     Inbound,
@@ -100,6 +100,7 @@ class Supervisor:
             self._start()
             while True:
                 child = self._fork_ahead()
+                self._judge.begin(child.pid)
                 self._outbound.send(event(EventType.READY, 0, self._take_introduction()))
                 self._serve_one(child)
                 self._box.wipe()
@@ -193,11 +194,10 @@ class Supervisor:
         """
         run = self._await_run(child)
         clock = Clock(run.wall_ms, int(self._config.limits.input_time))
-        self._judge.begin(child.pid)
         child.output.left = run.output_bytes
         self._interrupted = False
         self._stdin = child.stdin
-        self._outbound.begin(run.run, child.sources)
+        self._outbound.begin(run.run, child.sources, REST)
         is_session = bool(run.flags & SESSION)
         self._inbound.forward(run.length, child.payload, last=not is_session)
         notes = child.given
@@ -213,37 +213,40 @@ class Supervisor:
         else:
             reset.kill()  # nobody writes any more; that nobody is left is proved when the caller has the result
         self._inbound.discard()
-        close(self._stdin)
-        self._outbound.drain()
-        outcome = dataclasses.replace(self._outcome(child, run, stopped, exit_), wall_us=wall_us)
-        self._outbound.begin(run.run, [Source(child.line, EventType.LINE, Budget(MAX_LINE))])
-        self._outbound.drain()
-        for fd in (child.ready, child.hint, child.prompt):
-            close(fd)
+        done = [*self._outbound.drain(), child.ready, child.hint, child.prompt, child.line, notes]
+        hint = available(child.hint)
+        outcome = self._outcome(run, stopped, exit_, wall_us, hint)
+        if hint:
+            self._outbound.begin(run.run, [Source(child.line, EventType.LINE, Budget(MAX_LINE))])
+            self._outbound.drain()
         if run.flags & COLLECT and self._has_files():
             self._collect(notes)
-        close(notes)
         self._outbound.send(event(EventType.RESULT, run.run, outcome.pack()))
+        for fd in (*done, self._stdin):
+            close(fd)
         reset.kill_all(child.pid, self._wake)
         if outcome.signal not in _EXPECTED:
             raise ResetError(f"a run died of signal {outcome.signal}")
         if is_session:
             raise ResetError("a session is the last run of a sandbox")
 
-    def _outcome(self, child: ReadyChild, run: CommandHeader, stopped: Cause | None, exit_: Exit | None) -> Outcome:
+    def _outcome(
+        self, run: CommandHeader, stopped: Cause | None, exit_: Exit | None, wall_us: int, hint: int
+    ) -> Outcome:
         if exit_ is None:
             raise ResetError("the child was not collected")
         truncated = self._outbound.truncated
         if stopped is None and truncated:
             stopped = Cause.OUTPUT_LIMIT
         if stopped is not None:
-            return self._judge.stopped(stopped, exit_, truncated=truncated)
+            return self._judge.stopped(stopped, exit_, wall_us, truncated=truncated)
         return self._judge.ended(
             exit_,
+            wall_us,
             cpu_ms=run.cpu_ms,
             interrupted=self._interrupted,
             reported=run.type == Command.RUN and self._outbound.report_bytes > 0,  # a cell's says nothing of the end
-            hint=available(child.hint),
+            hint=hint,
         )
 
     def _has_files(self) -> bool:
@@ -270,7 +273,8 @@ class Supervisor:
             events.poll(left * 1000)
             self._outbound.pump()
         reset.kill_all(pid, self._wake)
-        self._outbound.drain()
+        for fd in self._outbound.drain():
+            close(fd)
 
     def _await_run(self, child: ReadyChild) -> CommandHeader:
         """Wait for the next RUN, dropping what is left of earlier runs' stdin."""

@@ -24,8 +24,8 @@ from sandbox_agent.contract.protocol import COMMAND, EVENT, MAX_BODY, CommandHea
 _NONBLOCK = os.SPLICE_F_NONBLOCK
 
 REST = 0.002
-"""Seconds that output can wait after other output. The first piece goes at once; a program that writes a line at a time
-must not cost a wake-up for each. The pipe holds what comes meanwhile."""
+"""Seconds that output can wait after other output, and after the start. A program that writes a line at a time must not
+cost a wake-up for each, nor a small one any but that for its end. The pipe holds what comes meanwhile."""
 
 
 def discard(fd: int) -> int:
@@ -201,9 +201,10 @@ class Outbound:
         self.report_bytes = 0
         self.sources: list[Source] = []
 
-    def begin(self, run: int, sources: list[Source]) -> None:
-        """Start relaying a run's pipes."""
+    def begin(self, run: int, sources: list[Source], rest: float = 0.0) -> None:
+        """Start relaying a run's pipes; at first, for ``rest`` seconds, they need not be waited for."""
         self.run, self.sources, self.truncated, self.report_bytes = run, sources, False, 0
+        self._rests_until = time.monotonic() + rest
 
     def wanted(self) -> list[tuple[int, int]]:
         """Return the descriptors, and the poll events on them, that this waits for."""
@@ -220,24 +221,28 @@ class Outbound:
         if not self._continue():
             return
         for source in tuple(self.sources):
-            if self._take(source) and not self._continue():
+            if self._take_or_drop(source) and not self._continue():
                 return
 
     def flush(self) -> None:
         """Send what is in the pipes now. May wait for the host, but not for writers."""
         self._finish_frame()
         for source in tuple(self.sources):
-            self._take(source)
+            self._take_or_drop(source)
             self._finish_frame()
 
-    def drain(self) -> None:
-        """Send everything that is left in the pipes. May wait for the host, but not for writers: they are dead."""
+    def drain(self) -> list[int]:
+        """Send everything that is left in the pipes. May wait for the host, but not for writers: they are dead.
+
+        Returns the pipes, which are the caller's to close: the host need not wait for that.
+        """
         self._finish_frame()
-        for source in tuple(self.sources):
+        for source in self.sources:
             while self._take(source):
                 self._finish_frame()
-            if source in self.sources:
-                self._drop(source)
+        pipes = [source.fd for source in self.sources]
+        self.sources = []
+        return pipes
 
     def send(self, frame: bytes) -> None:
         """Write a frame of the supervisor's own. Waits for the host if need be."""
@@ -246,16 +251,21 @@ class Outbound:
         while view:
             view = view[os.write(self._sink, view) :]
 
-    def _take(self, source: Source) -> bool:
-        """Begin a frame with what ``source`` has, within its budget; False if there is none to send."""
+    def _take_or_drop(self, source: Source) -> bool:
+        """Begin a frame with what ``source`` has; False if there is none to send. One that has ended is closed."""
+        taken = self._take(source)
+        if taken == 0:
+            close(source.fd)
+            self.sources.remove(source)
+        return bool(taken)
+
+    def _take(self, source: Source) -> int | None:
+        """Begin a frame with what ``source`` has, within its budget; return as `move` does."""
         if source.budget.left == 0:
-            self._look_for_more(source)
-            return False
+            return self._look_for_more(source)
         taken = move(source.fd, self._take_in, min(source.budget.left, MAX_BODY))
         if not taken:
-            if taken == 0:
-                self._drop(source)
-            return False
+            return taken
         source.budget.left -= taken
         if source.budget.left == 0 and available(source.fd):
             self.truncated = True
@@ -263,17 +273,17 @@ class Outbound:
             self.report_bytes += taken
         self._header, self._remaining = EVENT.pack(source.type, 0, self.run, taken), taken
         self._rests_until = time.monotonic() + REST
-        return True
+        return taken
 
-    def _look_for_more(self, source: Source) -> None:
-        """Of a source that may send nothing more, notice what it holds, or that it has ended."""
+    def _look_for_more(self, source: Source) -> int | None:
+        """Of a source that may send nothing more, notice what it holds, or (0) that it has ended."""
         events = select.poll()
         events.register(source.fd, select.POLLIN)
         for _, found in events.poll(0):
-            if found & select.POLLIN:
-                self.truncated = True
-            else:
-                self._drop(source)
+            if not found & select.POLLIN:
+                return 0
+            self.truncated = True
+        return None
 
     def _continue(self) -> bool:
         """Go on with the frame under way; True when there is none (any more)."""
@@ -292,7 +302,3 @@ class Outbound:
     def _finish_frame(self) -> None:
         while not self._continue():
             select.select([], [self._sink], [])
-
-    def _drop(self, source: Source) -> None:
-        close(source.fd)
-        self.sources.remove(source)

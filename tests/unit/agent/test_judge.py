@@ -64,7 +64,7 @@ def cause(
     hint: int = 0,
 ) -> Cause:
     exit_ = Exit(status, cpu_us, memory=1)
-    return judge.ended(exit_, cpu_ms=cpu_ms, interrupted=interrupted, reported=reported, hint=hint).cause
+    return judge.ended(exit_, 0, cpu_ms=cpu_ms, interrupted=interrupted, reported=reported, hint=hint).cause
 
 
 @pytest.mark.parametrize(
@@ -90,9 +90,9 @@ def test_how_a_run_ended_is_told(judge: Judge, status: int, hint: int, expected:
 
 
 def test_code_and_signal_are_told_apart(judge: Judge) -> None:
-    told = judge.ended(Exit(exited(9), 0, 7), cpu_ms=0, interrupted=False, reported=False, hint=0)
+    told = judge.ended(Exit(exited(9), 0, 7), 0, cpu_ms=0, interrupted=False, reported=False, hint=0)
     assert (told.exit_code, told.signal, told.memory) == (9, 0, 7)
-    told = judge.ended(Exit(SIGNALS["SIGKILL"], 0, 7), cpu_ms=0, interrupted=False, reported=False, hint=0)
+    told = judge.ended(Exit(SIGNALS["SIGKILL"], 0, 7), 0, cpu_ms=0, interrupted=False, reported=False, hint=0)
     assert (told.exit_code, told.signal) == (0, 9)
 
 
@@ -114,7 +114,7 @@ def test_a_program_that_survived_the_death_of_a_child_has_completed(judge: Judge
 
 def test_a_program_that_waits_in_vain_for_a_child_that_died_is_told_of_the_memory(judge: Judge, cgroup: Cgroup) -> None:
     def stopped(why: Cause) -> Cause:
-        return judge.stopped(why, Exit(SIGNALS["SIGKILL"], 0, 7), truncated=False).cause
+        return judge.stopped(why, Exit(SIGNALS["SIGKILL"], 0, 7), 0, truncated=False).cause
 
     assert stopped(Cause.WALL_TIME) is Cause.WALL_TIME
     cgroup.set(oom_kills=6)
@@ -166,7 +166,7 @@ def test_a_report_explains_an_end_that_was_no_signal(judge: Judge) -> None:
 
 def test_a_violation_has_the_number_that_was_told_and_nothing_else_has(judge: Judge) -> None:
     def told(status: int, hint: int) -> int:
-        return judge.ended(Exit(status, 0, 7), cpu_ms=0, interrupted=False, reported=False, hint=hint).syscall
+        return judge.ended(Exit(status, 0, 7), 0, cpu_ms=0, interrupted=False, reported=False, hint=hint).syscall
 
     ptrace = trap.UNIT * (101 + 1)
     assert told(SIGNALS["SIGSYS"], ptrace) == 101
@@ -180,13 +180,13 @@ def test_a_violation_has_the_number_that_was_told_and_nothing_else_has(judge: Ju
 
 
 def test_what_the_supervisor_stopped_is_told_as_it_says(judge: Judge) -> None:
-    told = judge.stopped(Cause.OUTPUT_LIMIT, Exit(SIGNALS["SIGKILL"], 1 << 60, 7), truncated=True)
+    told = judge.stopped(Cause.OUTPUT_LIMIT, Exit(SIGNALS["SIGKILL"], 1 << 60, 7), 0, truncated=True)
     assert (told.cause, told.truncated, told.signal, told.memory) == (Cause.OUTPUT_LIMIT, True, 0, 7)
     assert told.cpu_us < 1 << 60
 
 
 def test_less_processor_time_than_before_is_none(judge: Judge) -> None:
-    assert judge.stopped(Cause.CANCELLED, Exit(0, 0, 0), truncated=False).cpu_us == 0
+    assert judge.stopped(Cause.CANCELLED, Exit(0, 0, 0), 0, truncated=False).cpu_us == 0
 
 
 # ---- the time of a run

@@ -376,18 +376,30 @@ def test_flushing_sends_what_is_there_and_waits_for_the_host_alone(run: Run, ful
     assert len(run.outbound.wanted()) == 3  # the writers live, and nothing is under way
 
 
-def test_draining_sends_what_is_left_and_closes_the_pipes(run: Run) -> None:
+def test_a_run_that_begins_is_left_in_peace_for_a_while(run: Run, pipe: Pipes) -> None:
+    assert run.outbound.rest() <= 0
+    new = pipe()
+    run.outbound.begin(8, [Source(new.read, EventType.STDOUT, Budget(5))], rest=30.0)
+    assert 29 < run.outbound.rest() <= 30
+    os.write(new.write, b"early")
+    run.outbound.pump()  # whoever comes by takes it along all the same
+    assert run.events() == [Event(EventType.STDOUT, 8, b"early")]
+
+
+def test_draining_sends_what_is_left_and_gives_the_pipes_back(run: Run) -> None:
     os.write(run.stdout.write, b"left")
     os.write(run.stderr.write, b"over")
-    run.outbound.drain()
+    given_back = run.outbound.drain()
     assert [event.body for event in run.events()] == [b"left", b"over"]
     assert run.outbound.sources == []
-    assert not any(is_open(fd.read) for fd in (run.stdout, run.stderr, run.report))
+    assert given_back == [fd.read for fd in (run.stdout, run.stderr, run.report)]
+    assert all(map(is_open, given_back))
 
 
 def test_a_writer_that_lives_on_does_not_hold_the_drain(run: Run) -> None:
     assert is_open(run.stdout.write)
-    run.outbound.drain()
+    for fd in run.outbound.drain():
+        os.close(fd)
     with pytest.raises(BrokenPipeError):
         os.write(run.stdout.write, b"too late")
 
