@@ -37,6 +37,10 @@ time."""
 SETTLED = 20
 """Seconds without a change: connections to the Docker engine are kept for 15."""
 
+PARTS = 6
+GREW_AT_MOST = 10 << 20
+"""Bytes that the server may grow by in the second half: what it holds on to grows on, what it once needed does not."""
+
 
 @dataclass
 class Findings:
@@ -167,9 +171,10 @@ async def soak(server: Server, minutes: float) -> int:
     findings = Findings()
     async with connected(server) as http:
         await asyncio.gather(*(good(http, findings) for _ in range(20)))
-    before, memory = await at_rest(server), resident(server)
+    before, sizes = await at_rest(server), [resident(server)]
     async with connected(server) as http, asyncio.TaskGroup() as clients:
         until = time.monotonic() + minutes * 60
+        clients.create_task(weigh(server, sizes, minutes * 60 / PARTS))
         for _ in range(CLIENTS):
             clients.create_task(client(http, findings, corpus, until))
         for number in range(CLIENTS):
@@ -177,11 +182,20 @@ async def soak(server: Server, minutes: float) -> int:
     async with connected(server) as http:
         await asyncio.gather(*(good(http, findings) for _ in range(20)))
     after = await at_rest(server)
-    report(findings, before, after, resident(server) - memory)
-    return int(bool(findings.wrong) or before != after)
+    report(findings, before, after, sizes)
+    # fewer descriptors are what becomes of kept connections to the engine
+    more = Counter(after) - Counter(before)
+    return int(bool(findings.wrong or more) or sizes[-1] - sizes[PARTS // 2] > GREW_AT_MOST)
 
 
-def report(findings: Findings, before: dict[str, int], after: dict[str, int], growth: int) -> None:
+async def weigh(server: Server, sizes: list[int], every: float) -> None:
+    """Note how large the server is, in equal parts of the time."""
+    for _ in range(PARTS):
+        await asyncio.sleep(every)
+        sizes.append(resident(server))
+
+
+def report(findings: Findings, before: dict[str, int], after: dict[str, int], sizes: list[int]) -> None:
     print("| programs and clients | |\n| --- | --- |")
     for name, count in findings.programs.items():
         print(f"| {name} | {count} |")
@@ -191,7 +205,9 @@ def report(findings: Findings, before: dict[str, int], after: dict[str, int], gr
     print("\n| census | before | after |\n| --- | --- | --- |")
     for name, count in before.items():
         print(f"| {name} | {count} | {after[name]} |")
-    print(f"\nmemory of the server grew by {growth / (1 << 20):.1f} MB; wrong answers: {len(findings.wrong)}")
+    grown = ", ".join(f"{(size - sizes[0]) / (1 << 20):.1f}" for size in sizes[1:])
+    print(f"\nmemory of the server beyond the beginning, after each {PARTS}th of the time, in MB: {grown}")
+    print(f"wrong answers: {len(findings.wrong)}")
     for wrong in findings.wrong[:20]:
         print(f"WRONG {wrong[:1000]}")
 
