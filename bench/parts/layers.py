@@ -114,7 +114,7 @@ def of_server(calls: Iterable[Call], sent: float, received: float) -> list[Layer
     answer = _first(trail.find(SEND, lambda call: '"HTTP/1.1 ' in call.arguments))
     told = _last(trail.find(RECEIVE, until=answer.start if answer else received))
     trail.to(IN_SANDBOX, told, end=True)
-    trail.to("result read, logged, answer made", answer)
+    trail.to("result read, answer made", answer)
     trail.at("HTTP out", received)
     return trail.layers
 

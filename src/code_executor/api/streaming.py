@@ -43,17 +43,30 @@ async def _first(run: AsyncGenerator[Event, None]) -> Event:
 
 async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     """Await ``work``; cancel it and raise ``ClientDisconnect`` when the client goes away first."""
-    task = asyncio.create_task(work)
     gone = asyncio.create_task(disconnected(receive))
     try:
-        await asyncio.wait([task, gone], return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientDisconnect
-        return task.result()
+        async with asyncio.timeout(None) as scope:
+
+            def stop(_: asyncio.Task[None]) -> None:
+                scope.reschedule(0)
+
+            gone.add_done_callback(stop)
+            try:
+                return await work
+            finally:
+                gone.remove_done_callback(stop)
+    except TimeoutError:
+        if scope.expired():
+            raise ClientDisconnect from None
+        raise
     finally:
-        for each in (task, gone):
-            each.cancel()
-        await asyncio.wait([task, gone])
+        _end(gone)
+
+
+def _end(watching: asyncio.Task[None]) -> None:
+    """Cancel a task that nobody waits for, and of which nobody wants to know why it ended."""
+    watching.cancel()
+    watching.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
 
 def client_object(item: Event | Refusal, backlog: Backlog) -> Object:

@@ -25,7 +25,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from code_executor.api.problems import MEDIA_TYPE, Refusal
 from code_executor.app.guests import Full, Guests
 from code_executor.app.logs import Seldom
-from code_executor.app.wire import HttpConnection
+from code_executor.app.wire import HeadWithBody, HttpConnection
 from code_executor.core.caller import Caller
 
 log = structlog.get_logger()
@@ -281,9 +281,14 @@ class Door(HttpConnection):
     def _answer(
         self, cycle: RequestResponseCycle, app: Any, scope: Scope, receive: Receive, send: Send
     ) -> Awaitable[None]:
+        head = HeadWithBody(cycle.transport)
+        cycle.transport = head  # type: ignore[assignment]
+
         def sending(message: Message) -> Awaitable[None]:
-            if cycle.more_body and message["type"] == "http.response.start":
-                return _say_last(cycle, message, send)
+            if message["type"] == "http.response.start":
+                head.holds = scope["method"] != "HEAD"
+                if cycle.more_body:
+                    return _say_last(cycle, message, send)
             return send(message)
 
         answered: Awaitable[None] = app(scope, receive, sending)

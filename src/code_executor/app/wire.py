@@ -21,6 +21,35 @@ from code_executor.api.socket import PART
 _INVALID_DATA = 1007
 
 
+class HeadWithBody:
+    """A transport for one answer, which sends its head with the first piece of its body: in one write, not in two.
+
+    After the first of two, the system would let a client on the same machine read before there is anything to read.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+        self.holds = False
+        """Whether what is written next is a head, and more will follow it."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if self.holds:
+            self.holds, self._head = False, data
+            return
+        if self._head:
+            data, self._head = self._head + data, b""
+        self._transport.write(data)
+
+    def close(self) -> None:
+        if self._head:
+            self.write(b"")
+        self._transport.close()
+
+
 class HttpConnection(HttpToolsProtocol):
     """A connection of HTTP/1.1."""
 

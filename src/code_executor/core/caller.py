@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from dataclasses import dataclass, field
 
@@ -18,6 +19,7 @@ class Caller:
     weight: float = field(default=1.0, compare=False)
 
     @classmethod
+    @functools.lru_cache(maxsize=4096)
     def of_address(cls, host: str) -> Caller:
         """Return the caller at a network address: an IPv4 address, or the /64 that an IPv6 address is one of many in.
 

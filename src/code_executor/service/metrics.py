@@ -168,6 +168,7 @@ class ObservedRunner:
         self, execution: Execution, inputs: AsyncIterator[Input] | None = None
     ) -> AsyncGenerator[Event, None]:
         began = time.monotonic()
+        loop = asyncio.get_running_loop()
         ended = False
         running = 0 if execution.session else 1  # it idles most of its time
         self._metrics.running.inc(running)
@@ -180,7 +181,8 @@ class ObservedRunner:
                     elif isinstance(event, Result):
                         ended = True
                         if not execution.session:  # its cells are what ran
-                            log.info("execution", **self._count(execution, event, time.monotonic() - began))
+                            total = time.monotonic() - began
+                            loop.call_soon(self._tell, execution, event, total)  # once the answer is on its way
                     yield event
         except (GeneratorExit, asyncio.CancelledError):
             if not ended and not execution.session:  # nobody waits for it any more
@@ -193,6 +195,9 @@ class ObservedRunner:
             raise
         finally:
             self._metrics.running.dec(running)
+
+    def _tell(self, execution: Execution, result: Result, total: float) -> None:
+        log.info("execution", **self._count(execution, result, total))
 
     def _count(self, execution: Execution, result: Result, total: float) -> dict[str, object]:
         """Count what ended; return the fields of its log line."""
