@@ -113,7 +113,7 @@ def test_the_cost_of_tracing_is_taken_off_per_call_and_never_below_nought() -> N
 
 def test_calls_are_counted_in_the_layer_they_slow_down() -> None:
     layers = {layer.name: layer.calls for layer in of_server(SERVER, 0.0, 0.072)}
-    assert layers["result read, logged, answer made"] == 1  # the log line
+    assert layers["result read, answer made"] == 1  # a log line
     assert layers["request read, rate limit, lease, frame made"] == 1
 
 
