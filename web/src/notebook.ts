@@ -176,6 +176,7 @@ export class RunNotebookElement extends HTMLElement {
     this.#running = cell;
     this.#showRunning();
     const session = this.#session ?? (await this.#open());
+    await this.#files.settled;
     if (session) await this.#runIn(session, cell);
     else cell.dequeue();
     this.#running = null;

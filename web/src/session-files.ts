@@ -17,8 +17,9 @@ export class SessionFiles {
   readonly #host: Host;
   readonly #count = el("span", {});
   readonly #list = el("ul", { className: "files", ariaLabel: "Files of the session" });
-  readonly #input = el("input", { type: "file", multiple: true, onchange: () => void this.#addChosen() });
+  readonly #input = el("input", { type: "file", multiple: true, onchange: () => this.#after(this.#addChosen()) });
   readonly #put = new Map<string, Blob>(); // what a session that is restarted is given again
+  #changes: Promise<unknown> = Promise.resolve();
 
   constructor(host: Host) {
     this.#host = host;
@@ -30,6 +31,11 @@ export class SessionFiles {
       this.#list,
     );
     this.#show([], 0);
+  }
+
+  /** Fulfilled once everything is done that a person has asked for so far. */
+  get settled(): Promise<unknown> {
+    return this.#changes;
   }
 
   /** Ask the session what it has now. */
@@ -48,6 +54,11 @@ export class SessionFiles {
     const putting = [...this.#put].map(([path, content]) => session.putFile(path, content));
     await this.refresh(session);
     for (const failure of await Promise.all(putting)) this.#tell(failure);
+  }
+
+  /** Know of a change from the moment in which it was asked for: there may be no session yet. */
+  #after(change: Promise<void>): void {
+    this.#changes = Promise.allSettled([this.#changes, change]);
   }
 
   async #addChosen(): Promise<void> {
@@ -95,7 +106,7 @@ export class SessionFiles {
         {},
         el("button", { type: "button", className: "link", title: `Download ${path}`, onclick: () => void this.#download(path) }, path),
         ` ${bytes(size)} `,
-        el("button", { type: "button", title: `Delete ${path}`, onclick: () => void this.#remove(path) }, "Delete"),
+        el("button", { type: "button", title: `Delete ${path}`, onclick: () => this.#after(this.#remove(path)) }, "Delete"),
       ),
     );
     const more = omitted > 0 ? [el("li", {}, `${omitted} more that cannot be shown here`)] : [];
