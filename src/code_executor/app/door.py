@@ -110,6 +110,7 @@ class Door(HttpConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         self._leave()
         self._stop_timer()
+        self.ws_protocol_class = None  # a method of this object, which would stay until the collector comes round to it
         self._deaf = True
         self.pipeline.clear()
         if self._answering is not None:  # uvicorn tells the request that came last, which may not be the one

@@ -57,7 +57,8 @@ def main(state: Confinement, descriptors: list[int], policy: Policy, supervisor:
     try:
         landlock_fd = arrange(descriptors, state.landlock_fd)
         try:
-            os.fchmod(pipes.STDIN, 0o444)  # so that /dev/stdin can be opened: the kernel asks what this pipe says
+            with contextlib.suppress(PermissionError):  # gVisor has no modes of pipes
+                os.fchmod(pipes.STDIN, 0o444)  # so that /dev/stdin can be opened: the kernel asks what this pipe says
             confine(state, landlock_fd, supervisor)
             with contextlib.suppress(OSError):  # it makes results faster, nothing else
                 kernel.hold_memory()

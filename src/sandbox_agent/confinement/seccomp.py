@@ -22,7 +22,7 @@ RET_ERRNO = 0x00050000
 ALLOW = 0x7FFF0000
 
 _LD_ABS, _LD_IMM, _JEQ, _JGE, _JSET, _JA, _RET = 0x20, 0x00, 0x15, 0x35, 0x45, 0x05, 0x06
-_TAX, _AND, _LSH, _RSH, _RSH_X = 0x07, 0x54, 0x64, 0x74, 0x7C
+_ST, _LDX, _AND, _LSH, _RSH, _RSH_X = 0x02, 0x61, 0x54, 0x64, 0x74, 0x7C
 _NR, _ARCH, _ARGS = 0, 4, 16  # offsets in struct seccomp_data
 _ALL_BITS = 0xFFFFFFFF
 _X32_BIT = 0x40000000
@@ -108,7 +108,8 @@ def _common(verdicts: list[Action]) -> list[Instruction]:
     return [
         Instruction(_AND, 0, 0, _IN_A_WORD - 1),
         Instruction(_LSH, 0, 0, 1),
-        Instruction(_TAX, 0, 0, 0),
+        Instruction(_ST, 0, 0, 0),
+        Instruction(_LDX, 0, 0, 0),  # not TAX, by way of no memory: gVisor has it the wrong way round
         Instruction(_LD_ABS, 0, 0, _NR),
         Instruction(_RSH, 0, 0, _IN_A_WORD.bit_length() - 1),
         *_joined(_search([(position, [Instruction(_LD_IMM, 0, 0, word), _END]) for position, word in words])),

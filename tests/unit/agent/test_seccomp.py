@@ -60,6 +60,7 @@ def run(program: bytes, data: bytes) -> int:
     """Return the verdict of a filter on a ``struct seccomp_data``."""
     instructions = decoded(program)
     accumulator, index, counter = 0, 0, 0
+    memory: dict[int, int] = {}
     while True:
         code, if_true, if_false, k = instructions[counter]
         counter += 1
@@ -69,8 +70,10 @@ def run(program: bytes, data: bytes) -> int:
                 (accumulator,) = struct.unpack_from("=I", data, k)
             case 0x00:  # ld #k
                 accumulator = k
-            case 0x07:  # tax
-                index = accumulator
+            case 0x02:  # st M[k]
+                memory[k] = accumulator
+            case 0x61:  # ldx M[k]
+                index = memory[k]
             case 0x54:  # and #k
                 accumulator &= k
             case 0x64:  # lsh #k
