@@ -172,3 +172,12 @@ def test_whoever_lost_the_answer_to_opening_a_session_opens_another(serve: Serve
         cell = httpx.post(f"{server.url}/api/sessions/{session}/cells", json={"code": "1 + 1"}, timeout=60)
         assert cell.json()["value"] == "2"
         assert httpx.post(f"{server.url}/api/sessions", timeout=60).status_code == 429
+
+
+def test_an_answer_leaves_with_its_head_in_one_piece(server: Server) -> None:
+    with connection(server) as client:
+        for _ in range(30):
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            piece = client.recv(1 << 16)
+            assert piece.startswith(b"HTTP/1.1 200 ")
+            assert piece.endswith(b"}")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
-from playwright.sync_api import FilePayload, Locator, Page, expect
+from playwright.sync_api import FilePayload, Locator, Page, Route, expect
 
 from tests.browser.conftest import Watch, eventually
 from tests.browser.test_page import lightness, violations
@@ -300,6 +300,21 @@ def test_files_are_added_listed_read_downloaded_and_deleted(free: Notebook) -> N
     assert download.value.path().read_bytes() == b"by a cell"
     files.get_by_title("Delete x y#.txt").click()
     expect(files.get_by_role("listitem")).to_contain_text(["made.txt", "table.csv"])
+
+
+def test_a_cell_finds_the_files_that_were_added_before_it_was_run(free: Notebook) -> None:
+    free.write("print(open('a.txt').read(), open('b.txt').read())")
+    opening: list[Route] = []
+    free.page.route("**/api/sessions", lambda route: opening.append(route))  # noqa: PLW0108  # it looks for more in a builtin
+    shelf = free.element.locator(".shelf")
+    shelf.locator("summary").click()
+    with free.page.expect_request("**/api/sessions"):
+        shelf.get_by_label("Add files").set_input_files([upload("a.txt", b"1"), upload("b.txt", b"2")])
+    free.run(1)  # both wait for the session
+    expect(free.element).to_have_attribute("running", "")
+    opening[0].continue_()
+    expect(free.log(1)).to_have_text("1 2\n")
+    expect(shelf.get_by_role("listitem")).to_contain_text(["a.txt", "b.txt"])
 
 
 def test_a_restart_keeps_the_files_that_were_added_and_no_other(free: Notebook) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -120,6 +122,25 @@ async def test_whoever_says_nothing_is_shown_out_without_a_word() -> None:
     await until(lambda: wire.ended)
     assert (wire.written, wire.ended) == (b"", "abort")
     door.connection_lost(None)
+
+
+async def test_a_connection_that_is_lost_is_let_go_at_once() -> None:
+    """And not when the collector comes round to it: after thousands at once that would be long after."""
+    app = App()
+    app.may_answer.set()
+    door, wire = opened(app)
+    door.data_received(GET)
+    await until(lambda: b"204" in wire.written)
+    door.connection_lost(None)
+    app.scopes.clear()
+    known = weakref.ref(door)
+    gc.disable()
+    try:
+        del door, wire
+        await asyncio.sleep(0.01)  # what is still scheduled
+        assert known() is None
+    finally:
+        gc.enable()
 
 
 async def test_every_connection_gives_its_place_back_once() -> None:
