@@ -126,17 +126,19 @@ async def test_whoever_says_nothing_is_shown_out_without_a_word() -> None:
 
 async def test_a_connection_that_is_lost_is_let_go_at_once() -> None:
     """And not when the collector comes round to it: after thousands at once that would be long after."""
-    app = App()
-    app.may_answer.set()
-    door, wire = opened(app)
-    door.data_received(GET)
-    await until(lambda: b"204" in wire.written)
-    door.connection_lost(None)
-    app.scopes.clear()
-    known = weakref.ref(door)
+
+    async def answered_and_lost() -> weakref.ref[Door]:
+        app = App()
+        app.may_answer.set()
+        door, wire = opened(app)
+        door.data_received(GET)
+        await until(lambda: b"204" in wire.written)
+        door.connection_lost(None)
+        return weakref.ref(door)
+
     gc.disable()
     try:
-        del door, wire
+        known = await answered_and_lost()
         await asyncio.sleep(0.01)  # what is still scheduled
         assert known() is None
     finally:
