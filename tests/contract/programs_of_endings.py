@@ -169,6 +169,20 @@ ENDINGS = {
         1/0
         """
     ),
+    "locals_of_a_call_that_printed": _(
+        """
+        import sys, weakref
+        class A:
+            def __del__(self): print('gone')
+        def printed(): a = A(); print('line'); return weakref.ref(a)
+        def complained(): a = A(); print('line', file=sys.stderr); return weakref.ref(a)
+        def wrote(): a = A(); sys.stdout.write('line\\n'); return weakref.ref(a)
+        def wrote_a_piece(): a = A(); print('piece', end=''); return weakref.ref(a)
+        def wrote_a_piece_to_stderr(): a = A(); sys.stderr.write('piece'); return weakref.ref(a)
+        for call in printed, complained, wrote, wrote_a_piece, wrote_a_piece_to_stderr:
+            print(call()())
+        """
+    ),
     "finalizers": _(
         """
         class A:

@@ -40,7 +40,11 @@ class _Rest:
             wrote = [_frames(stream).get(_thread.get_ident()) for stream in _ours]
         finally:  # also where a signal's handler raises something here
             forget()
-        if _is_over(sys._getframe(1), wrote):  # noqa: SLF001  # else it is asked for again, with the next piece
+        try:
+            over = _is_over(sys._getframe(1), wrote)  # noqa: SLF001
+        finally:
+            wrote.clear()  # this very frame is among them: it would keep itself, and all that its callers have made
+        if over:  # else it is asked for again, with the next piece
             for stream in _ours:
                 try:
                     if not stream.closed:
