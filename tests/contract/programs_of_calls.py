@@ -71,10 +71,23 @@ CALLS = {
             try: act(*arguments)
             except (OSError, termios.error) as error: print(errno.errorcode[error.args[0]])
         refused(os.tcgetpgrp, fd)
+        refused(os.tcsetpgrp, fd, os.getpgrp())
         refused(termios.tcdrain, fd)
         refused(termios.tcflush, fd, termios.TCIOFLUSH)
         refused(termios.tcgetattr, fd)
         refused(os.get_terminal_size, fd)
+        """
+    ),
+    "a_terminal_asked_of_what_is_closed": _(
+        """
+        import errno, os
+        def refused(act, *arguments):
+            try: act(*arguments)
+            except OSError as error: print(errno.errorcode[error.errno])
+        refused(os.tcgetpgrp, 200)
+        refused(os.tcsetpgrp, 200, os.getpgrp())
+        refused(os.ttyname, 200)
+        refused(os.get_terminal_size, 200)
         """
     ),
     "three_hundred_open_files": Program("print(len([open(f'f{n}', 'w') for n in range(300)]))"),
@@ -284,6 +297,18 @@ CALLS = {
             with ProcessPoolExecutor(1) as pool:
                 try: pool.submit(die).result()
                 except BrokenProcessPool as error: print(type(error).__name__)
+        """
+    ),
+    "numbers_of_services_and_protocols": _(
+        """
+        import socket
+        def told(ask, *arguments):
+            try: print(ask(*arguments))
+            except OSError as error: print(error)
+        told(socket.getservbyname, 'https')
+        told(socket.getservbyport, 22)
+        told(socket.getservbyname, 'no such')
+        told(socket.getprotobyname, 'icmp')
         """
     ),
     # ---- Unix streams

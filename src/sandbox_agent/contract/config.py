@@ -23,6 +23,8 @@ READABLE = (
     "/etc/ld.so.cache",
     "/etc/nsswitch.conf",
     "/etc/mime.types",
+    "/etc/protocols",
+    "/etc/services",
     "/etc/ssl/openssl.cnf",
     "/etc/fonts",
 )

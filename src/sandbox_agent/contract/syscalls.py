@@ -319,8 +319,9 @@ BY_ARGUMENT: dict[str, tuple[Argument, ...]] = {
         Argument(
             1,
             "in",
-            (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451),
-            "TCGETS TIOCGWINSZ FIONREAD FIONBIO FIONCLEX FIOCLEX: what isatty, os.get_terminal_size and asyncio ask",
+            (0x5401, 0x540F, 0x5410, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451),
+            "TCGETS TIOCGPGRP TIOCSPGRP TIOCGWINSZ FIONREAD FIONBIO FIONCLEX FIOCLEX: what isatty, os.tcgetpgrp, "
+            "os.get_terminal_size and asyncio ask; there is no terminal here that it could be done to",
             ENOTTY,
         ),
     ),
