@@ -20,6 +20,9 @@ _VOLATILE = (
     (re.compile(r"/work/main\.py"), "main.py"),  # the docs say that tracebacks name it so
 )
 
+_SET_UP = re.compile(r"setUp(?:Module|Class) \((.*)\)")
+"""What `unittest` names when no test of a module or of a class can run."""
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -115,10 +118,9 @@ def compare(case: Case, bare: list[Run], ours: list[Run]) -> Comparison:
     """Compare the first runs; what is not the same in both of two runs alike is no difference, but varies."""
     expected, got = parts(case, bare[0]), parts(case, ours[0])
     again = [(parts(case, run), first) for run, first in (*((r, expected) for r in bare), *((r, got) for r in ours))]
-    stopped = Part("missing", f"{ours[0].exit}: {ours[0].stderr[-600:]}")
     differences, varies = [], 0
     for name, wanted in expected.items():
-        found = got.get(name, stopped)
+        found = got.get(name) or _missing(name, got, ours[0])
         if found.value == wanted.value:
             continue
         if any(_value(run, name) != _value(first, name) for run, first in again):
@@ -126,11 +128,20 @@ def compare(case: Case, bare: list[Run], ours: list[Run]) -> Comparison:
         else:
             differences.append(Difference(name, wanted.value, found.value, found.detail))
     if case.counted == "tests":
-        counts = (len(expected), _passed(expected), _passed({name: got.get(name, stopped) for name in expected}))
+        counts = (len(expected), _passed(expected), _passed({name: got[name] for name in expected if name in got}))
     else:
         counts = (1, int(bare[0].exit == "0"), int(ours[0].exit == "0"))
         varies = min(varies, 1)
     return Comparison(case.suite, case.name, *counts, varies, tuple(differences))
+
+
+def _missing(test: str, found: Mapping[str, Part], run: Run) -> Part:
+    """Return why ``test`` did not run: its module or its class could not be set up, or the program ended before."""
+    for name, part in found.items():
+        set_up = _SET_UP.fullmatch(name)
+        if set_up and test.startswith(f"{set_up[1]}."):
+            return Part("missing", f"{name}: {part.detail}")
+    return Part("missing", f"{run.exit}: {run.stderr[-600:]}")
 
 
 def _value(found: Mapping[str, Part], name: str) -> str | None:

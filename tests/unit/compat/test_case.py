@@ -56,6 +56,15 @@ def test_a_test_that_did_not_run_is_missing_and_says_why_the_program_stopped() -
     assert (missing.part, missing.ours, missing.detail) == ("m.b", "missing", "wall_time: too long")
 
 
+def test_a_test_whose_module_was_not_set_up_is_missing_and_says_why() -> None:
+    ours = told()
+    failed = {"id": "setUpModule (m)", "outcome": "error", "detail": "no such program"}
+    compared = compare(TESTS, [told(("m.A.a", "ok"))], [Run("0", f"\n@@ {json.dumps(failed)}\n{ours.stdout}", "")])
+    (missing,) = compared.differences
+    assert (missing.part, missing.ours, missing.detail) == ("m.A.a", "missing", "setUpModule (m): no such program")
+    assert (compared.units, compared.bare, compared.ours) == (1, 1, 0)
+
+
 def test_a_program_of_tests_is_complete_only_if_it_reports_its_end() -> None:
     assert complete(TESTS, told(("m.a", "ok")))
     assert not complete(TESTS, told(("m.a", "ok"), end=False))
