@@ -50,7 +50,7 @@ def _x86_64(report: int) -> bytes:
         "751b"  #                        jne die
         "428d14e508000000"  #            lea edx, [r12*8+8]        UNIT * (number + 1)
         "488d35cfffffff"  #              lea rsi, [rip-49]         start: some memory that can be read
-        f"bf{report:02x}000000"  #       mov edi, report
+        f"bf{report.to_bytes(4, 'little').hex()}"  # mov edi, report
         "b801000000"  #                  mov eax, 1                write
         "0f05"  #                        syscall
         "b865000000"  #             die: mov eax, 101              ptrace

@@ -188,6 +188,12 @@ def test_the_calls_in_the_instructions_are_those_of_the_tables() -> None:
     assert [word >> 5 & 0xFFFF for word in words if word & 0xFFE0001F == 0xD2800008] == wanted["aarch64"]  # mov x8
 
 
+@pytest.mark.parametrize("report", [pipes.HINT, 300])
+def test_a_pipe_of_any_number_is_written_to(report: int) -> None:
+    assert b"\xbf" + struct.pack("<I", report) in trap.handler(report, "x86_64")  # mov edi, report
+    assert 0xD2800000 | report << 5 in struct.unpack("<21I", trap.handler(report, "aarch64"))  # mov x0, #report
+
+
 @pytest.mark.parametrize(
     ("bytes_", "expected"),
     [(0, (0, None)), (3, (3, None)), (8, (0, 0)), (8 * 102, (0, 101)), (8 * 102 + 1, (1, 101))],
