@@ -12,7 +12,8 @@ _NO_EXEC, _NO_SOCKETS = "no other programs", "no sockets but Unix streams"
 
 _CAUSES = (
     (r"_execute_child|_posixsubprocess|fork_exec|posix_spawn|execv|exited with code 127|127 !=|failure 127", _NO_EXEC),
-    (r"TestWhich|TestPosixSpawn|SpawnTests|test_json\.test_tool|test_fork_asyncio_subprocess", _NO_EXEC),
+    (r"TestWhich|TestPosixSpawn|SpawnTests|test_json\.test_tool", _NO_EXEC),
+    (r"test_fork_asyncio_subprocess|test_doctest\.test_CLI", _NO_EXEC),
     (r"can only be started by fork|start method|forkserver|TestStartMethod", _NO_EXEC),
     (r"TestResourceTracker|FailingInitializerResources", _NO_EXEC),
     (
