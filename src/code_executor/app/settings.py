@@ -208,6 +208,13 @@ class Settings(BaseSettings):
 
     memory: Size = Field(_LIMITS.memory, ge=64 << 20, description="Memory limit of a sandbox.")
     cpus: float = Field(_LIMITS.cpus, gt=0, le=256, description="Processor cores that a sandbox may use.")
+    cpu_period: float = Field(
+        _LIMITS.cpu_period,
+        ge=0.1,
+        le=1,
+        description="Seconds after which a sandbox that has used up its processor time gets more. A program can use "
+        "that much at once, and a timeout can be late by it. A shorter one makes streams smoother and plots slower.",
+    )
     max_processes: int = Field(
         _LIMITS.processes,
         ge=1,
@@ -348,6 +355,7 @@ class Settings(BaseSettings):
         return Limits(
             memory=self.memory,
             cpus=self.cpus,
+            cpu_period=self.cpu_period,
             processes=self.max_processes,
             disk=self.disk,
             files=self.max_files,
