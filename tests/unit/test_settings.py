@@ -59,6 +59,7 @@ WRONG: dict[str, list[str]] = {
     "session_idle": ["0", "x"],
     "session_lifetime": ["0", "x"],
     "session_cpu_time": ["0", "x"],
+    "cpu_period": ["0.09", "1.1", "x"],
     "max_code": ["0", "65m", "x"],
     "max_stdin": ["-1", "65m", "x"],
     "body_timeout": ["0", "3601", "x"],
@@ -112,7 +113,9 @@ def test_a_wrong_value_is_an_error_that_names_its_variable(environment: Set, nam
     assert "(it is " in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["cpus", "max_timeout", "queue_timeout", "max_cpu_time", "input_timeout"])
+@pytest.mark.parametrize(
+    "name", ["cpus", "cpu_period", "max_timeout", "queue_timeout", "max_cpu_time", "input_timeout"]
+)
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
 def test_what_is_no_number_of_seconds_is_wrong(environment: Set, name: str, value: str) -> None:
     environment(**{name: value})
@@ -150,7 +153,7 @@ def test_the_variables_are_read(environment: Set) -> None:
     settings = Settings.load()
     assert (settings.engine, settings.cpus, settings.rate_limit) == ("native", 1.5, "off")
     assert (settings.memory, settings.max_output) == (1 << 30, 64 << 10)
-    assert settings.preload == ("numpy", "scipy")
+    assert settings.preload == (("numpy", "scipy"),)
     assert settings.trusted_proxies == ("10.0.0.0/8", "127.0.0.1")
 
 
@@ -163,7 +166,8 @@ def test_an_empty_variable_is_as_none(environment: Set) -> None:
 def test_an_empty_preload_says_that_nothing_is(environment: Set) -> None:
     environment(preload="")
     assert Settings.load().preload == ()
-    assert Settings.load(preload=("json",)).preload == ("json",)
+    assert Settings.load(preload=("json",)).preload == (("json",),)
+    assert Settings.load(preload="a, b;; c").preload == (("a", "b"), ("c",))
 
 
 def test_what_is_given_wins_over_the_variable(environment: Set) -> None:

@@ -10,7 +10,7 @@ import contextlib
 import os
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -25,6 +25,7 @@ from code_executor.sandbox.native import NativeEngine
 from code_executor.sandbox.pool import Pool, PoolSize
 from code_executor.service.dispatcher import Dispatcher
 from code_executor.service.local import LocalHealth, LocalRates
+from code_executor.service.looks import Looks
 from code_executor.service.metrics import Metrics, ObservedRunner
 from code_executor.service.ports import CHECKS, REQUESTS, RUNS, Service
 from code_executor.service.ratelimit import RateLimiter
@@ -33,7 +34,6 @@ from code_executor.service.sessions import Sessions
 log = structlog.get_logger()
 
 _READY_WITHIN = 120.0
-_BUILT_ON_NUMPY = ("matplotlib", "scipy", "seaborn", "sklearn", "statsmodels", "networkx", "skimage")
 _LOCAL_PYTHON = ".sandbox/bin/python"
 
 
@@ -64,19 +64,23 @@ async def open_executor(settings: Settings, *, examine: bool = True, reserve: in
     async with contextlib.AsyncExitStack() as stack:
         await engine.start()
         stack.push_async_callback(engine.close)
-        plain = await stack.enter_async_context(Pool(SharedEngine(engine, preload=False), size))
+        plain = await stack.enter_async_context(Pool(SharedEngine(engine), size))
         await plain.wait_ready(_READY_WITHIN)
         findings: list[doctor.Finding] = []
         if examine:
             findings = await examine_sandbox(plain, limits)
             require(findings, engine.name, settings)
         pools = [plain]
-        if settings.preload:  # last, so that importing what is preloaded delays nothing
-            pools.append(await stack.enter_async_context(Pool(SharedEngine(engine, preload=True), size)))
+        kinds = settings.kinds()
+        for number in range(len(kinds)):  # last, so that importing what is preloaded delays nothing
+            modules = tuple(module for kind in kinds[: number + 1] for module in kind)
+            kept = size if number == 0 else replace(size, least=min(size.least, 1), spare=0)
+            pools.append(await stack.enter_async_context(Pool(SharedEngine(engine, modules), kept)))
         executor = Dispatcher(
             pools,
             limits,
-            preloaded={*settings.preload, *_BUILT_ON_NUMPY},
+            most=settings.pool_size,
+            looks=Looks(kinds),
             rules=settings.queue_rules(reserve),
             patience=settings.queue_timeout,
             check_time=settings.check_timeout,
@@ -128,7 +132,6 @@ def _docker(settings: Settings) -> Engine:
         settings.image,
         settings.limits(),
         runtime=settings.runtime,
-        preload=settings.preload,
         policy=hardening.policy_table(settings.load_policy()),
     )
 
@@ -143,7 +146,6 @@ def _native(settings: Settings) -> Engine:
     return NativeEngine(
         settings.limits(),
         python=interpreter(settings),
-        preload=settings.preload,
         policy=hardening.policy_table(settings.load_policy()),
     )
 

@@ -47,6 +47,15 @@ def parse_list(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
+def parse_kinds(value: object) -> object:
+    """Read ``a,b;c`` as two kinds of sandboxes: one with two modules, one with a third. Names alone are one kind."""
+    if isinstance(value, str):
+        value = [parse_list(part) for part in value.split(";")]
+    if isinstance(value, list | tuple) and value and all(isinstance(each, str) for each in value):
+        value = [value]
+    return tuple(kind for kind in value if kind) if isinstance(value, list | tuple) else value
+
+
 def _checked_rate(value: str) -> str:
     try:
         parse_rate(value)
@@ -71,8 +80,19 @@ def _checked_hosts(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
+_SCIENCE = (
+    "scipy.stats",
+    "scipy.optimize",
+    "scipy.linalg",
+    "scipy.integrate",
+    "scipy.interpolate",
+    "scipy.signal",
+    "sympy",
+)
+
 Size = Annotated[int, BeforeValidator(parse_size)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_list)]
+Kinds = Annotated[tuple[tuple[str, ...], ...], NoDecode, BeforeValidator(parse_kinds)]
 Proxies = Annotated[Names, AfterValidator(_checked_proxies)]
 Hosts = Annotated[Names, AfterValidator(_checked_hosts)]
 Rate = Annotated[str, AfterValidator(_checked_rate)]
@@ -102,9 +122,10 @@ class Settings(BaseSettings):
         description="The interpreter that programs run on (native only). Empty: `.sandbox/bin/python` if it exists, "
         "else the server's.",
     )
-    preload: Names = Field(
-        ("numpy", "pandas"),
-        description="Modules to import before programs arrive, in sandboxes for programs that name them. Empty: none.",
+    preload: Kinds = Field(
+        (("numpy", "pandas"), ("matplotlib.pyplot",), _SCIENCE),
+        description="Modules to import, and to use once, before programs arrive, in sandboxes for programs that name "
+        "them. A semicolon parts kinds of sandboxes; each has the modules of those before it too. Empty: none.",
     )
 
     host: str = Field("127.0.0.1", description="The address to listen on.")
@@ -350,6 +371,13 @@ class Settings(BaseSettings):
     def resolved(cls, values: dict[str, Any]) -> Settings:
         """Make them again from what ``model_dump`` returned. All are given, so that the environment has no say."""
         return cls(**values)
+
+    def kinds(self) -> tuple[tuple[str, ...], ...]:
+        """Return what each kind of sandbox has beyond those before it, from the second on.
+
+        A sandbox that serves one program is not worth more than a second of imports.
+        """
+        return self.preload[:1] if self.reuse <= 1 else self.preload
 
     def limits(self) -> Limits:
         return Limits(

@@ -99,7 +99,7 @@ class DockerEngine:
             await self._docker.close()
             self._docker = None
 
-    async def create(self, *, preload: bool = True) -> Sandbox:
+    async def create(self, *, preload: tuple[str, ...] | None = None) -> Sandbox:
         if self._docker is None:
             raise EngineError("the engine is not started")
         uid = self._uids.take()
@@ -107,10 +107,11 @@ class DockerEngine:
         link: DockerLink | None = None
         host_socket: HostSocket | None = None
         sandbox = Sandbox(name, self._limits)
+        modules = self._preload if preload is None else preload
         try:
             host_socket = await self._listen(sandbox)
             try:
-                container = await self._create(name, uid, preload, host_socket)
+                container = await self._create(name, uid, modules, host_socket)
             except EngineError as error:
                 if host_socket is None or getattr(error.__cause__, "status", None) != HTTPStatus.BAD_REQUEST:
                     raise
@@ -119,7 +120,7 @@ class DockerEngine:
                 self._host_sockets = False
                 host_socket.close()
                 host_socket = None
-                container = await self._create(name, uid, preload, host_socket)
+                container = await self._create(name, uid, modules, host_socket)
             link = DockerLink(self._docker, container, sandbox, host_socket, lambda: self._uids.give_back(uid))
             sandbox.attach(link)
             await link.open()
@@ -152,10 +153,10 @@ class DockerEngine:
             self._host_sockets = False
             return None
 
-    async def _create(self, name: str, uid: int, preload: bool, host_socket: HostSocket | None) -> Any:
+    async def _create(self, name: str, uid: int, preload: tuple[str, ...], host_socket: HostSocket | None) -> Any:
         if self._docker is None:
             raise EngineError("the engine is not started")
-        body = self._container(uid, self._preload if preload else (), host_socket)
+        body = self._container(uid, preload, host_socket)
         creating = asyncio.create_task(_call("create", self._docker.containers.create(body, name=name)))
         try:
             return await asyncio.shield(creating)

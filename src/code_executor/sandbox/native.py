@@ -136,7 +136,7 @@ class NativeEngine:
     async def close(self) -> None:
         """Nothing outlives its sandbox."""
 
-    async def create(self, *, preload: bool = True) -> Sandbox:
+    async def create(self, *, preload: tuple[str, ...] | None = None) -> Sandbox:
         if self._interpreter is None:
             raise EngineError("the engine is not started")
         name = f"{Owner.this().tag}-{secrets.token_hex(6)}"
@@ -151,7 +151,9 @@ class NativeEngine:
             sandbox.attach(link)
             await link.open(
                 self._bwrap,
-                self._arguments(self._interpreter, self._config(uid, self._preload if preload else ()), group),
+                self._arguments(
+                    self._interpreter, self._config(uid, self._preload if preload is None else preload), group
+                ),
             )
             await sandbox.boot()
         except BaseException as error:

@@ -1,8 +1,8 @@
 """A look at a source: which kind of sandbox has imported what it needs. A wrong guess costs time, and nothing else.
 
-Kinds are numbered: 0 has nothing of the libraries, and each later one has what those before it have. The look is a plain
-search for names, wherever they stand, so that it costs next to nothing on the largest source (a regular expression for
-them takes ten times as long, and one that spans a line can be made to take for ever).
+Kinds are numbered: 0 has nothing of the libraries, and each later one has what those before it have. The look is a
+plain search for names, wherever they stand, so that it costs next to nothing on the largest source (a regular
+expression for them takes ten times as long, and one that spans a line can be made to take for ever).
 """
 
 from __future__ import annotations
@@ -38,6 +38,11 @@ class Looks:
                 words.setdefault(name, max(found))
         self._words = sorted(((number, word.encode()) for word, number in words.items()), reverse=True)
         self._plots = self._first.get("matplotlib", 0) if "pandas" in self._first else 0
+
+    @property
+    def for_sessions(self) -> int:
+        """The kind for one whose imports are not known: the one for plots, or else the largest."""
+        return self._first.get("matplotlib") or max(self._first.values(), default=0)
 
     def kind(self, *sources: bytes) -> int:
         """Return the least kind that has all that is named in the sources of one program."""

@@ -60,9 +60,7 @@ def preload(names: tuple[str, ...], uid: int | None) -> list[str]:
     """Import modules and use them once, as the user ``uid`` (None: as this one); return what did not go, and why."""
     notes: list[str] = []
     with _as_user(uid), _silence():
-        for name in names:
-            if (note := _imported(name)) is not None:
-                notes.append(note)
+        notes += filter(None, map(_imported, names))
         for name, use in _USES.items():
             if name not in sys.modules:
                 continue
@@ -176,7 +174,7 @@ def _use_pandas() -> None:
     frame.groupby("b")["c"].agg(["mean", "sum"])
     frame.merge(frame, on="a").describe()
     pd.read_csv(io.StringIO("a,b\n1,2020-01-01\n2,2020-01-02\n"), parse_dates=["b"]).set_index("b").resample("D").mean()
-    repr(frame), frame._repr_html_(), frame.sort_values("a").iloc[:2].to_string()  # noqa: SLF001  # what a notebook shows
+    repr(frame), frame._repr_html_(), frame.sort_values("a").iloc[:2].to_string()  # what a notebook shows
 
 
 def _use_pyplot() -> None:
