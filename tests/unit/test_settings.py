@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from code_executor.app.settings import PREFIX, Settings, parse_list, parse_size
+from code_executor.app.preloads import parse_list
+from code_executor.app.settings import PREFIX, Settings, parse_size
 from code_executor.core.errors import ConfigurationError
 from sandbox_agent.contract.policy.rules import OFF, STRICT
 
@@ -73,6 +74,7 @@ FREE = {
     "runtime",
     "python",
     "preload",
+    "preload_always",
     "host",
     "allowed_origins",
     "allow_missing",

@@ -132,6 +132,7 @@ def _docker(settings: Settings) -> Engine:
         settings.image,
         settings.limits(),
         runtime=settings.runtime,
+        standard=settings.preload_always,
         policy=hardening.policy_table(settings.load_policy()),
     )
 
@@ -146,6 +147,7 @@ def _native(settings: Settings) -> Engine:
     return NativeEngine(
         settings.limits(),
         python=interpreter(settings),
+        standard=settings.preload_always,
         policy=hardening.policy_table(settings.load_policy()),
     )
 

@@ -87,7 +87,7 @@ def _seconds(text: str) -> float:
 def _settings(options: dict[str, Any], **more: Any) -> Settings:
     """Settings for a single command: one sandbox, logs for people, warnings only."""
     given = {name: options.get(name) for name in ("engine", "policy")}
-    settings = Settings.load(**given, pool_size=1, pool_min=1, preload=(), **more)
+    settings = Settings.load(**given, pool_size=1, pool_min=1, preload=(), preload_always=(), **more)
     configure_logging(settings.model_copy(update={"log_format": "console", "log_level": "error"}))
     return settings
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from code_executor.app import preloads
 from code_executor.core.errors import ConfigurationError
 from code_executor.core.limits import Limits, RequestLimits, SendLimits, SessionLimits
 from code_executor.core.proxies import parse_proxy
@@ -42,20 +43,6 @@ def parse_size(value: object) -> object:
     return int(match[1]) * _UNITS[match[2].lower()]
 
 
-def parse_list(value: object) -> object:
-    """Read ``a, b,c`` as three names."""
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-
-def parse_kinds(value: object) -> object:
-    """Read ``a,b;c`` as two kinds of sandboxes: one with two modules, one with a third. Names alone are one kind."""
-    if isinstance(value, str):
-        value = [parse_list(part) for part in value.split(";")]
-    if isinstance(value, list | tuple) and value and all(isinstance(each, str) for each in value):
-        value = [value]
-    return tuple(kind for kind in value if kind) if isinstance(value, list | tuple) else value
-
-
 def _checked_rate(value: str) -> str:
     try:
         parse_rate(value)
@@ -80,19 +67,9 @@ def _checked_hosts(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
-_SCIENCE = (
-    "scipy.stats",
-    "scipy.optimize",
-    "scipy.linalg",
-    "scipy.integrate",
-    "scipy.interpolate",
-    "scipy.signal",
-    "sympy",
-)
-
 Size = Annotated[int, BeforeValidator(parse_size)]
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_list)]
-Kinds = Annotated[tuple[tuple[str, ...], ...], NoDecode, BeforeValidator(parse_kinds)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(preloads.parse_list)]
+Kinds = Annotated[tuple[tuple[str, ...], ...], NoDecode, BeforeValidator(preloads.parse_kinds)]
 Proxies = Annotated[Names, AfterValidator(_checked_proxies)]
 Hosts = Annotated[Names, AfterValidator(_checked_hosts)]
 Rate = Annotated[str, AfterValidator(_checked_rate)]
@@ -123,9 +100,14 @@ class Settings(BaseSettings):
         "else the server's.",
     )
     preload: Kinds = Field(
-        (("numpy", "pandas"), ("matplotlib.pyplot",), _SCIENCE),
+        preloads.KINDS,
         description="Modules to import, and to use once, before programs arrive, in sandboxes for programs that name "
         "them. A semicolon parts kinds of sandboxes; each has the modules of those before it too. Empty: none.",
+    )
+    preload_always: Names = Field(
+        preloads.STANDARD,
+        description="Modules to import before programs arrive, in every sandbox. A program that imports one has it at "
+        "once. Empty: none.",
     )
 
     host: str = Field("127.0.0.1", description="The address to listen on.")
@@ -357,6 +339,8 @@ class Settings(BaseSettings):
             values["pool_min"] = min(int(size), _cores())  # a small pool needs no second variable
         if os.environ.get(f"{PREFIX}PRELOAD") == "":  # an empty variable counts as not set, but here it says something
             values.setdefault("preload", ())
+        if os.environ.get(f"{PREFIX}PRELOAD_ALWAYS") == "":  # likewise
+            values.setdefault("preload_always", ())
         unknown = {name for name in os.environ if name.startswith(PREFIX)} - {
             PREFIX + name.upper() for name in cls.model_fields
         }

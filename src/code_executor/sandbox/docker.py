@@ -67,12 +67,14 @@ class DockerEngine:
         *,
         runtime: str = "",
         preload: tuple[str, ...] = (),
+        standard: tuple[str, ...] = (),
         policy: Mapping[str, Any],
     ) -> None:
         self._image = image
         self._limits = limits
         self._runtime = runtime
         self._preload = preload
+        self._standard = standard
         self._policy = dict(policy)
         self._uids = hardening.Uids()
         self._owner = Owner.this().label
@@ -168,7 +170,7 @@ class DockerEngine:
     def _container(self, uid: int, preload: tuple[str, ...], host_socket: HostSocket | None) -> dict[str, Any]:
         """Return the body of the create call: the hardening in Docker's words."""
         limits = self._limits
-        config = hardening.agent_config(limits, uid, preload, self._policy)
+        config = hardening.agent_config(limits, uid, preload, self._policy, self._standard)
         if hardening.is_gvisor(self._runtime):
             config = hardening.for_gvisor(config)
         flags = "rw,nosuid,nodev,noexec,noatime"

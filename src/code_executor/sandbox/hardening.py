@@ -88,7 +88,9 @@ def is_gvisor(runtime: str) -> bool:
     return runtime.startswith("runsc")
 
 
-def agent_config(limits: Limits, uid: int | None, preload: tuple[str, ...], policy: dict[str, Any]) -> AgentConfig:
+def agent_config(
+    limits: Limits, uid: int | None, preload: tuple[str, ...], policy: dict[str, Any], standard: tuple[str, ...] = ()
+) -> AgentConfig:
     """What the supervisor is told. A uid may have more processes than a program: the control group counts those."""
     return AgentConfig(
         uid=uid,
@@ -97,6 +99,7 @@ def agent_config(limits: Limits, uid: int | None, preload: tuple[str, ...], poli
         limits=limits,
         uid_processes=2 * limits.tasks,
         preload=preload,
+        standard=standard,
         policy=policy,
         sockets=True,  # both engines make a network namespace for each sandbox
         accounts=ACCOUNTS,

@@ -108,11 +108,18 @@ class NativeEngine:
     name = "native"
 
     def __init__(
-        self, limits: Limits, *, python: str = "", preload: tuple[str, ...] = (), policy: Mapping[str, Any]
+        self,
+        limits: Limits,
+        *,
+        python: str = "",
+        preload: tuple[str, ...] = (),
+        standard: tuple[str, ...] = (),
+        policy: Mapping[str, Any],
     ) -> None:
         self._limits = limits
         self._python = python or sys.executable
         self._preload = preload
+        self._standard = standard
         self._policy = dict(policy)
         self._uids = hardening.Uids() if os.getuid() == 0 else None
         self._bwrap = ""
@@ -181,7 +188,7 @@ class NativeEngine:
         return give_back
 
     def _config(self, uid: int | None, preload: tuple[str, ...]) -> AgentConfig:
-        config = hardening.agent_config(self._limits, uid, preload, self._policy)
+        config = hardening.agent_config(self._limits, uid, preload, self._policy, self._standard)
         mounts = [Mount(fs.path, hardening.tmpfs_options(fs, self._limits, uid)) for fs in hardening.WRITABLE]
         mounts.append(Mount(config.accounts, hardening.ACCOUNTS_OPTIONS))
         readable = [inside for _, inside in self._interpreter.binds] if self._interpreter else []

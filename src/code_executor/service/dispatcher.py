@@ -76,7 +76,7 @@ class Dispatcher:
     """A `Runner` on the sandboxes of pools, which must be open for as long as it is used.
 
     The sandboxes of each further pool have more modules imported, for the programs that need them (``looks``); forking
-    such a sandbox costs a multiple. Taking one of the wrong kind costs time and nothing else. ``most``: runs at once, in
+    such a sandbox costs a multiple. Taking one of the wrong kind costs time and nothing else. ``most``: runs at once in
     all kinds together (0: as many as the pools have sandboxes). ``patience``: seconds that an execution waits;
     ``check_time``: that a check may take.
     """

@@ -122,7 +122,7 @@ class Supervisor:
         stand_ins.install()
         self._box = Box(self._config.writable, self._config.uid)
         footing = warm.Footing()
-        missing = warm.preload(self._config.preload, self._config.uid)
+        missing = warm.preload((*self._config.standard, *self._config.preload), self._config.uid)
         footing.check()
         self._box.wipe()  # of what the libraries made there for themselves
         memory = counters.limits()["memory"]

@@ -159,7 +159,7 @@ def _use_unittest() -> None:
 
 
 def _use_numpy() -> None:
-    import numpy as np
+    np: Any = sys.modules["numpy"]
 
     numbers = np.arange(12.0).reshape(3, 4)
     np.linalg.solve(np.eye(3) * 2, numbers)
@@ -168,7 +168,7 @@ def _use_numpy() -> None:
 
 
 def _use_pandas() -> None:
-    import pandas as pd
+    pd: Any = sys.modules["pandas"]
 
     frame = pd.DataFrame({"a": [1, 2, 3, 4], "b": list("xyxy"), "c": [0.5, 1.5, None, 2.5]})
     frame.groupby("b")["c"].agg(["mean", "sum"])
@@ -178,11 +178,9 @@ def _use_pandas() -> None:
 
 
 def _use_pyplot() -> None:
-    import matplotlib as mpl
-    import matplotlib.units
-    from matplotlib import pyplot as plt
-
-    parameters, units = dict(mpl.rcParams), dict(matplotlib.units.registry)
+    plt: Any = sys.modules["matplotlib.pyplot"]
+    settings, registry = plt.rcParams, sys.modules["matplotlib.units"].registry
+    parameters, units = dict(settings), dict(registry)
     try:
         figure, axes = plt.subplots(2, 2)
         axes[0, 0].plot([1, 2, 3], [1, 4, 9], "o-", label="a")
@@ -201,9 +199,9 @@ def _use_pyplot() -> None:
             frame.plot.bar().figure.savefig(io.BytesIO(), format="png")
     finally:
         plt.close("all")
-        dict.update(mpl.rcParams, parameters)
-        matplotlib.units.registry.clear()
-        matplotlib.units.registry.update(units)
+        dict.update(settings, parameters)
+        registry.clear()
+        registry.update(units)
         _close_fonts()
 
 
@@ -222,7 +220,7 @@ def _close_fonts() -> None:
 
 
 def _use_stats() -> None:
-    from scipy import stats
+    stats: Any = sys.modules["scipy.stats"]
 
     stats.ttest_ind([1.0, 2, 3], [2.0, 3, 5])
     stats.norm.cdf([0.0, 1.0])
@@ -230,7 +228,7 @@ def _use_stats() -> None:
 
 
 def _use_optimize() -> None:
-    from scipy import optimize
+    optimize: Any = sys.modules["scipy.optimize"]
 
     optimize.minimize(lambda x: (x[0] - 1) ** 2, [0.0])
     optimize.brentq(lambda x: x - 1, 0, 3)
@@ -238,8 +236,7 @@ def _use_optimize() -> None:
 
 
 def _use_sympy() -> None:
-    import sympy
-
+    sympy: Any = sys.modules["sympy"]
     x = sympy.Symbol("x")
     sympy.integrate(x * sympy.sin(x), x)
     sympy.solve(x**2 - 2, x)

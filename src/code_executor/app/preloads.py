@@ -1,0 +1,35 @@
+"""What is imported before programs arrive, if nothing else is set, and how it is written down."""
+
+from __future__ import annotations
+
+STANDARD = tuple(
+    "argparse asyncio bisect calendar cmath concurrent.futures copy csv dataclasses datetime decimal difflib doctest "  # noqa: SIM905
+    "fractions hashlib heapq html.parser http.client logging multiprocessing pickle pprint queue random secrets sqlite3 "
+    "statistics string tempfile timeit unittest unittest.mock urllib.parse urllib.request uuid xml.etree.ElementTree "
+    "zipfile zoneinfo".split()
+)
+"""Of the standard library: what learners import. None of them starts a thread or keeps a descriptor."""
+
+KINDS = (
+    ("numpy", "pandas"),
+    ("matplotlib.pyplot",),
+    (
+        *("scipy.stats", "scipy.optimize", "scipy.linalg", "scipy.integrate", "scipy.interpolate", "scipy.signal"),
+        "sympy",
+    ),
+)
+"""What each kind of sandbox has beyond those before it, from the second on."""
+
+
+def parse_list(value: object) -> object:
+    """Read ``a, b,c`` as three names."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def parse_kinds(value: object) -> object:
+    """Read ``a,b;c`` as two kinds of sandboxes: one with two modules, one with a third. Names alone are one kind."""
+    if isinstance(value, str):
+        value = [parse_list(part) for part in value.split(";")]
+    if isinstance(value, list | tuple) and value and all(isinstance(each, str) for each in value):
+        value = [value]
+    return tuple(kind for kind in value if kind) if isinstance(value, list | tuple) else value
