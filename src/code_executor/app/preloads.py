@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 STANDARD = tuple(
-    "argparse asyncio bisect calendar cmath concurrent.futures copy csv dataclasses datetime decimal difflib doctest "  # noqa: SIM905
-    "fractions hashlib heapq html.parser http.client logging multiprocessing pickle pprint queue random secrets sqlite3 "
-    "statistics string tempfile timeit unittest unittest.mock urllib.parse urllib.request uuid xml.etree.ElementTree "
-    "zipfile zoneinfo".split()
+    """
+    argparse asyncio bisect calendar cmath concurrent.futures copy csv dataclasses datetime decimal difflib doctest
+    fractions hashlib heapq html.parser http.client logging multiprocessing pickle pprint queue random secrets sqlite3
+    statistics string tempfile timeit unittest unittest.mock urllib.parse urllib.request uuid xml.etree.ElementTree
+    zipfile zoneinfo
+    """.split()  # noqa: SIM905  # a page of names otherwise
 )
 """Of the standard library: what learners import. None of them starts a thread or keeps a descriptor."""
 
