@@ -5,12 +5,13 @@ from __future__ import annotations
 STANDARD = tuple(
     """
     argparse asyncio bisect calendar cmath concurrent.futures copy csv dataclasses datetime decimal difflib doctest
-    fractions hashlib heapq html.parser http.client logging multiprocessing pickle pprint queue random secrets sqlite3
-    statistics string tempfile timeit unittest unittest.mock urllib.parse urllib.request uuid xml.etree.ElementTree
+    fractions hashlib heapq html.parser logging multiprocessing pickle pprint queue random secrets sqlite3
+    statistics string tempfile timeit unittest unittest.mock urllib.parse uuid xml.etree.ElementTree
     zipfile zoneinfo
     """.split()  # noqa: SIM905  # a page of names otherwise
 )
-"""Of the standard library: what learners import. None of them starts a thread or keeps a descriptor."""
+"""Of the standard library: what learners import, but for what needs a network. None of them starts a thread or keeps a
+descriptor."""
 
 KINDS = (
     ("numpy", "pandas"),

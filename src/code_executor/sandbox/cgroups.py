@@ -35,18 +35,25 @@ def settings(version: int, limits: Limits, processes: int, *, bursts: bool = Fal
     period = int(limits.cpu_period * 1e6 / (2 if bursts else 1))
     quota = str(int(limits.cpus * period))
     burst = {_BURST[version]: quota} if bursts else {}
+    memory = _memory(version, limits.memory)
     if version == 1:
-        memory = str(limits.memory)
         return {
-            "memory": {"memory.limit_in_bytes": memory, "memory.memsw.limit_in_bytes": memory},
+            "memory": memory,
             "cpu": {"cpu.cfs_period_us": str(period), "cpu.cfs_quota_us": quota, **burst},
             "pids": {"pids.max": str(processes)},
         }
     return {
-        "memory": {"memory.max": str(limits.memory), "memory.swap.max": "0"},
+        "memory": memory,
         "cpu": {"cpu.max": f"{quota} {period}", **burst},
         "pids": {"pids.max": str(processes)},
     }
+
+
+def _memory(version: int, most: int) -> dict[str, str]:
+    """Return the limit, and that there is no swap beside it, in the order in which it can be lowered."""
+    if version == 1:
+        return {"memory.limit_in_bytes": str(most), "memory.memsw.limit_in_bytes": str(most)}
+    return {"memory.max": str(most), "memory.swap.max": "0"}
 
 
 _OPTIONAL = frozenset({"memory.memsw.limit_in_bytes", "memory.swap.max"})  # absent without swap accounting
@@ -97,6 +104,12 @@ class Group:
                 except FileNotFoundError:
                     if file not in _OPTIONAL:
                         raise
+
+    def hold_memory(self, most: int) -> None:
+        """Give the group ``most`` bytes of memory, which is less than it had."""
+        for file, value in _memory(self.version, most).items():
+            with contextlib.suppress(FileNotFoundError):  # no memory is counted, or no swap
+                (self.directories["memory"] / file).write_text(value)
 
     def add(self, pid: int) -> None:
         """Move a process into the group, and so all that it will start."""

@@ -127,6 +127,8 @@ class DockerEngine:
             sandbox.attach(link)
             await link.open()
             await sandbox.boot()
+            if modules and not hardening.is_gvisor(self._runtime):
+                await link.hold_memory(hardening.memory_of(self._limits, sandbox.introduction))
             if host_socket is not None and not host_socket.connected:
                 log.info("attached_instead", why="a sandbox could not connect")
                 self._host_sockets = False
@@ -184,8 +186,7 @@ class DockerEngine:
             "SecurityOpt": ["no-new-privileges"],
             "ReadonlyPaths": list(hardening.READ_ONLY),
             "Privileged": False,
-            "Memory": limits.memory,
-            "MemorySwap": limits.memory,
+            **_memory(limits.memory + config.boot_room),
             "CpuPeriod": int(limits.cpu_period * 1e6),
             "CpuQuota": int(limits.cpus * limits.cpu_period * 1e6),
             "PidsLimit": hardening.process_limit(limits, self._runtime),
@@ -261,6 +262,12 @@ class DockerLink:
         await _call("attach", self._stream.__aenter__())
         await _call("start", self._container.start())
         self._pump = asyncio.create_task(self._read())
+
+    async def hold_memory(self, most: int) -> None:
+        """Give the container ``most`` bytes of memory from now on; raise ``EngineError``."""
+        path = f"containers/{self._container.id}/update"
+        # aiodocker has no method for this call
+        await _call("update", self._client._query_json(path, "POST", data=_memory(most)))  # noqa: SLF001
 
     async def _read(self) -> None:
         try:
@@ -341,6 +348,11 @@ class DockerLink:
                 self._host_socket.close()
             await self._stream.close()
             await self._client.close()
+
+
+def _memory(most: int) -> dict[str, int]:
+    """Return the limit in Docker's words: no swap beside it."""
+    return {"Memory": most, "MemorySwap": most}
 
 
 async def _remove(container: Any) -> None:

@@ -151,18 +151,17 @@ class NativeEngine:
         group: cgroups.Group | None = None
         link: NativeLink | None = None
         try:
+            config = self._config(uid, self._preload if preload is None else preload)
             if self._home is not None:
-                group = self._home.create(name, self._limits, hardening.process_limit(self._limits))
+                at_first = dataclasses.replace(self._limits, memory=self._limits.memory + config.boot_room)
+                group = self._home.create(name, at_first, hardening.process_limit(self._limits))
             sandbox = Sandbox(f"native-{name}", self._limits)
             link = NativeLink(sandbox, group, self._gone(uid))
             sandbox.attach(link)
-            await link.open(
-                self._bwrap,
-                self._arguments(
-                    self._interpreter, self._config(uid, self._preload if preload is None else preload), group
-                ),
-            )
+            await link.open(self._bwrap, self._arguments(self._interpreter, config, group))
             await sandbox.boot()
+            if group is not None and config.boot_room:
+                group.hold_memory(hardening.memory_of(self._limits, sandbox.introduction))
         except BaseException as error:
             if link is not None:
                 await link.destroy()

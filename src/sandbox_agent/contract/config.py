@@ -55,6 +55,8 @@ class AgentConfig:
     files and directories of the machine that the supervisor replaces by its own (native engine only). ``watched``:
     trees with inodes that outlive a run; those that a program could change are proved unchanged after each.
     ``standard``: modules that are imported as well; a program finds them so only once it imports them itself.
+    ``boot_room``: bytes that the control group has beyond ``limits.memory`` until the host has heard how much of it
+    ``preload`` needs.
     """
 
     uid: int | None = None
@@ -68,6 +70,7 @@ class AgentConfig:
     attachment_files: int = 32
     preload: tuple[str, ...] = ()
     standard: tuple[str, ...] = ()
+    boot_room: int = 0
     policy: dict[str, Any] = field(default_factory=dict)
     socket: str = ""
     require_landlock: bool = True

@@ -122,14 +122,19 @@ class Supervisor:
         stand_ins.install()
         self._box = Box(self._config.writable, self._config.uid)
         footing = warm.Footing()
-        missing = warm.preload((*self._config.standard, *self._config.preload), self._config.uid)
+        missing = warm.preload(self._config.standard, self._config.uid)
+        before = warm.weight()
+        missing += warm.preload(self._config.preload, self._config.uid)
+        preloaded = warm.weight() - before
         footing.check()
         self._box.wipe()  # of what the libraries made there for themselves
         memory = counters.limits()["memory"]
-        memory_held = memory is not None and memory <= self._config.limits.memory
-        self._confinement = confine.prepare(self._config, pipes.HINT, memory_held=memory_held)
+        memory_held = memory is not None and memory <= self._config.limits.memory + self._config.boot_room
+        self._confinement = confine.prepare(
+            self._config, pipes.HINT, memory_held=memory_held, inherited=preloaded.data
+        )
         self._surroundings = Surroundings(self._config.watched, self._config.writable, self._config.uid)
-        self._introduction = json.dumps(describe(missing, shared)).encode()
+        self._introduction = json.dumps(describe(missing, preloaded.memory, shared)).encode()
         callstack.find()
         imports.hide(self._config.preload)
         gc.collect()
