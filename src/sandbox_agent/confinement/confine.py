@@ -159,8 +159,8 @@ def _limits(config: AgentConfig, data: int, *, memory_held: bool) -> tuple[tuple
     """Return what a child's limits are to be (which, soft, hard), none of them more than this process's own.
 
     ``data``, in bytes, is a soft limit below the sandbox's memory, so that ``MemoryError`` comes before a kill. Where
-    that memory is held by a control group anyway, a program may go beyond: `child.stacks` does, for stacks that are only
-    reserved.
+    that memory is held by a control group anyway, a program may go beyond: `child.stacks` does, for stacks that are
+    only reserved.
     """
     addresses = data + _ADDRESSES
     limits = {

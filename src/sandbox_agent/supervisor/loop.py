@@ -130,9 +130,7 @@ class Supervisor:
         self._box.wipe()  # of what the libraries made there for themselves
         memory = counters.limits()["memory"]
         memory_held = memory is not None and memory <= self._config.limits.memory + self._config.boot_room
-        self._confinement = confine.prepare(
-            self._config, pipes.HINT, memory_held=memory_held, inherited=preloaded.data
-        )
+        self._confinement = confine.prepare(self._config, pipes.HINT, memory_held=memory_held, inherited=preloaded.data)
         self._surroundings = Surroundings(self._config.watched, self._config.writable, self._config.uid)
         self._introduction = json.dumps(describe(missing, preloaded.memory, shared)).encode()
         callstack.find()

@@ -76,14 +76,20 @@ def weight() -> Weight:
 def preload(names: tuple[str, ...], uid: int | None) -> list[str]:
     """Import modules and use them once, as the user ``uid`` (None: as this one); return what did not go, and why."""
     notes: list[str] = []
-    with _as_user(uid), _silence():
-        notes += filter(None, map(_imported, names))
-        for name in [name for name in _USES if name in sys.modules]:
-            try:
-                _USES.pop(name)()
-            except Exception as error:  # what a library does at its first use must not stop the sandbox
-                notes.append(f"first use of {name}: {error}")
+    with _as_user(uid), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        notes += filter(None, map(_imported, names))  # with what filters of warnings they set
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            notes += _used()
     return notes
+
+
+def _used() -> Iterator[str]:
+    for name in [name for name in _USES if name in sys.modules]:
+        try:
+            _USES.pop(name)()
+        except Exception as error:  # what a library does at its first use must not stop the sandbox
+            yield f"first use of {name}: {error}"
 
 
 def _imported(name: str) -> str | None:
@@ -112,17 +118,6 @@ def _as_user(uid: int | None) -> Iterator[None]:
     finally:
         os.setresuid(before_uid, before_uid, before_uid)
         os.setresgid(before_gid, before_gid, before_gid)
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-    ):
-        warnings.simplefilter("ignore")
-        yield
 
 
 # ---- a first use of each
@@ -194,8 +189,8 @@ def _use_pandas() -> None:
 
 def _use_pyplot() -> None:
     plt: Any = sys.modules["matplotlib.pyplot"]
-    settings, registry = plt.rcParams, sys.modules["matplotlib.units"].registry
-    parameters, units = dict(settings), dict(registry)
+    changed = (plt.rcParams, plt.rcParamsDefault, sys.modules["matplotlib.units"].registry)
+    before = [dict(each) for each in changed]
     try:
         figure, axes = plt.subplots(2, 2)
         axes[0, 0].plot([1, 2, 3], [1, 4, 9], "o-", label="a")
@@ -214,9 +209,9 @@ def _use_pyplot() -> None:
             frame.plot.bar().figure.savefig(io.BytesIO(), format="png")
     finally:
         plt.close("all")
-        dict.update(settings, parameters)
-        registry.clear()
-        registry.update(units)
+        for each, content in zip(changed, before, strict=True):
+            dict.clear(each)
+            dict.update(each, content)
         _close_fonts()
 
 
