@@ -4,6 +4,7 @@ What is random, measured or counted by the kernel is left out. So are the names 
 there are more where more is imported, and the directory that matplotlib makes for itself.
 """
 # ruff: noqa: T201
+# mypy: ignore-errors
 
 import asyncio
 import atexit

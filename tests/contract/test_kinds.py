@@ -142,7 +142,7 @@ def _state_outside(engine: str) -> str:
 
 def _pieces(output: str) -> dict[str, str]:
     lines = re.sub("0x[0-9a-f]+", "somewhere", output).splitlines()
-    return dict(line.split(" = ", 1) for line in lines)  # type: ignore[misc]
+    return dict(line.split(" = ", 1) for line in lines)
 
 
 async def test_a_file_of_the_program_is_imported_and_not_what_was_preloaded(kind: tuple[int, Executor]) -> None:

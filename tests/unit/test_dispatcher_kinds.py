@@ -123,3 +123,14 @@ def test_a_program_waits_for_its_kind_while_the_cores_are_busy(monkeypatch: pyte
     dispatcher = kinds(1, 4, 4, 4)
     assert [lent(dispatcher, "") for _ in range(3)] == [0, 1, None]
     assert lent(dispatcher, "import sympy") == 3
+
+
+@pytest.mark.anyio
+async def test_what_lingers_makes_room_for_what_is_wanted_the_largest_kinds_first() -> None:
+    """Two may run, and one of each kind is kept to spare: six sandboxes."""
+    dispatcher = kinds(2, 2, 2, 2, most=2)
+    dispatcher.pool.on_free()
+    assert [one.book.total for one in dispatcher.pools] == [2, 2, 1, 1]
+    lent(dispatcher, "import sympy")
+    dispatcher.pool.on_free()
+    assert [one.book.total for one in dispatcher.pools] == [2, 2, 1, 1]

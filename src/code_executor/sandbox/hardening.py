@@ -95,7 +95,8 @@ BOOT_ROOM = 1 << 30
 
 def memory_of(limits: Limits, introduction: Mapping[str, Any]) -> int:
     """Return the bytes of memory that a sandbox gets: what preloaded modules take is not taken from a program."""
-    return limits.memory + min(introduction.get("preloaded", 0), BOOT_ROOM)
+    preloaded: int = introduction.get("preloaded", 0)
+    return limits.memory + min(preloaded, BOOT_ROOM)
 
 
 def agent_config(

@@ -5,7 +5,8 @@
 
 Pools lend what is free, and nobody waits in them. There may be several kinds of sandboxes, each with more modules
 imported than those before it, so that a later kind serves whatever an earlier one can. An execution that wants one kind
-does not hinder those that another can serve. All kinds together run no more at once than ``most``.
+does not hinder those that another can serve. All kinds together run no more at once than ``most``, and keep no more
+sandboxes than those and the ones that each keeps anyway: so their memory has a bound as well.
 Whose turn it is, and who may have the last sandbox of a kind, is decided by plain state (`service.fairqueue`).
 """
 
@@ -100,8 +101,10 @@ class Dispatcher:
         self._executor = SandboxExecutor(limits, check_time)
         self._patience = patience
         self._closing = False
+        sizes = [pool.book.size for pool in self.pools]
+        self._places = self.most + sum(max(size.least, size.spare) for size in sizes)
         for pool in self.pools:
-            pool.on_free = self._serve
+            pool.on_free = self._freed
 
     def __repr__(self) -> str:
         return f"<Dispatcher on {self.pool!r}: {self.queue.waiting} waiting>"
@@ -184,6 +187,13 @@ class Dispatcher:
         if displaced is not None:
             self._turn_away(displaced, self._busy("too many executions are waiting"))
         return ticket, waiter
+
+    def _freed(self) -> None:
+        over = sum(pool.book.total for pool in self.pools) - self._places
+        for pool in reversed(self.pools):  # the largest first
+            if over > 0:
+                over -= pool.give_up(over)
+        self._serve()
 
     def _serve(self) -> None:
         """Hand what is free to whoever's turn it is."""
