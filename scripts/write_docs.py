@@ -53,7 +53,7 @@ def default(name: str, field: FieldInfo) -> str:
     if any(getattr(mark, "func", None) is parse_size for mark in field.metadata):
         value = size(value)
     elif isinstance(value, tuple):
-        value = ",".join(value)
+        value = ";".join(",".join(kind) for kind in value) if name == "preload" else ",".join(value)
     elif isinstance(value, float):
         value = f"{value:g}"
     return f"`{value}`" if value != "" else "empty"

@@ -27,6 +27,9 @@ IMAGE = os.environ.get("CODE_EXECUTOR_IMAGE", "code-executor:latest")
 RUNTIME = os.environ.pop("CODE_EXECUTOR_TEST_RUNTIME", "")
 """An OCI runtime, such as gVisor's runsc, for every container of the tests, which then are of Docker alone."""
 
+TEST_KINDS = os.environ.pop("CODE_EXECUTOR_TEST_KINDS", "plain").split(",")
+"""The kinds of sandboxes (plain, data, plots, science) that the whole hostile corpus is run in."""
+
 STARTED_WITHIN = 90.0
 STOPPED_WITHIN = 60.0
 

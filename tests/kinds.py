@@ -34,4 +34,4 @@ async def open_kind(engine: str, kind: int, **settings: Any) -> AsyncIterator[Ex
         stack.push_async_callback(made.close)
         pool = await stack.enter_async_context(Pool(SharedEngine(made, modules_of(kind)), pool_size(loaded)))
         await pool.wait_ready(MADE_WITHIN)
-        yield Executor(Dispatcher([pool], loaded.limits()))
+        yield Executor(Dispatcher([pool], loaded.limits(), patience=MADE_WITHIN))

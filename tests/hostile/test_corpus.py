@@ -1,7 +1,5 @@
 """Every program of the corpus, on every engine, and after each a canary that must find a clean, working sandbox.
 
-It holds in a sandbox with nothing preloaded and in one with everything.
-
 The programs run in lanes: several executors of one sandbox each, so that a canary has the sandbox of its program, or
 the one that replaced it.
 """
@@ -22,10 +20,10 @@ import pytest
 from code_executor import Executor
 from code_executor.core.models import Reason, Result
 from code_executor.sandbox import doctor, hardening
-from tests.conftest import RUNTIME, control_groups_hold
+from tests.conftest import RUNTIME, TEST_KINDS, control_groups_hold
 from tests.hostile import cases
 from tests.hostile.cases import Case
-from tests.kinds import LARGEST, PLAIN, open_kind
+from tests.kinds import DATA, LARGEST, PLAIN, PLOTS, open_kind
 
 LANES = 3
 ANSWERED_WITHIN = 60.0
@@ -36,6 +34,14 @@ ENDED_WHOLE = hardening.is_gvisor(RUNTIME) and control_groups_hold()
 
 CANARY = (Path(__file__).with_name("programs") / "canary.py").read_text()
 CASES = [case for kind in cases.load() for case in kind.cases]
+
+KINDS = {"plain": PLAIN, "data": DATA, "plots": PLOTS, "science": LARGEST}
+SELECTED = [  # in the largest, which takes seconds to make again: those that its size may matter to
+    pytest.param(number, case, id=f"{name}-{case}")
+    for name, number in KINDS.items()
+    for case in CASES
+    if name in TEST_KINDS or (number == LARGEST and case.kind in ("leftovers", "memory"))
+]
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,7 @@ def _same(found: dict[str, Any], kind: int) -> dict[str, Any]:
     return {**found["same"], "limits": limits}
 
 
-@pytest.fixture(scope="module", params=[PLAIN, LARGEST], ids=["plain", "largest"])
+@pytest.fixture(scope="module")
 def kind(request: pytest.FixtureRequest) -> int:
     number: int = request.param
     return number
@@ -138,7 +144,7 @@ def _whole(case: Case) -> frozenset[Reason]:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize(("kind", "case"), SELECTED, indirect=["kind"])
 async def test_is_contained(case: Case, lanes: Lanes, kind: int) -> None:
     verdict = await lanes.verdict(case)
     result = verdict.result

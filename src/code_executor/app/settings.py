@@ -102,7 +102,8 @@ class Settings(BaseSettings):
     preload: Kinds = Field(
         preloads.KINDS,
         description="Modules to import, and to use once, before programs arrive, in sandboxes for programs that name "
-        "them. A semicolon parts kinds of sandboxes; each has the modules of those before it too. Empty: none.",
+        "them. A semicolon parts kinds of sandboxes; each has the modules of those before it too. Empty: plain ones "
+        "alone.",
     )
     preload_always: Names = Field(
         preloads.STANDARD,
@@ -161,10 +162,13 @@ class Settings(BaseSettings):
         default_factory=lambda: 2 * _cores(),
         ge=1,
         le=10_000,
-        description="Maximum number of sandboxes of each kind (plain, preloaded).",
+        description="Maximum number of programs that run at once, in sandboxes of all kinds together.",
     )
     pool_min: int = Field(
-        default_factory=_cores, ge=0, description="Number of sandboxes of each kind that are always kept warm."
+        default_factory=_cores,
+        ge=0,
+        description="Number of plain sandboxes, and of those of the first kind in `CODE_EXECUTOR_PRELOAD`, that are "
+        "always kept warm. Of each further kind it is one.",
     )
     queue_size: int = Field(
         _RULES.waiting, ge=0, description="Maximum number of executions that may wait for a sandbox."
