@@ -76,6 +76,8 @@ def weight() -> Weight:
 def preload(names: tuple[str, ...], uid: int | None) -> list[str]:
     """Import modules and use them once, as the user ``uid`` (None: as this one); return what did not go, and why."""
     notes: list[str] = []
+    if not names:
+        return notes
     with _as_user(uid), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         notes += filter(None, map(_imported, names))  # with what filters of warnings they set
         with warnings.catch_warnings():
