@@ -22,6 +22,7 @@ from bench.client import Connection
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache" / "bench"
 COMMAND = CACHE / "server" / "bin" / "code-executor"
+IMAGE = os.environ.get("BENCH_IMAGE") or "code-executor:latest"
 
 _KCMP = {"x86_64": 312, "aarch64": 272}
 _KCMP_VM = 1
@@ -41,7 +42,8 @@ class Server:
 
     def __init__(self, engine: str, **settings: object) -> None:
         self.engine = engine
-        self._settings = {"engine": engine, "rate_limit": "off", "host": "127.0.0.1", "port": 0, **settings}
+        always = {"engine": engine, "image": IMAGE, "rate_limit": "off", "host": "127.0.0.1", "port": 0}
+        self._settings = always | settings
         self.process: subprocess.Popen[bytes] | None = None
         self.host, self.port = "127.0.0.1", 0
 
@@ -104,7 +106,7 @@ class Server:
         return await Connection.open(self.host, self.port)
 
     async def quiet(self, idle: int = 1) -> None:
-        """Wait until it is idle and has at least ``idle`` idle sandboxes; else raise ``ServerError``."""
+        """Wait until it is idle, makes no sandbox, and has at least ``idle`` idle ones; else raise ``ServerError``."""
         deadline = time.monotonic() + _QUIET_WITHIN
         connection = await self.connect()
         try:

@@ -13,7 +13,7 @@ from typing import Any
 from bench import contenders as c
 from bench import markdown
 from bench.plan import Plan
-from bench.server import ROOT
+from bench.server import IMAGE, ROOT
 from bench.stats import Summary
 
 TITLE = "The floor"
@@ -44,7 +44,7 @@ async def _climb(config: str, rounds: int) -> str:
     script = ROOT / "bench" / "rungs.py"
     rights = [f"--cap-{word}" for word in ("drop=ALL", "add=SETUID", "add=SETGID", "add=KILL")]
     box = ["--tmpfs", "/work:uid=52000,gid=52000", "--network=none", "--security-opt=no-new-privileges"]
-    what = ["-v", f"{script}:/rungs.py:ro", "--entrypoint", c.INSIDE, c.IMAGE]
+    what = ["-v", f"{script}:/rungs.py:ro", "--entrypoint", c.INSIDE, IMAGE]
     arguments = ["-I", "-B", "/rungs.py", config, str(rounds)]
     return await _output("docker", "run", "--rm", *rights, *box, *what, *arguments)
 
