@@ -10,7 +10,7 @@ from typing import Any
 from bench import contenders as c
 from bench import markdown
 from bench.parts import burst, footprint, latency, learners, output, throughput
-from bench.programs import PROGRAMS
+from bench.programs import A_PLOT, PROGRAMS
 from bench.stats import Summary
 
 _BUSY = 0.5
@@ -160,16 +160,17 @@ def headline(results: Results) -> str:
     to = latency.baseline(data, "print") if data else None
     if not data or to is None:
         raise ValueError("no latencies were measured")
+    plots = results["parts"].get("learners", {}).get("ms", {})
+    bare = dict.fromkeys((to, c.BARE_IMAGE))
     rows = []
-    for name in (c.http_name("docker", c.IDLE), c.http_name("native", c.IDLE), to, c.BWRAP, c.DOCKER_RUN, *c.PEERS):
-        cells = []
-        for program in latency.PROGRAMS:
-            found = latency.summary(data, program, name)
-            cells.append(f"{found.p50:.1f} ms" if found else "")
+    for name in (c.http_name("docker", c.IDLE), c.http_name("native", c.IDLE), *bare, c.BWRAP, c.DOCKER_RUN, *c.PEERS):
+        medians = [latency.summary(data, program, name) for program in latency.PROGRAMS]
+        medians.append(latency.summary(plots, A_PLOT.name, name))
+        cells = [f"{found.p50:.1f} ms" if found else "" for found in medians]
         if any(cells):
             rows.append([name, *cells])
     facts = results["facts"]
-    table = markdown.table(["", "`print(1)`", "numpy and pandas"], rows)
+    table = markdown.table(["", "`print(1)`", "numpy and pandas", A_PLOT.name], rows)
     origin = (
         f"The table shows medians for one client, measured on {facts['date'][:10]} on {facts['processor']}, "
         f"commit {facts['commit']}. [bench/README.md](bench/README.md) has all figures and says how to repeat them."

@@ -123,7 +123,7 @@ def test_absences_with_one_reason_are_told_once() -> None:
 
 def test_headline_has_the_medians_and_where_they_are_from() -> None:
     text = report.headline(results(latency=LATENCY))
-    assert row(text, c.http_name("docker", c.IDLE))[1:] == ["2.4 ms", ""]
+    assert row(text, c.http_name("docker", c.IDLE))[1:] == ["2.4 ms", "", ""]
     assert row(text, c.BARE)[1] == "12.0 ms"
     assert "2026-01-02 on A processor, 2 cores, commit abc1234" in text
 
@@ -195,6 +195,13 @@ def test_a_program_that_was_not_measured_misses_its_target() -> None:
     without: dict[str, Any] = {"ms": {}, "cpu": {}}
     assert row(learners.render(without), "asyncio")[1:] == ["not measured", "", "", "", "≤ 0.1", "✗"]
     assert row(report.targets(results(learners=without)), "learners'")[2] == f"{len(PROGRAMS)} ✗"
+
+
+def test_headline_has_a_plot_beside_print_where_it_was_measured() -> None:
+    text = report.headline(results(latency=LATENCY, learners=LEARNERS))
+    assert row(text, c.http_name("docker", c.IDLE))[1:] == ["2.4 ms", "", "3.0 ms"]
+    assert row(text, c.BARE_IMAGE)[1:] == ["", "", "300.0 ms"]
+    assert c.BARE_IMAGE not in report.headline(results(latency=LATENCY))
 
 
 def test_a_pool_is_weighed_as_a_whole_only_with_every_kind() -> None:
