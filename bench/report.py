@@ -9,7 +9,7 @@ from typing import Any
 
 from bench import contenders as c
 from bench import markdown
-from bench.parts import burst, footprint, latency, learners, output, throughput
+from bench.parts import burst, footprint, latency, learners, mixed, output, throughput
 from bench.programs import A_PLOT, PROGRAMS
 from bench.stats import Summary
 
@@ -107,6 +107,8 @@ TARGETS = (
     Target("learners' programs that miss their targets", 0, "learners", _slow),
     Target("half the saturation rate, random arrivals: p99 ÷ p50", 4, "openloop", _tail("random")),
     Target("half the saturation rate, even arrivals: p99 ÷ p50", 4, "openloop", _tail("even")),
+    Target("prints among plots and cells of sessions: p99, ms", 50, "mixed", mixed.tail),
+    Target("the same: requests of any kind refused or failed", 0, "mixed", mixed.failures),
     Target("`reuse=0`, slower than the refill rate: HTTP ÷ `docker run`", 0.02, "latency", _fresh_over_docker_run),
     Target(
         "idle sandbox with numpy and pandas: PSS, MB",

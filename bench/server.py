@@ -105,8 +105,11 @@ class Server:
     async def connect(self) -> Connection:
         return await Connection.open(self.host, self.port)
 
-    async def quiet(self, idle: int = 1) -> None:
-        """Wait until it is idle, makes no sandbox, and has at least ``idle`` idle ones; else raise ``ServerError``."""
+    async def quiet(self, idle: int = 1, sessions: int = 0) -> None:
+        """Wait until it is idle, makes no sandbox, and has at least ``idle`` idle ones; else raise ``ServerError``.
+
+        ``sessions``: how many are open; each keeps a sandbox.
+        """
         deadline = time.monotonic() + _QUIET_WITHIN
         connection = await self.connect()
         try:
@@ -116,6 +119,7 @@ class Server:
                 for state, count in _SANDBOXES.findall(answer.body):
                     states[state] = states.get(state, 0) + float(count)
                 resting = states.pop(b"idle", 0)
+                states[b"busy"] = states.get(b"busy", 0) - sessions
                 if resting >= idle and not any(states.values()):
                     return
                 if time.monotonic() > deadline:
@@ -140,20 +144,20 @@ class Server:
 
     def sandboxes(self) -> list[list[int]]:
         """Return the processes of each sandbox, the supervisor first."""
-        supervisors = self._supervisors_docker() if self.engine == "docker" else self._supervisors_native()
-        return [[pid, *descendants(pid)] for pid in sorted(supervisors)]
+        return [[pid, *descendants(pid)] for pid in sorted(supervisors(self.engine, self.pid))]
 
-    def _supervisors_native(self) -> list[int]:
-        return [pid for pid in descendants(self.pid) if is_supervisor(pid)]
 
-    def _supervisors_docker(self) -> list[int]:
-        """Containers carry the pid of the server that made them in a label: HOST/PID/START."""
-        ids = _docker("ps", "--quiet", "--filter", "label=code-executor=sandbox").split()
-        if not ids:
-            return []
-        form = '{{.State.Pid}} {{index .Config.Labels "code-executor.owner"}}'
-        lines = _docker("inspect", "--format", form, *ids).splitlines()
-        return [int(line.split()[0]) for line in lines if f"/{self.pid}/" in line]
+def supervisors(engine: str, owner: int) -> list[int]:
+    """Return the pids of the supervisors of all sandboxes that the process ``owner`` has."""
+    if engine == "native":
+        return [pid for pid in descendants(owner) if is_supervisor(pid)]
+    ids = _docker("ps", "--quiet", "--filter", "label=code-executor=sandbox").split()
+    if not ids:
+        return []
+    # a container carries the pid of whoever made it in a label: HOST/PID/START
+    form = '{{.State.Pid}} {{index .Config.Labels "code-executor.owner"}}'
+    lines = _docker("inspect", "--format", form, *ids).splitlines()
+    return [int(line.split()[0]) for line in lines if f"/{owner}/" in line]
 
 
 def _docker(*arguments: str) -> str:

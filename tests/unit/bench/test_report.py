@@ -10,7 +10,7 @@ import pytest
 from bench import contenders as c
 from bench import parts as every_part
 from bench import report
-from bench.parts import burst, footprint, latency, learners, openloop, throughput
+from bench.parts import burst, footprint, latency, learners, mixed, openloop, throughput
 from bench.programs import A_PLOT, PROGRAMS
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -210,3 +210,32 @@ def test_a_pool_is_weighed_as_a_whole_only_with_every_kind() -> None:
     assert row(table, "all idle sandboxes")[1:] == ["≤ 420", "80 ✓", "not measured"]
     table = report.targets(results(footprint={f"docker, {footprint.DEFAULT}": sandboxes[1:]}))
     assert row(table, "all idle sandboxes")[2] == "not measured"
+
+
+def turn(milliseconds: list[float], failures: int = 0) -> dict[str, Any]:
+    return {"rate": 2.0, "ms": milliseconds, "lateness": [0.1], "failures": failures, "complaint": ""}
+
+
+MIXED = {
+    "docker": {
+        mixed.ALONE: turn([3.0] * 99 + [5.0]),
+        mixed.PRINTS: turn([4.0] * 98 + [60.0, 70.0]),
+        mixed.PLOTS: turn([80.0], failures=1),
+        mixed.CELLS: turn([6.0]),
+    },
+    "native": {kind: turn([5.0]) for kind in (mixed.ALONE, mixed.PRINTS, mixed.CELLS)} | {mixed.PLOTS: turn([])},
+}
+
+
+def test_a_mixed_load_is_judged_by_the_tail_of_its_prints_and_by_what_failed_of_any_kind() -> None:
+    table = report.targets(results(mixed=MIXED))
+    assert row(table, "prints among")[1:] == ["≤ 50", "60 ✗", "5 ✓"]
+    (failed,) = (line for line in table.splitlines() if "refused or failed" in line)
+    assert "| 1 ✗ | 0 ✓ |" in failed
+
+
+def test_a_mixed_load_shows_each_kind_of_request_and_what_never_came() -> None:
+    table = mixed.render(MIXED)
+    assert row(table, "docker, prints |")[1:6] == ["2.0", "4.00", "4.00", "60.00", "70.00"]
+    assert row(table, "docker, prints alone")[4] == "3.00"
+    assert row(table, "native, plots")[2:] == ["", "", "", "", "", "0", "0"]
