@@ -27,15 +27,22 @@ async def measure(plan: Plan) -> dict[str, Any]:
     if "docker" in plan.engines:
         for kind, preload in _KINDS.items():
             with plan.attempt(f"floor, {kind}"):
-                results[kind] = json.loads(await _climb(await _config(preload), plan.pick(200, 20)))
+                results[kind] = await climb(preload, plan.pick(200, 20))
     return results
+
+
+async def climb(preload: str, rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Return ``{rung: {"wall", "cpu", "faults"}}`` of `bench/rungs.py` in a container."""
+    rungs: dict[str, dict[str, list[float]]] = json.loads(await _climb(await _config(preload), rounds))
+    return rungs
 
 
 async def _config(preload: str) -> str:
     """Return the configuration that the service would send to an agent."""
     words = (
-        "import sys; from code_executor.core.limits import Limits; from code_executor.sandbox import hardening as h; "
-        "p = tuple(filter(None, sys.argv[1].split(','))); print(h.agent_config(Limits(), 52000, p, {}).to_json())"
+        "import sys; from code_executor.app.preloads import STANDARD; from code_executor.core.limits import Limits; "
+        "from code_executor.sandbox.hardening import agent_config; p = tuple(filter(None, sys.argv[1].split(','))); "
+        "print(agent_config(Limits(), 52000, p, {}, STANDARD).to_json())"
     )
     return await _output(str(ROOT / ".venv/bin/python"), "-c", words, preload)
 
