@@ -8,6 +8,7 @@ its own. It is not counted again.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from bench import markdown
@@ -18,6 +19,9 @@ from bench.stats import Summary
 TITLE = "Memory of an idle sandbox"
 
 DEFAULT = "the default pool"
+SURPLUS = 75.0
+"""Seconds after which a pool has given up the sandboxes that it made for the examination at its start."""
+
 NUMPY = "and numpy, pandas"
 KINDS = {
     "and scipy, sympy": "/scipy/",
@@ -38,6 +42,7 @@ async def measure(plan: Plan) -> dict[str, Any]:
                 settings = {"pool_size": count, "pool_min": count} if count else {}
                 async with Server(engine, **settings) as server:
                     await server.quiet(idle=count)
+                    await asyncio.sleep(0 if count else plan.pick(SURPLUS, 0.0))
                     results[f"{engine}, {pool}"] = [_weigh(memories(pids)) for pids in server.sandboxes()]
     return results
 
