@@ -29,7 +29,7 @@ _KCMP_VM = 1
 
 _UP_WITHIN = 90.0
 _DOWN_WITHIN = 60.0
-_QUIET_WITHIN = 60.0
+_QUIET_WITHIN = 180.0
 _SANDBOXES = re.compile(rb'^code_executor_sandboxes\{[^}]*state="(\w+)"[^}]*\} ([\d.]+)', re.MULTILINE)
 
 
