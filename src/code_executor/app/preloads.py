@@ -4,9 +4,9 @@ from __future__ import annotations
 
 STANDARD = tuple(
     """
-    argparse asyncio bisect calendar cmath concurrent.futures copy csv dataclasses datetime decimal difflib doctest
+    argparse asyncio bisect calendar cmath concurrent.futures copy csv dataclasses datetime decimal difflib
     fractions hashlib heapq html.parser logging multiprocessing pickle pprint queue random secrets sqlite3
-    statistics string tempfile timeit unittest unittest.mock urllib.parse uuid xml.etree.ElementTree
+    statistics string tempfile timeit unittest urllib.parse uuid xml.etree.ElementTree
     zipfile zoneinfo
     """.split()  # noqa: SIM905  # a page of names otherwise
 )
