@@ -49,7 +49,7 @@ from sandbox_agent.contract.protocol import (
     Outcome,
     event,
 )
-from sandbox_agent.supervisor import collector, counters, mounts, reset, warm
+from sandbox_agent.supervisor import collector, counters, hugepages, mounts, reset, warm
 from sandbox_agent.supervisor.cells import COUNT_ROOM, CellRelay
 from sandbox_agent.supervisor.clock import Clock
 from sandbox_agent.supervisor.errands import Errands
@@ -132,12 +132,13 @@ class Supervisor:
         memory_held = memory is not None and memory <= self._config.limits.memory + self._config.boot_room
         self._confinement = confine.prepare(self._config, pipes.HINT, memory_held=memory_held, inherited=preloaded.data)
         self._surroundings = Surroundings(self._config.watched, self._config.writable, self._config.uid)
-        self._introduction = json.dumps(describe(missing, preloaded.memory, shared)).encode()
         callstack.find()
         imports.hide(self._config.preload)
         gc.collect()
         immortalize()
         kernel.trim_heap()
+        filled = hugepages.collapse()
+        self._introduction = json.dumps(describe(missing, preloaded.memory + filled, shared)).encode()
         gc.freeze()
 
     def _take_introduction(self) -> bytes:
