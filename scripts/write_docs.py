@@ -31,8 +31,9 @@ _SECTIONS = {
     "max_code": "Limits of a request",
     "send_timeout": "Slow clients",
     "allow_missing": "Protection and logs",
+    "data": "What the server keeps",
 }
-"""The first setting of each section of `docs/settings.md`, and its heading."""
+"""The first setting of each section of `docs/settings.md`, and its heading, in the order of the page."""
 
 _SHORT = ("engine", "port", "rate_limit", "policy", "pool_size", "reuse", "memory", "cpus", "max_timeout", "preload")
 
@@ -83,7 +84,8 @@ def settings() -> str:
             current = sections.setdefault(_SECTIONS[name], [])
         current.append(name)
     return "\n".join(
-        f"## {heading}\n\n{_table(_SETTING_HEADINGS, map(_setting, names))}" for heading, names in sections.items()
+        f"## {heading}\n\n{_table(_SETTING_HEADINGS, map(_setting, sections[heading]))}"
+        for heading in _SECTIONS.values()
     )
 
 

@@ -235,7 +235,7 @@ def test_without_the_socket_it_says_what_to_do(image: str, mount: list[str], say
 
 
 def test_compose_gives_the_service_the_socket_and_nothing_else_of_the_host() -> None:
-    assert SERVER["volumes"] == [f"${{DOCKER_SOCKET:-{SOCKET}}}:{SOCKET}"]
+    assert SERVER["volumes"] == [f"${{DOCKER_SOCKET:-{SOCKET}}}:{SOCKET}", "data:/var/lib/code-executor"]
     assert "volumes" not in SANDBOX
     for service in (SANDBOX, SERVER):
         assert service["cap_drop"] == ["ALL"]

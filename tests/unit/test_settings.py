@@ -70,6 +70,8 @@ WRONG: dict[str, list[str]] = {
 """The settings that are not in here are names and texts that only an engine can judge."""
 
 FREE = {
+    "data",
+    "database",
     "image",
     "runtime",
     "python",

@@ -27,6 +27,7 @@ from code_executor.core.errors import (
     SessionError,
     SessionKeyError,
     SessionsFullError,
+    StorageError,
 )
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -103,6 +104,8 @@ def from_failure(error: CodeExecutorError) -> Refusal:
     if isinstance(error, CallerBusyError):
         return Refusal(429, _sentence(error), {"Retry-After": str(error.retry_after)})
     if isinstance(error, PoolClosedError):
+        return Refusal(503, _sentence(error), {"Retry-After": "5"})
+    if isinstance(error, StorageError):
         return Refusal(503, _sentence(error), {"Retry-After": "5"})
     if isinstance(error, SessionsFullError):
         # when one of the client's own ends is its own decision

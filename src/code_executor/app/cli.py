@@ -1,4 +1,4 @@
-"""The command line: serve, run, check, doctor."""
+"""The command line: serve, run, check, doctor; and what `administration` has."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from contextlib import aclosing
 from typing import Any
 
 from code_executor._version import __version__
-from code_executor.app import terminal
+from code_executor.app import administration, terminal
 from code_executor.app.bootstrap import examine_sandbox, interpreter, open_executor
 from code_executor.app.logs import configure_logging
 from code_executor.app.settings import Settings
@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 
     examine = commands.add_parser("doctor", parents=[common], help="show which layers of protection hold here")
     examine.add_argument("--json", action="store_true")
+    administration.add_parsers(commands)
     return parser
 
 
@@ -206,7 +207,7 @@ async def _examine(settings: Settings) -> tuple[str, list[doctor.Finding], origi
     return engine, findings, await origin.of_interpreter(interpreter(settings))
 
 
-_COMMANDS = {"serve": _serve, "run": _run, "check": _check, "doctor": _doctor}
+_COMMANDS = {"serve": _serve, "run": _run, "check": _check, "doctor": _doctor, **administration.COMMANDS}
 
 if __name__ == "__main__":
     sys.exit(main())

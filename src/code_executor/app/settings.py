@@ -12,9 +12,10 @@ import tomllib
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from code_executor.app import preloads
+from code_executor.app.access import AccessSettings
 from code_executor.core.errors import ConfigurationError
 from code_executor.core.limits import Limits, RequestLimits, SendLimits, SessionLimits
 from code_executor.core.proxies import parse_proxy
@@ -79,7 +80,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-class Settings(BaseSettings):
+class Settings(AccessSettings):
     """See each field's description. Sizes take k, m and g; lists are separated by commas."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
