@@ -316,7 +316,7 @@ def test_fields_in_the_docs_are_those_of_the_code() -> None:
 def test_problems_in_the_docs_are_those_of_the_code() -> None:
     section = HTTP_API.read_text().partition("## Problems\n")[2].partition("## ")[0]
     documented = {int(status) for status in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)}
-    assert documented == set(PROBLEMS) | {403, 404, 405, 409, 421, 507}
+    assert documented == set(PROBLEMS) | {401, 403, 404, 405, 409, 421, 507}
 
 
 def test_metrics_in_the_docs_are_those_of_the_code() -> None:

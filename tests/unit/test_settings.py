@@ -64,6 +64,7 @@ WRONG: dict[str, list[str]] = {
     "max_code": ["0", "65m", "x"],
     "max_stdin": ["-1", "65m", "x"],
     "body_timeout": ["0", "3601", "x"],
+    "require_key": ["x"],
     "log_format": ["xml"],
     "log_level": ["loud", "INFO"],
 }
@@ -72,6 +73,8 @@ WRONG: dict[str, list[str]] = {
 FREE = {
     "data",
     "database",
+    "keys",
+    "secret_file",
     "image",
     "runtime",
     "python",

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from code_executor.accounts.accounts import Accounts, UnknownCredentialError
+from code_executor.accounts.accounts import Identity as Known
 from code_executor.core.caller import Caller
+from code_executor.core.errors import CodeExecutorError
 from code_executor.core.proxies import TrustedProxies
 
 _KEY = "code_executor.caller"
+_REFUSED = "code_executor.refused"
 
 
 class Proxies:
@@ -38,22 +43,62 @@ class Proxies:
 
 
 class Identity:
-    """The outermost middleware but that of proxies. A caller is known by its address."""
+    """The outermost middleware but that of proxies. A caller is known by its key, or by its address.
 
-    def __init__(self, app: ASGIApp) -> None:
+    It only says who asks, and whom nobody knows: `gate` refuses, behind the middleware that lets pages read a refusal.
+    """
+
+    def __init__(self, app: ASGIApp, accounts: Accounts | None = None) -> None:
         self._app = app
+        self._accounts = accounts or Accounts()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
             client = scope.get("client")
-            scope[_KEY] = Caller.of_address(client[0] if client else "")
+            address = client[0] if client else ""
+            try:
+                scope[_KEY] = self._accounts.identify(_credential(scope.get("headers", ())), address)
+            except CodeExecutorError as error:
+                scope[_KEY] = Known(Caller.of_address(address), frozenset())
+                scope[_REFUSED] = error
         await self._app(scope, receive, send)
+
+
+def _credential(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """Return the key that a request has, None where it has none; raise ``UnknownCredentialError`` for several."""
+    found = []
+    for name, value in headers:
+        if name == b"authorization":
+            scheme, _, rest = value.partition(b" ")
+            if scheme.lower() == b"bearer":
+                found.append(rest.strip(b" "))
+        elif name == b"x-api-key":
+            found.append(value.strip(b" "))
+    if len(found) > 1:
+        raise UnknownCredentialError("a request must have one key")
+    if not found:
+        return None
+    return found[0].decode("latin-1")
+
+
+def known_of(scope: Scope) -> Known:
+    """Return who asks, and what for it may; raise the error for whom nobody knows."""
+    if _REFUSED in scope:
+        raise scope[_REFUSED]
+    known: Known = scope[_KEY]
+    return known
 
 
 def caller_of(scope: Scope) -> Caller:
     """Return who asks. A scope that `Identity` has not seen is a mistake of ours, and raises ``KeyError``."""
-    caller: Caller = scope[_KEY]
-    return caller
+    known: Known = scope[_KEY]
+    return known.caller
+
+
+def origins_of(scope: Scope) -> tuple[str, ...]:
+    """Return whose pages may ask with the caller's key, besides those that may always."""
+    known: Known = scope[_KEY]
+    return known.origins
 
 
 def is_allowed(origin: str | None, host: str, allowed: tuple[str, ...], scheme: str = "http") -> bool:

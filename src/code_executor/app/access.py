@@ -1,7 +1,8 @@
-"""The settings of what the server keeps, apart from those in `settings`, which has them too."""
+"""The settings of keys and of what the server keeps, apart from those in `settings`, which has them too."""
 
 from __future__ import annotations
 
+import ipaddress
 import os
 
 from pydantic import Field
@@ -35,6 +36,21 @@ class AccessSettings(BaseSettings):
         "directory of `CODE_EXECUTOR_DATA`.",
     )
 
+    keys: str = Field(
+        "",
+        description="A TOML file with keys, beside those of `code-executor keys` ([platform.md](platform.md#keys)). "
+        "Every request then needs a key.",
+    )
+    require_key: bool = Field(
+        False,
+        description="Whether a server without a key refuses to listen on another address than loopback.",
+    )
+    secret_file: str = Field(
+        "",
+        description="The file with the server secret. Servers that share keys must share it. Empty: `secret` in the "
+        "directory of `CODE_EXECUTOR_DATA`, made with the first key.",
+    )
+
     def data_directory(self) -> str:
         return os.path.abspath(self.data) if self.data else _default_directory()
 
@@ -46,3 +62,14 @@ class AccessSettings(BaseSettings):
         """Whether there is anything to open: an SQLite file is made when something is kept."""
         url = self.database_url()
         return not url.startswith("sqlite") or os.path.exists(url.partition(":///")[2].partition("?")[0])
+
+    def secret_path(self) -> str:
+        return os.path.abspath(self.secret_file or os.path.join(self.data_directory(), "secret"))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address to listen on; a name other than localhost counts as the world."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,15 +1,17 @@
-"""The commands of whoever administers a service: `db`."""
+"""The commands of whoever administers a service: `db`, and what `keycommands` has."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
+from code_executor.app import keycommands
 from code_executor.app.settings import Settings
 
 
 def add_parsers(commands: Any) -> None:
     """Add the commands to those of the command line."""
+    keycommands.add_parsers(commands)
     db = commands.add_parser("db", help="the database: bring its schema up to date, or check it")
     parts = db.add_subparsers(dest="action", required=True)
     parts.add_parser("upgrade", help="bring the schema up to date; make it, if there is none")
@@ -41,4 +43,4 @@ async def _db(action: str, settings: Settings) -> int:
         return 0
 
 
-COMMANDS = {"db": run_db}
+COMMANDS = {"db": run_db, "keys": keycommands.run}

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from code_executor.accounts.usage import Usage
+from code_executor.app.kept import Kept
 from code_executor.app.settings import Settings
 from code_executor.core.errors import CodeExecutorError, EngineError
 from code_executor.core.limits import Limits
@@ -23,6 +25,7 @@ from code_executor.sandbox.docker import DockerEngine
 from code_executor.sandbox.engine import Engine, SharedEngine
 from code_executor.sandbox.native import NativeEngine
 from code_executor.sandbox.pool import Pool, PoolSize
+from code_executor.service.budgets import Budgets, CountedRunner
 from code_executor.service.dispatcher import Dispatcher
 from code_executor.service.local import LocalHealth, LocalRates
 from code_executor.service.looks import Looks
@@ -97,13 +100,18 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         metrics = Metrics()
         metrics.watch(*opened.executor.pools)
         metrics.watch_queue(opened.executor.queue)
-        runs = ObservedRunner(opened.executor, metrics)
+        budgets = Budgets()
+        runs = ObservedRunner(CountedRunner(opened.executor, budgets), metrics)
         limiters = {
-            RUNS: RateLimiter(settings.rate_limit),
+            RUNS: RateLimiter(settings.rate_limit, budgets),
             CHECKS: RateLimiter(settings.check_rate_limit),
             REQUESTS: RateLimiter(settings.request_rate_limit),
         }
-        async with Sessions(runs, settings.session_limits()) as sessions:
+        async with (
+            Kept(settings) as kept,
+            Usage(budgets, kept.store),
+            Sessions(runs, settings.session_limits()) as sessions,
+        ):
             metrics.watch_sessions(sessions.book)
             yield Service(runs, sessions, LocalRates(limiters, metrics), LocalHealth(opened.executor.pools, metrics))
 

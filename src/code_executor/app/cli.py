@@ -16,6 +16,7 @@ from typing import Any
 from code_executor._version import __version__
 from code_executor.app import administration, terminal
 from code_executor.app.bootstrap import examine_sandbox, interpreter, open_executor
+from code_executor.app.kept import exposure, open_accounts
 from code_executor.app.logs import configure_logging
 from code_executor.app.settings import Settings
 from code_executor.core.codec import check_object, result_object
@@ -176,13 +177,14 @@ def _check(options: dict[str, Any]) -> int:
 
 def _doctor(options: dict[str, Any]) -> int:
     settings = _settings(options)
-    engine, findings, made_of = asyncio.run(_examine(settings))
+    engine, findings, made_of, exposed = asyncio.run(_examine(settings))
     lacking = doctor.missing(findings, engine, settings.allow_missing)
+    refused = bool(exposed) and settings.require_key
     if options["json"]:
         layers = [{"layer": f.layer, "held": f.held, "evidence": f.evidence} for f in findings]
-        answer = {"engine": engine, "ok": not lacking, "layers": layers, "origin": made_of.facts}
-        print(json.dumps(answer | {"warnings": [made_of.warning] if made_of.warning else []}))
-        return 1 if lacking else 0
+        answer = {"engine": engine, "ok": not (lacking or refused), "layers": layers, "origin": made_of.facts}
+        print(json.dumps(answer | {"warnings": [warning for warning in (made_of.warning, exposed) if warning]}))
+        return 1 if lacking or refused else 0
     print(f"engine: {engine}")
     print(made_of.line)
     for finding in findings:
@@ -195,16 +197,20 @@ def _doctor(options: dict[str, Any]) -> int:
             print(f"not required here: {finding.layer} ({finding.excuse})")
     if made_of.warning:
         print(f"warning: {made_of.warning}")
-    return 1 if lacking else 0
+    if exposed:
+        print(f"{'required, and missing: a key' if refused else 'warning'}: {exposed}")
+    return 1 if lacking or refused else 0
 
 
-async def _examine(settings: Settings) -> tuple[str, list[doctor.Finding], origin.Origin]:
+async def _examine(settings: Settings) -> tuple[str, list[doctor.Finding], origin.Origin, str]:
+    async with open_accounts(settings) as accounts:
+        exposed = exposure(settings, accounts)
     async with open_executor(settings, examine=False) as opened:
         engine = opened.pool.engine.name
         findings = await examine_sandbox(opened.pool, opened.executor.limits)
     if engine == "docker":
-        return engine, findings, await origin.of_image(settings.image)
-    return engine, findings, await origin.of_interpreter(interpreter(settings))
+        return engine, findings, await origin.of_image(settings.image), exposed
+    return engine, findings, await origin.of_interpreter(interpreter(settings)), exposed
 
 
 _COMMANDS = {"serve": _serve, "run": _run, "check": _check, "doctor": _doctor, **administration.COMMANDS}

@@ -296,6 +296,7 @@ class Allowance:
     """How a caller stands under a rate limit: ``limit`` and ``remaining`` are requests per ``window`` (seconds).
 
     ``allowed``: whether the request that was just counted is within it. ``reset``: whole seconds until another is free.
+    ``name``: which of several limits it is; empty where there is one.
     """
 
     allowed: bool
@@ -303,6 +304,7 @@ class Allowance:
     remaining: int
     reset: int
     window: int
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,7 @@ class Flow:
         "most",
         "name",
         "pace",
+        "places",
         "queues",
         "rank",
         "sessions",
@@ -109,6 +110,7 @@ class Flow:
         self.above: Flow = above or self
         self.weight, self.name, self.most, self.rank = weight, name, most, rank
         self.time = 0.0  # virtual, of this flow
+        self.places = 0  # of a caller
         self.held = self.waiting = self.checks = self.sessions = 0
         self.counts: dict[What, int] = defaultdict(int)  # of those that wait
         self.estimate = self.barred = self._since = 0.0

@@ -212,6 +212,7 @@ class ObservedRunner:
         return {
             "id": result.id,
             "client": execution.caller.id,
+            **({"learner": execution.caller.learner} if execution.caller.learner else {}),
             "status": result.status.value,
             "reason": result.reason.value,
             "execution_ms": round(result.execution_time, 3),
