@@ -120,7 +120,7 @@ def test_pages_descriptions_and_probes_need_none(school: School) -> None:
 )
 def test_what_is_no_key_is_refused_and_nobody_is_told_why(school: School, headers: dict[str, Any]) -> None:
     response = httpx.post(f"{school.server.url}/api/execute", json=PROGRAM, headers=headers)
-    assert problem(response, 401) == "The key is not valid."
+    assert problem(response, 401) == "The key or token is not valid."
 
 
 def test_a_key_counts_in_a_header_alone(school: School) -> None:
@@ -139,7 +139,7 @@ def test_two_keys_in_a_request_are_none(school: School, second: str) -> None:
     key = school.keys["usual"]
     sent = [("Authorization", f"Bearer {key}"), (second, key if second == "X-API-Key" else f"Bearer {key}")]
     response = httpx.post(f"{school.server.url}/api/execute", json=PROGRAM, headers=sent)
-    assert problem(response, 401) == "A request must have one key."
+    assert problem(response, 401) == "A request must have one key or token."
 
 
 # ---- scopes

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
-from code_executor.accounts.accounts import Accounts, UnknownCredentialError
-from code_executor.accounts.keys import KeyLimits, KeyNameError, Scope
+from code_executor.accounts.accounts import Accounts
+from code_executor.accounts.keys import KeyLimits, KeyNameError, Scope, UnknownCredentialError
 from code_executor.accounts.usage import Usage
 from code_executor.core.caller import Caller, Terms
 from code_executor.core.errors import StorageError

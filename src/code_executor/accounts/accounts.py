@@ -14,14 +14,16 @@ import asyncio
 import hmac
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Protocol, Self
 
 import structlog
 
 from code_executor.accounts import credentials
-from code_executor.accounts.keys import Key, Scope
+from code_executor.accounts.keys import Key, MissingScopeError, Scope, UnknownCredentialError
+from code_executor.accounts.learners import Tokens, checked_name, pseudonym
+from code_executor.accounts.secret import ServerSecret
 from code_executor.core.caller import Caller
 from code_executor.core.errors import CodeExecutorError, ConfigurationError, StorageError
 
@@ -33,23 +35,20 @@ STALE = 3600.0
 _DUMMY = credentials.digest("")
 
 
-class UnknownCredentialError(CodeExecutorError):
-    """What was presented is no key that is valid, or nothing was."""
-
-
-class MissingScopeError(CodeExecutorError):
-    """The key is valid, and may not be used for that. ``scope``: which it lacks."""
-
-    def __init__(self, scope: Scope) -> None:
-        super().__init__(f"this needs a key with the scope {scope}")
-        self.scope = scope
-
-
 class KeySource(Protocol):
     """Where keys are written down."""
 
     async def keys(self) -> Sequence[Key]:
         """Return all of them; raise ``StorageError`` or ``ConfigurationError``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """What a request says of who asks: a key or a token, and for which learner and course; None: nothing."""
+
+    credential: str | None = None
+    learner: bytes | None = None
+    course: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +68,23 @@ class Identity:
 class Accounts:
     """See above. Use it as an async context manager; entering it reads the keys, and raises what that raises.
 
-    ``closed``: that a key is needed even while there is none.
+    ``read_secret``: returns the server secret, None while there is none; learners need it. ``closed``: that a key is
+    needed even while there is none.
     """
 
     def __init__(
-        self, sources: Sequence[KeySource] = (), *, closed: bool = False, now: Callable[[], float] = time.time
+        self,
+        sources: Sequence[KeySource] = (),
+        read_secret: Callable[[], ServerSecret | None] = lambda: None,
+        *,
+        closed: bool = False,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self.closed = closed
+        self.secret: ServerSecret | None = None
+        self._read_secret = read_secret
         self._sources = sources
+        self._tokens = Tokens()
         self._now = now
         self._keys: dict[str, Key] = {}
         self._origins: frozenset[str] = frozenset()
@@ -99,20 +107,57 @@ class Accounts:
 
     # ---- who asks
 
-    def identify(self, credential: str | None, address: str) -> Identity:
-        """Say who asks with this; raise ``UnknownCredentialError``. While no key is needed, that is an address."""
+    def identify(self, presented: Presented, address: str) -> Identity:
+        """Say who asks with this: while no key is needed, that is an address.
+
+        Raises ``UnknownCredentialError``, ``MissingScopeError`` for whoever may not say for whom it asks, and
+        ``LearnerNameError``.
+        """
         if not self.closed:
             return Identity(Caller.of_address(address))
+        credential = presented.credential
         if credential is None:
             raise UnknownCredentialError("this needs a key: send it as `Authorization: Bearer`")
-        key = self.find(credential)
-        return Identity(key.caller, key.scopes, key.limits.origins)
+        if not credential.startswith(credentials.PREFIX):
+            identity = self._by_token(credential)
+        else:
+            key = self.find(credential)
+            identity = Identity(key.caller, key.scopes, key.limits.origins)
+        if presented.learner is None and presented.course is None:
+            return identity
+        identity.require(Scope.LEARNER_ANY)
+        return replace(identity, caller=self._for_learner(identity.caller, presented))
 
-    def find(self, credential: str) -> Key:
-        """Return the key that has this secret; raise ``UnknownCredentialError``, which does not say why."""
+    def _by_token(self, token: str) -> Identity:
+        now = self._require_fresh()
+        if self.secret is None:
+            raise UnknownCredentialError("the key or token is not valid")
+        ticket = self._tokens.read(token, self._keys.get, self.secret, now)
+        return Identity(ticket.caller, ticket.scopes, ticket.key.limits.origins)
+
+    def _for_learner(self, caller: Caller, presented: Presented) -> Caller:
+        learner, course = presented.learner, presented.course
+        if course is not None:
+            caller = replace(caller, course=checked_name(course, "X-Course").decode())
+        if learner is not None:
+            name = checked_name(learner, "X-Learner")
+            caller = replace(caller, learner=pseudonym(self._require_secret(), self._keys[caller.id[3:]], name))
+        return caller
+
+    def _require_secret(self) -> ServerSecret:
+        if self.secret is None:
+            raise StorageError("the server secret cannot be read; it is safe to try again")
+        return self.secret
+
+    def _require_fresh(self) -> float:
         now = self._now()
         if now - self._read_at > STALE:
             raise StorageError("the keys cannot be read; it is safe to try again")
+        return now
+
+    def find(self, credential: str) -> Key:
+        """Return the key that has this secret; raise ``UnknownCredentialError``, which does not say why."""
+        now = self._require_fresh()
         parsed = credentials.parse(credential)
         if parsed is not None:
             key = self._keys.get(parsed[0])
@@ -121,7 +166,7 @@ class Accounts:
             is_previous = hmac.compare_digest(digest, (key and key.previous) or _DUMMY)
             if key is not None and key.is_valid(now) and (is_current or (is_previous and key.has_previous(now))):
                 return key
-        raise UnknownCredentialError("the key is not valid")
+        raise UnknownCredentialError("the key or token is not valid")
 
     def is_origin(self, origin: str) -> bool:
         """Whether pages of this origin may use some key."""
@@ -141,7 +186,10 @@ class Accounts:
     async def refresh(self) -> None:
         """Read the keys again; raise ``StorageError`` or ``ConfigurationError``, and keep what is known."""
         keys = [key for source in self._sources for key in await source.keys()]
-        by_id = {key.id: key for key in keys}
+        if self.secret is None:
+            self.secret = self._read_secret()
+        # what has not changed stays the same object, so that what was made of it stays too
+        by_id = {key.id: before if (before := self._keys.get(key.id)) == key else key for key in keys}
         if len(by_id) < len(keys):
             raise ConfigurationError("two keys have the same id, one in the file and one in the database")
         now = self._now()

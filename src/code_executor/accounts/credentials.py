@@ -16,6 +16,7 @@ _DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _IDS = string.digits + string.ascii_lowercase
 _SECRET, _CHECK = 43, 6
 
+PREFIX = "ce_"
 PATTERN = re.compile(rf"ce_([0-9a-z]{{8}})_([0-9A-Za-z]{{{_SECRET}}})([0-9A-Za-z]{{{_CHECK}}})")
 ID = re.compile(r"[0-9a-z]{8}")
 

@@ -158,6 +158,18 @@ class KeyNameError(CodeExecutorError):
     """Another key has that name."""
 
 
+class UnknownCredentialError(CodeExecutorError):
+    """What was presented is no valid key or token, or nothing was."""
+
+
+class MissingScopeError(CodeExecutorError):
+    """The key is valid, and may not be used for that. ``scope``: which it lacks."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(f"this needs a key with the scope {scope}")
+        self.scope = scope
+
+
 class KeyStore(Protocol):
     """Keeps keys, and what each has used. Raises ``StorageError``."""
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from code_executor.accounts.accounts import Accounts, UnknownCredentialError
+from code_executor.accounts.accounts import Accounts, Presented
 from code_executor.accounts.accounts import Identity as Known
+from code_executor.accounts.keys import UnknownCredentialError
+from code_executor.accounts.learners import LearnerNameError
 from code_executor.core.caller import Caller
 from code_executor.core.errors import CodeExecutorError
 from code_executor.core.proxies import TrustedProxies
 
 _KEY = "code_executor.caller"
 _REFUSED = "code_executor.refused"
+
+PROTOCOL, TOKEN_PROTOCOL = "code-executor", b"code-executor.token."
+"""Subprotocols of WebSockets: ours, and what a token is put behind."""
 
 
 class Proxies:
@@ -57,28 +61,41 @@ class Identity:
             client = scope.get("client")
             address = client[0] if client else ""
             try:
-                scope[_KEY] = self._accounts.identify(_credential(scope.get("headers", ())), address)
+                scope[_KEY] = self._accounts.identify(_presented(scope), address)
             except CodeExecutorError as error:
                 scope[_KEY] = Known(Caller.of_address(address), frozenset())
                 scope[_REFUSED] = error
         await self._app(scope, receive, send)
 
 
-def _credential(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """Return the key that a request has, None where it has none; raise ``UnknownCredentialError`` for several."""
-    found = []
-    for name, value in headers:
+def _presented(scope: Scope) -> Presented:
+    """Return what a request says of who asks; raise ``UnknownCredentialError`` or ``LearnerNameError`` for too much.
+
+    A browser cannot give a WebSocket headers, but it names subprotocols: one of them can be a token.
+    """
+    found: list[bytes] = []
+    learners: list[bytes] = []
+    courses: list[bytes] = []
+    for name, value in scope.get("headers", ()):
         if name == b"authorization":
             scheme, _, rest = value.partition(b" ")
             if scheme.lower() == b"bearer":
                 found.append(rest.strip(b" "))
         elif name == b"x-api-key":
             found.append(value.strip(b" "))
+        elif name == b"x-learner":
+            learners.append(value)
+        elif name == b"x-course":
+            courses.append(value)
+        elif name == b"sec-websocket-protocol" and scope["type"] == "websocket":
+            offered = (each.strip() for each in value.split(b","))
+            found += [each.removeprefix(TOKEN_PROTOCOL) for each in offered if each.startswith(TOKEN_PROTOCOL)]
     if len(found) > 1:
-        raise UnknownCredentialError("a request must have one key")
-    if not found:
-        return None
-    return found[0].decode("latin-1")
+        raise UnknownCredentialError("a request must have one key or token")
+    if len(learners) > 1 or len(courses) > 1:
+        raise LearnerNameError("a request must have one X-Learner and one X-Course at most")
+    credential = found[0].decode("latin-1") if found else None
+    return Presented(credential, *(each[0] if each else None for each in (learners, courses)))
 
 
 def known_of(scope: Scope) -> Known:

@@ -12,6 +12,7 @@ from code_executor.app.settings import Settings
 def add_parsers(commands: Any) -> None:
     """Add the commands to those of the command line."""
     keycommands.add_parsers(commands)
+    keycommands.add_token_parser(commands)
     db = commands.add_parser("db", help="the database: bring its schema up to date, or check it")
     parts = db.add_subparsers(dest="action", required=True)
     parts.add_parser("upgrade", help="bring the schema up to date; make it, if there is none")
@@ -43,4 +44,4 @@ async def _db(action: str, settings: Settings) -> int:
         return 0
 
 
-COMMANDS = {"db": run_db, "keys": keycommands.run}
+COMMANDS = {"db": run_db, "keys": keycommands.run, "token": keycommands.run_token}

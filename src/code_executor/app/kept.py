@@ -77,14 +77,15 @@ async def open_accounts(settings: Settings) -> AsyncIterator[Accounts]:
         sources: list[KeySource] = [kept]
         if settings.keys:
             sources.append(KeyFile(settings.keys))
-        async with Accounts(sources, closed=bool(settings.keys)) as accounts:
-            _require_secret(settings, accounts.keys)
+        path = settings.secret_path()
+        async with Accounts(sources, lambda: ServerSecret.read(path), closed=bool(settings.keys)) as accounts:
+            _require_secret(path, accounts.secret, accounts.keys)
+            if accounts.closed and accounts.secret is None:  # keys of a file that say nothing of it
+                accounts.secret = ServerSecret.make(path)
             yield accounts
 
 
-def _require_secret(settings: Settings, keys: Sequence[Key]) -> None:
-    path = settings.secret_path()
-    secret = ServerSecret.read(path)
+def _require_secret(path: str, secret: ServerSecret | None, keys: Sequence[Key]) -> None:
     for key in keys:
         if key.server and key.revoked is None and (secret is None or secret.fingerprint != key.server):
             raise ConfigurationError(

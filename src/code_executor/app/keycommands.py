@@ -1,4 +1,4 @@
-"""``code-executor keys``: add, list, rotate and revoke keys, in the database or for a TOML file."""
+"""``code-executor keys``: add, list, rotate and revoke keys. ``code-executor token``: make a token for a learner."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 
 from code_executor.accounts import credentials, keyfile
 from code_executor.accounts.keys import NAME, USUAL, Key, KeyLimits, parse_scopes
+from code_executor.accounts.learners import GRANTED, LONGEST, checked_name, make_token, token_secret
 from code_executor.accounts.secret import ServerSecret
 from code_executor.app.kept import Kept
 from code_executor.app.settings import Settings
@@ -59,6 +60,49 @@ def add_parsers(commands: Any) -> None:
     rotate.add_argument("--grace", type=duration, default="1d", help="for how long: 0m, 12h, 7d (default: 1d)")
     revoke = parts.add_parser("revoke", help="end a key, for ever")
     revoke.add_argument("key", metavar="NAME|ID")
+
+
+def add_token_parser(commands: Any) -> None:
+    """Add `token` to the commands."""
+    token = commands.add_parser(
+        "token", help="make a token for a learner, as a platform does with the secret of its key"
+    )
+    token.add_argument("key", metavar="NAME|ID", help="the key that it belongs to")
+    token.add_argument("--learner", required=True, help="whatever the platform calls the learner")
+    token.add_argument("--course")
+    token.add_argument("--scope", help=f"default: {','.join(sorted(GRANTED))}, if the key has them")
+    token.add_argument("--valid", type=duration, default="1h", help="for how long: 10m, or 1h at most (default: 1h)")
+
+
+def run_token(options: dict[str, Any]) -> int:
+    """`token`."""
+    return asyncio.run(_token(options, Settings.load()))
+
+
+async def _token(options: dict[str, Any], settings: Settings) -> int:
+    if not 0 < options["valid"] <= LONGEST:
+        raise ConfigurationError(f"a token is valid for {LONGEST // 60} minutes at most")
+    claims: dict[str, Any] = {"sub": options["learner"], "exp": int(time.time()) + options["valid"]}
+    checked_name(options["learner"].encode(), "--learner")
+    if options["course"] is not None:
+        claims["course"] = checked_name(options["course"].encode(), "--course").decode()
+    if options["scope"] is not None:
+        claims["scope"] = " ".join(sorted(parse_scopes(options["scope"].split(","))))
+    async with Kept(settings) as kept:
+        key = _find([*await kept.keys(), *await _in_file(settings)], options["key"])
+    secret = ServerSecret.read(settings.secret_path())
+    if key is None or not key.is_valid(time.time()):
+        raise ConfigurationError(f"there is no valid key {options['key']} (`code-executor keys list`)")
+    if secret is None or key.server not in ("", secret.fingerprint):
+        raise ConfigurationError(
+            f"the key {key.name} was made with another server secret than {settings.secret_path()}"
+        )
+    print(make_token(secret, key, claims))
+    return 0
+
+
+async def _in_file(settings: Settings) -> Sequence[Key]:
+    return await keyfile.KeyFile(settings.keys).keys() if settings.keys else ()
 
 
 def duration(text: str) -> int:
@@ -109,11 +153,11 @@ async def _add(options: dict[str, Any], settings: Settings) -> int:
     )
     if options["toml"]:
         print(keyfile.written(key), end="")
-        _show(credential, sys.stderr)
+        _show(credential, token_secret(secret, key, 1), sys.stderr)
         return 0
     async with Kept(settings) as kept:
         await (await kept.make_store()).add(key)
-    _show(credential, sys.stdout)
+    _show(credential, token_secret(secret, key, 1), sys.stdout)
     return 0
 
 
@@ -122,8 +166,7 @@ async def _change(options: dict[str, Any], settings: Settings) -> int:
         store = await kept.store()
         keys = [] if store is None else await store.keys()
         if options["action"] == "list":
-            in_file = await keyfile.KeyFile(settings.keys).keys() if settings.keys else []
-            _list([*keys, *in_file], as_json=options["json"])
+            _list([*keys, *await _in_file(settings)], as_json=options["json"])
             return 0
         key = _find(keys, options["key"])
         if store is None or key is None:
@@ -138,7 +181,8 @@ async def _change(options: dict[str, Any], settings: Settings) -> int:
             key, hash=_digest(credential), generation=key.generation + 1, previous=key.hash, previous_until=until
         )
         await store.replace(rotated)
-    _show(credential, sys.stdout)
+    secret = ServerSecret.read(settings.secret_path())
+    _show(credential, "" if secret is None else token_secret(secret, rotated, rotated.generation), sys.stdout)
     print(f"the secret before is valid until {_written(until)}")
     return 0
 
@@ -155,9 +199,10 @@ def _find(keys: Sequence[Key], name: str) -> Key | None:
     return next((key for key in keys if name in (key.id, key.name) and key.revoked is None), None)
 
 
-def _show(credential: str, stream: Any) -> None:
+def _show(credential: str, tokens: str, stream: Any) -> None:
     print(f"key: {credential}", file=stream)
-    print("It is shown this once, and cannot be recovered.", file=stream)
+    print(f"secret for learner tokens: {tokens}", file=stream)
+    print("They are shown this once, and cannot be recovered.", file=stream)
 
 
 def _written(moment: float | None) -> str:

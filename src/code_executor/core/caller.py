@@ -30,14 +30,15 @@ class Terms:
 class Caller:
     """``id``: what is counted as one, owns sessions and stands in the log; empty in a process of the caller's own.
 
-    ``learner``: for whom it asks, if it says so. ``weight``: how much it gets beside other callers. ``terms``: of its
-    key; None of who has none.
+    ``learner``: for whom it asks, if it says so, under a name that only we know. ``course``: for which course; it is of
+    no consequence. ``weight``: how much it gets beside other callers. ``terms``: of its key; None of who has none.
     """
 
     id: str = ""
     learner: str = ""
     weight: float = field(default=1.0, compare=False)
     terms: Terms | None = field(default=None, compare=False)
+    course: str = field(default="", compare=False)
 
     @classmethod
     @functools.lru_cache(maxsize=4096)
@@ -59,13 +60,13 @@ class Caller:
     def as_object(self) -> dict[str, Any]:
         """Return it as processes of one service show it to each other."""
         terms = self.terms and {name: getattr(self.terms, name) for name in _TERMS}
-        return {"id": self.id, "learner": self.learner, "weight": self.weight, "terms": terms}
+        return {"id": self.id, "learner": self.learner, "weight": self.weight, "terms": terms, "course": self.course}
 
     @classmethod
     def of_object(cls, message: dict[str, Any]) -> Caller:
         """Return what `as_object` was of."""
-        terms = message["terms"]
-        return cls(message["id"], message["learner"], message["weight"], None if terms is None else Terms(**terms))
+        terms = None if message["terms"] is None else Terms(**message["terms"])
+        return cls(message["id"], message["learner"], message["weight"], terms, message["course"])
 
 
 _TERMS = tuple(each.name for each in fields(Terms))

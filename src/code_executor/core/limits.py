@@ -17,9 +17,14 @@ def limits_of(caller: Caller, limits: Limits) -> Limits:
         return limits
     return replace(
         limits,
-        wall_time=min(limits.wall_time, terms.wall_time or limits.wall_time),
-        cpu_time=min(limits.cpu_time, terms.cpu_time or limits.cpu_time),
+        wall_time=tightest(terms.wall_time, limits.wall_time),
+        cpu_time=tightest(terms.cpu_time, limits.cpu_time),
     )
+
+
+def tightest(one: float, other: float) -> float:
+    """Return the lesser of two limits, the first of which may be 0 for none."""
+    return min(one or other, other)
 
 
 @dataclass(frozen=True, slots=True)

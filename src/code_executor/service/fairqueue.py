@@ -179,7 +179,7 @@ class FairQueue:
         allowed = (
             not leaf.is_full
             and not flow.is_full
-            and (what[1] is not Manner.CHECK or (not flow.checks and self._checks_may_run))
+            and (what[1] is not Manner.CHECK or (not leaf.checks and self._checks_may_run))
             and (not left or (what[1] is Manner.RUN and self._is_entitled(flow, now)))
         )
         if not allowed:
@@ -267,7 +267,7 @@ class FairQueue:
                 each.charge(used - ticket.estimate)
             leaf.estimate += (used - leaf.estimate) * _LEARNS
         if ticket.manner is Manner.CHECK:
-            caller.checks -= 1
+            leaf.checks -= 1
             self._checks -= 1
         if ticket.was_last and held > LONG:
             caller.barred = now + REST * held
@@ -315,7 +315,7 @@ class FairQueue:
         ticket.began, ticket.estimate, ticket.was_last = now, leaf.estimate, left is Left.LAST
         self.running.add(ticket)
         if ticket.manner is Manner.CHECK:
-            ticket.caller.checks += 1
+            leaf.checks += 1
             self._checks += 1
         for each in leaf.path():
             if ticket.manner is Manner.SESSION:

@@ -143,7 +143,7 @@ class Flow:
         return self.held / self.weight if self.is_even and not self.is_exempt else 0.0
 
     def offers(self, what: What) -> bool:
-        """Whether anything of it could be served now; of a caller's checks, one at a time."""
+        """Whether anything of it could be served now; of a learner's checks, one at a time."""
         if self.is_full or (what[1] is Manner.CHECK and self.checks):
             return False
         return bool(self.lines[what] if what in self.lines else self.queues.get(what))

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from code_executor.core.caller import Caller
 from code_executor.core.errors import CodeExecutorError
 from code_executor.core.limits import Limits
 from code_executor.core.models import CellDone, Event, Execution, Input, Reason, Result
@@ -212,7 +213,7 @@ class ObservedRunner:
         return {
             "id": result.id,
             "client": execution.caller.id,
-            **({"learner": execution.caller.learner} if execution.caller.learner else {}),
+            **_for_whom(execution.caller),
             "status": result.status.value,
             "reason": result.reason.value,
             "execution_ms": round(result.execution_time, 3),
@@ -223,3 +224,8 @@ class ObservedRunner:
             "truncated": result.truncated,
             **({"syscall": result.syscall} if result.syscall else {}),
         }
+
+
+def _for_whom(caller: Caller) -> dict[str, str]:
+    said = {"learner": caller.learner, "course": caller.course}
+    return {name: value for name, value in said.items() if value}

@@ -13,8 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from code_executor.accounts import credentials
-from code_executor.accounts.accounts import STALE, Accounts, Identity, MissingScopeError, UnknownCredentialError
-from code_executor.accounts.keys import USUAL, Key, KeyLimits, Scope, parse_scopes
+from code_executor.accounts.accounts import STALE, Accounts, Identity, Presented
+from code_executor.accounts.keys import (
+    USUAL,
+    Key,
+    KeyLimits,
+    MissingScopeError,
+    Scope,
+    UnknownCredentialError,
+    parse_scopes,
+)
 from code_executor.core.caller import Caller
 from code_executor.core.errors import ConfigurationError, StorageError
 
@@ -62,7 +70,7 @@ async def knowing(*keys: Key, clock: Clock | None = None) -> Accounts:
 
 def refused(accounts: Accounts, credential: str | None) -> str:
     with pytest.raises(UnknownCredentialError) as caught:
-        accounts.identify(credential, "192.0.2.1")
+        accounts.identify(Presented(credential), "192.0.2.1")
     return str(caught.value)
 
 
@@ -98,7 +106,7 @@ def test_nothing_else_is_a_key(text: str) -> None:
 
 async def test_while_there_is_no_key_everybody_may_do_everything() -> None:
     accounts = await knowing()
-    who = accounts.identify("anything", "192.0.2.1")
+    who = accounts.identify(Presented("anything"), "192.0.2.1")
     assert who == Identity(Caller("192.0.2.1"))
     for scope in Scope:
         who.require(scope)
@@ -106,7 +114,7 @@ async def test_while_there_is_no_key_everybody_may_do_everything() -> None:
 
 async def test_a_key_is_known_and_what_it_may() -> None:
     credential, key = made(scopes=frozenset({Scope.RUN}), limits=KeyLimits(weight=3, rate="9/minute", running=4))
-    who = (await knowing(key)).identify(credential, "192.0.2.1")
+    who = (await knowing(key)).identify(Presented(credential), "192.0.2.1")
     assert (who.caller.id, who.caller.weight) == (f"ce_{key.id}", 3)
     assert who.caller.terms
     assert (who.caller.terms.rate, who.caller.terms.running) == ("9/minute", 4)
@@ -121,14 +129,14 @@ async def test_once_there_is_a_key_nobody_comes_in_without() -> None:
     other, _ = made()
     assert refused(accounts, None) == "this needs a key: send it as `Authorization: Bearer`"
     wrong = {refused(accounts, each) for each in ("", "x", other, credential[:-1], credential + "0", " " + credential)}
-    assert wrong == {"the key is not valid"}
+    assert wrong == {"the key or token is not valid"}
 
 
 async def test_the_secret_of_one_key_does_not_fit_the_id_of_another() -> None:
     (one, key), (other, another) = made("a"), made("b")
     accounts = await knowing(key, another)
     begin = f"ce_{key.id}_{other[12:-6]}"
-    assert refused(accounts, begin + credentials._check(begin)) == "the key is not valid"
+    assert refused(accounts, begin + credentials._check(begin)) == "the key or token is not valid"
     assert accounts.find(one) is key
 
 
@@ -138,7 +146,7 @@ async def test_the_secret_of_one_key_does_not_fit_the_id_of_another() -> None:
 async def test_a_revoked_or_expired_key_is_none_and_nobody_is_told_which(change: dict[str, float]) -> None:
     credential, key = made()
     accounts = await knowing(replace(key, **change))  # type: ignore[arg-type]
-    assert refused(accounts, credential) == "the key is not valid"
+    assert refused(accounts, credential) == "the key or token is not valid"
 
 
 async def test_if_all_keys_are_revoked_the_service_stays_closed() -> None:
@@ -181,7 +189,7 @@ async def test_what_is_kept_gives_no_key_away() -> None:
     credential, key = made()
     accounts = await knowing(key)
     secret = credential[12:-6]
-    assert secret not in repr(key) + repr(accounts) + repr(accounts.identify(credential, ""))
+    assert secret not in repr(key) + repr(accounts) + repr(accounts.identify(Presented(credential), ""))
     assert refused(accounts, f"ce_{key.id}_{key.hash.hex()}")
 
 
@@ -189,7 +197,7 @@ async def test_looking_a_key_up_costs_less_than_50_microseconds() -> None:
     pairs = [made(str(number)) for number in range(1000)]
     accounts = await knowing(*(key for _, key in pairs))
     credential = random.Random(1).choice(pairs)[0]
-    best = min(timeit.repeat(lambda: accounts.identify(credential, ""), number=200, repeat=20)) / 200
+    best = min(timeit.repeat(lambda: accounts.identify(Presented(credential), ""), number=200, repeat=20)) / 200
     assert best < 50e-6
 
 
