@@ -13,7 +13,7 @@ from code_executor.sandbox.engine import Engine
 from code_executor.sandbox.pool import Pool, PoolSize
 from code_executor.sandbox.sandbox import Sandbox
 from code_executor.service import dispatcher as dispatcher_module
-from code_executor.service.dispatcher import Dispatcher
+from code_executor.service.dispatcher import Dispatcher, _Loan
 from code_executor.service.fairqueue import Rules
 from code_executor.service.looks import Looks
 
@@ -108,6 +108,19 @@ def test_a_program_gets_the_least_kind_that_has_what_it_needs_and_else_a_larger_
     grant = kinds(1, 1, 1, 1).lend_at_once(Execution("import helper", files=(helper,)))
     assert grant is not None
     assert grant.kind.number == 1
+
+
+@pytest.mark.anyio
+async def test_a_loan_says_which_kind_it_is_and_whether_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatcher_module, "_CORES", 8)
+    dispatcher = kinds(1, 1, 1, 1)
+    for number, one in enumerate(dispatcher.pools):
+        one.name = str(number)
+    loans = [_Loan(dispatcher, Execution(code)) for code in ("", "import numpy", "import numpy", "import sympy")]
+    assert loans[0].kind == ("", True)
+    for loan in loans:
+        await loan.__aenter__()
+    assert [loan.kind for loan in loans] == [("0", True), ("1", True), ("2", False), ("3", True)]
 
 
 def test_all_kinds_together_run_no_more_than_may() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from code_executor.app import preloads
 from code_executor.app.preloads import parse_list
 from code_executor.app.settings import PREFIX, Settings, parse_size
 from code_executor.core.errors import ConfigurationError
@@ -308,3 +309,12 @@ def test_settings_go_to_another_process_whole_and_the_environment_has_no_say(mon
     monkeypatch.setenv(f"{PREFIX}POOL_SIZE", "3")
     monkeypatch.setenv(f"{PREFIX}PRELOAD", "scipy")
     assert Settings.resolved(sent) == given
+
+
+def test_kinds_are_called_as_in_the_docs_and_others_by_their_first_module() -> None:
+    assert preloads.names(preloads.KINDS) == ("plain", "data", "plots", "science")
+    assert preloads.names(preloads.KINDS[:1]) == ("plain", "data")
+    assert preloads.names((("numpy",), ("numpy", "scipy"), ("matplotlib.pyplot",))) == (
+        *("plain", "numpy"),
+        *("numpy-2", "plots"),
+    )

@@ -14,7 +14,9 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from code_executor._version import __version__
 from code_executor.accounts.usage import Usage
+from code_executor.app import preloads
 from code_executor.app.kept import Kept
 from code_executor.app.settings import Settings
 from code_executor.core.errors import CodeExecutorError, EngineError
@@ -75,10 +77,11 @@ async def open_executor(settings: Settings, *, examine: bool = True, reserve: in
             require(findings, engine.name, settings)
         pools = [plain]
         kinds = settings.kinds()
+        names = preloads.names(kinds)
         for number in range(len(kinds)):  # last, so that importing what is preloaded delays nothing
             modules = tuple(module for kind in kinds[: number + 1] for module in kind)
             kept = size if number == 0 else replace(size, least=min(size.least, 1), spare=0)
-            pools.append(await stack.enter_async_context(Pool(SharedEngine(engine, modules), kept)))
+            pools.append(await stack.enter_async_context(Pool(SharedEngine(engine, modules), kept, names[number + 1])))
         executor = Dispatcher(
             pools,
             limits,
@@ -98,6 +101,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     """Open the pools, and put the observers, the sessions and the rate limits around their dispatcher."""
     async with open_executor(settings, reserve=settings.reserve) as opened:
         metrics = Metrics()
+        metrics.tell(__version__, opened.pool.engine.name, opened.executor.limits, opened.executor.most)
         metrics.watch(*opened.executor.pools)
         metrics.watch_queue(opened.executor.queue)
         budgets = Budgets()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 STANDARD = tuple(
     """
     argparse asyncio bisect calendar cmath concurrent.futures copy csv dataclasses datetime decimal difflib
@@ -22,6 +24,18 @@ KINDS = (
     ),
 )
 """What each kind of sandbox has beyond those before it, from the second on."""
+
+PLAIN = "plain"
+_NAMES = dict(zip(KINDS, ("data", "plots", "science"), strict=True))
+
+
+def names(kinds: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """Return what the kinds are called, the plain one first: as in the docs, or else after their first module."""
+    called = [PLAIN]
+    for kind in kinds:
+        name = _NAMES.get(kind, kind[0])
+        called.append(f"{name}-{len(called)}" if name in called else name)
+    return tuple(called)
 
 
 def parse_list(value: object) -> object:

@@ -96,10 +96,16 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Event, always the first: a sandbox has been found. ``queue_time`` in milliseconds."""
+    """Event, always the first: a sandbox has been found. ``queue_time`` in milliseconds.
+
+    For observers in the process that has the pools, and sent nowhere: ``kind``, the name of the sandbox's kind, and
+    ``own`` False if it is a larger one than was asked for, because that was busy.
+    """
 
     id: str
     queue_time: float
+    kind: str = ""
+    own: bool = True
 
 
 @dataclass(frozen=True, slots=True)

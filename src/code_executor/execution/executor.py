@@ -38,6 +38,10 @@ log = structlog.get_logger()
 class Lease(Protocol):
     """A sandbox for one execution, once it is its turn: an async context manager."""
 
+    @property
+    def kind(self) -> tuple[str, bool]:
+        """The name of the sandbox's kind, and whether it is the one that was asked for, once there is a sandbox."""
+
     async def __aenter__(self) -> Sandbox:
         """Raise ``PoolBusyError``, ``CallerBusyError`` or ``PoolClosedError`` when no sandbox is to be had."""
 
@@ -52,6 +56,8 @@ class Lease(Protocol):
 
 class _Settled:
     """A `Lease` of a sandbox that is its owner's already: it is lent on once it is clean."""
+
+    kind = "", True
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -89,7 +95,7 @@ class SandboxExecutor:
         async with lease as sandbox:
             queue_time = (time.monotonic() - asked) * 1000
             transcript.begin(queue_time, str(sandbox.introduction.get("machine")))
-            yield Started(execution.id, queue_time)
+            yield Started(execution.id, queue_time, *lease.kind)
             try:
                 run = sandbox.run(execution, limits, inputs, turn)
                 async with aclosing(self._relay(sandbox, run, transcript)) as events:

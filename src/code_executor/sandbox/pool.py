@@ -167,10 +167,14 @@ def _nothing() -> None:
 
 
 class Pool:
-    """Use it as an async context manager; `lease` a sandbox inside, or `take` one and `give_back`."""
+    """Use it as an async context manager; `lease` a sandbox inside, or `take` one and `give_back`.
 
-    def __init__(self, engine: Engine, size: PoolSize) -> None:
+    ``name``: of the kind of its sandboxes, for those who watch.
+    """
+
+    def __init__(self, engine: Engine, size: PoolSize, name: str = "plain") -> None:
         self.engine = engine
+        self.name = name
         self.book = Book(size)
         self.failure: str = ""
         """Why the last attempt to make a sandbox failed; empty after one that did not."""

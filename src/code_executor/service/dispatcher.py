@@ -306,6 +306,11 @@ class _Loan:
         self._waited = 0.0
         self._waits_since: float | None = None
 
+    @property
+    def kind(self) -> tuple[str, bool]:
+        grant = self._grant
+        return (grant.kind.pool.name, grant.ticket.what[0] == grant.kind.want) if grant else ("", True)
+
     async def __aenter__(self) -> Sandbox:
         dispatcher, execution = self._dispatcher, self._execution
         self._grant = dispatcher.lend_at_once(execution) or await dispatcher.lend(execution)
