@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+import yaml
 from pydantic.fields import FieldInfo
 
 from code_executor.app.settings import PREFIX, Settings, parse_size
@@ -130,7 +131,18 @@ def layers() -> str:
     )
 
 
+def alerts() -> str:
+    """The alerts for Prometheus."""
+    rules = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yaml").read_text())["groups"][0]["rules"]
+    rows = []
+    for rule in rules:
+        when = f"`{' '.join(rule['expr'].split())}`" + (f" for {rule['for']}" if "for" in rule else "")
+        rows.append((f"`{rule['alert']}`", rule["annotations"]["summary"], when, rule["annotations"]["action"]))
+    return _table(("alert", "what it is", "when", "what to do"), rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
+    "alerts": alerts,
     "settings": settings,
     "settings-short": settings_short,
     "policy": policy,

@@ -16,6 +16,9 @@ from code_executor.service.sessions import SessionBook
 _SAID_HOLDS = 10.0
 """Seconds for which what a process said of its debts is believed."""
 
+_CAUSES = ("closed", "idle", "age", "lost", "restarted", "stopping")
+"""Why sessions end, besides the reasons of their last cells. They are told as 0 before the first."""
+
 _A_WHILE = 60.0
 """Seconds for which the slowest run is told at least, and up to twice as long."""
 
@@ -98,7 +101,7 @@ class SessionCollector(Collector):
         yield GaugeMetricFamily("code_executor_sessions_limit", "Sessions that may be open.", value=book.limits.open)
         yield CounterMetricFamily("code_executor_sessions_opened", "Sessions opened.", value=book.opened)
         ended = CounterMetricFamily("code_executor_sessions_ended", "Sessions ended, by cause.", labels=["why"])
-        for why, count in book.ended.items():
+        for why, count in {**dict.fromkeys(_CAUSES, 0), **book.ended}.items():
             ended.add_metric([why], count)
         yield ended
 
