@@ -1,4 +1,4 @@
-"""The command line: serve, run, check, doctor; and what `administration` has."""
+"""The command line: serve, run, check, doctor, status; and what `administration` has."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from contextlib import aclosing
 from typing import Any
 
 from code_executor._version import __version__
-from code_executor.app import administration, terminal
+from code_executor.app import administration
 from code_executor.app.bootstrap import examine_sandbox, interpreter, open_executor
 from code_executor.app.kept import exposure, open_accounts
 from code_executor.app.logs import configure_logging
 from code_executor.app.settings import Settings
+from code_executor.app.terminal import stdin
 from code_executor.core.codec import check_object, result_object
 from code_executor.core.errors import CodeExecutorError
 from code_executor.core.models import Event, Execution, Output, Reason, Result, Status
@@ -76,6 +77,11 @@ def _parser() -> argparse.ArgumentParser:
     examine = commands.add_parser("doctor", parents=[common], help="show which layers of protection hold here")
     examine.add_argument("--json", action="store_true")
     administration.add_parsers(commands)
+
+    status = commands.add_parser("status", help="show how a running service is")
+    status.add_argument("--url", help="its address; the default is that of the settings, on this machine")
+    status.add_argument("--once", action="store_true", help="one picture, instead of one each second")
+    status.add_argument("--json", action="store_true", help="print it once, as JSON")
     return parser
 
 
@@ -124,7 +130,7 @@ def _run(options: dict[str, Any]) -> int:
 
 
 async def _execute(execution: Execution, settings: Settings, *, quiet: bool, fed: bool = False) -> Result:
-    source = terminal.inputs() if fed else contextlib.nullcontext()
+    source = stdin.inputs() if fed else contextlib.nullcontext()
     async with open_executor(settings) as opened:
         with source as inputs:
             return await _follow(opened.executor.stream(execution, inputs), quiet=quiet)
@@ -213,7 +219,25 @@ async def _examine(settings: Settings) -> tuple[str, list[doctor.Finding], origi
     return engine, findings, await origin.of_interpreter(interpreter(settings)), exposed
 
 
-_COMMANDS = {"serve": _serve, "run": _run, "check": _check, "doctor": _doctor, **administration.COMMANDS}
+def _status(options: dict[str, Any]) -> int:
+    from code_executor.app.terminal import readings, status  # noqa: PLC0415  # bring an HTTP client along
+
+    service = readings.Service(_url(options["url"]))
+    with contextlib.suppress(KeyboardInterrupt):  # how one ends it
+        status.show(service, once=options["once"], as_json=options["json"])
+    return 0
+
+
+def _url(given: str | None) -> str:
+    """Return the address of the service: what was given, or where one with these settings would listen."""
+    if given:
+        return (given if "://" in given else f"http://{given}").rstrip("/")
+    settings = Settings.load()
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104  # nothing is bound
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+_COMMANDS = {"serve": _serve, "run": _run, "check": _check, "doctor": _doctor, "status": _status, **administration.COMMANDS}
 
 if __name__ == "__main__":
     sys.exit(main())
