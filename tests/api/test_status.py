@@ -162,3 +162,15 @@ def test_an_address_of_another_kind_is_refused() -> None:
 )
 def test_durations_are_said_as_one_would(ms: float | None, said: str) -> None:
     assert duration(ms) == said
+
+
+def test_the_cost_of_what_a_service_has_used(watched: Server) -> None:
+    done = cli("cost", "--url", watched.url, "--json")
+    assert (done.returncode, done.stderr) == (0, b"")
+    told = json.loads(done.stdout)
+    assert (told["usage"]["runs"], told["usage"]["requests"]) == (2, 3)
+    assert 0 < told["usage"]["runSeconds"] < 60
+    assert told["usage"]["cpuSeconds"] > 0.1
+    assert told["month"]["app"]["price"] == pytest.approx(50.3, abs=1)
+    text = cli("cost", "--url", watched.url).stdout.decode()
+    assert re.search(r"^Used: 2 runs of [\d.]+ s on average in 0\.\d hours\.$", text, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The command line: serve, run, check, doctor, status; and what `administration` has."""
+"""The command line: serve, run, check, doctor, status, cost; and what `administration` has."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import math
 import os
 import signal
 import sys
@@ -21,7 +22,7 @@ from code_executor.app.logs import configure_logging
 from code_executor.app.settings import Settings
 from code_executor.app.terminal import stdin
 from code_executor.core.codec import check_object, result_object
-from code_executor.core.errors import CodeExecutorError
+from code_executor.core.errors import CodeExecutorError, ConfigurationError
 from code_executor.core.models import Event, Execution, Output, Reason, Result, Status
 from code_executor.sandbox import doctor, origin
 
@@ -67,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", parents=[common], help="run a file (-: read the program from stdin)")
     run.add_argument("file", metavar="FILE")
     run.add_argument("args", nargs="*", metavar="ARG", help="sys.argv[1:] of the program")
-    run.add_argument("--timeout", type=_seconds, metavar="SECONDS")
+    run.add_argument("--timeout", type=_positive, metavar="SECONDS")
     run.add_argument("--json", action="store_true", help="print the result as JSON instead of streaming")
 
     check = commands.add_parser("check", parents=[common], help="check a file against the policy, without running it")
@@ -82,14 +83,30 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--url", help="its address; the default is that of the settings, on this machine")
     status.add_argument("--once", action="store_true", help="one picture, instead of one each second")
     status.add_argument("--json", action="store_true", help="print it once, as JSON")
+
+    cost = commands.add_parser("cost", help="calculate what runs cost where each second is billed")
+    cost.add_argument("--url", help="the address of a running service, to calculate with what it has used")
+    cost.add_argument("--runs", type=_positive, help="or with so many runs a month")
+    cost.add_argument("--seconds", type=_positive, help="of so many seconds each (3)")
+    cost.add_argument("--vcpu", type=_positive, help="what a job or an instance has")
+    cost.add_argument("--memory", type=_positive, metavar="GB", help="likewise")
+    cost.add_argument("--start", type=_not_negative, metavar="SECONDS", help="that a job takes to start")
+    cost.add_argument("--instances", type=int, default=1, help="of an app")
+    cost.add_argument("--hours", type=_positive, default=730.0, help="a month for which an app exists (730: always)")
+    cost.add_argument("--prices", default="", metavar="FILE", help="a price list, as src/code_executor/app/prices.toml")
+    cost.add_argument("--json", action="store_true")
     return parser
 
 
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not seconds > 0:
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"must be more than 0, not {text}")
-    return seconds
+    return number
+
+
+def _not_negative(text: str) -> float:
+    return 0.0 if float(text) == 0 else _positive(text)
 
 
 def _settings(options: dict[str, Any], **more: Any) -> Settings:
@@ -228,6 +245,25 @@ def _status(options: dict[str, Any]) -> int:
     return 0
 
 
+def _cost(options: dict[str, Any]) -> int:
+    from code_executor.app import costs  # noqa: PLC0415  # as above
+    from code_executor.app.terminal import cost, readings  # noqa: PLC0415
+
+    prices = costs.Prices.load(options["prices"])
+    size = costs.Size(options["vcpu"] or prices.job.vcpu, options["memory"] or prices.job.gb)
+    start = prices.start if options["start"] is None else options["start"]
+    how = cost.Options(size, start, max(1, options["instances"]), options["hours"])
+    if options["url"] and options["runs"]:
+        raise ConfigurationError("give either --url or --runs")
+    usage = None
+    if options["url"]:
+        usage = cost.usage_of(readings.Service(_url(options["url"])).read())
+    elif options["runs"]:
+        usage = cost.given(options["runs"], options["seconds"] or prices.planned.seconds)
+    print(cost.shown(cost.estimate(prices, how, usage), as_json=options["json"]))
+    return 0
+
+
 def _url(given: str | None) -> str:
     """Return the address of the service: what was given, or where one with these settings would listen."""
     if given:
@@ -237,7 +273,7 @@ def _url(given: str | None) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
-_COMMANDS = {"serve": _serve, "run": _run, "check": _check, "doctor": _doctor, "status": _status, **administration.COMMANDS}
+_COMMANDS = {"serve": _serve, "run": _run, "check": _check, "doctor": _doctor, "status": _status, "cost": _cost, **administration.COMMANDS}
 
 if __name__ == "__main__":
     sys.exit(main())
