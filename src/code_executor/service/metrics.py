@@ -33,6 +33,15 @@ log = structlog.get_logger()
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
+class LoanCounts(NamedTuple):
+    """Counters of the loans of one kind of sandbox for one use."""
+
+    own: Counter
+    busy: Counter
+    seconds: Counter
+    cpu: Counter
+
+
 class Metrics:
     """One registry per server: nothing global, so that two servers in one process do not meet."""
 
@@ -87,6 +96,7 @@ class Metrics:
         self.cpu_seconds = Counter(
             "code_executor_cpu_seconds_total", "Processor time of runs.", ["kind"], registry=self.registry
         )
+        self._counts: dict[tuple[str, str], LoanCounts] = {}
         self.slowest = Slowest()
         self._debts = DebtCollector()
         self.registry.register(self.slowest)
@@ -103,6 +113,18 @@ class Metrics:
         for aborted in ("stall", "rate", "client_budget", "budget"):
             self.aborted.labels(aborted)
 
+    def counts_of(self, kind: str, use: str) -> LoanCounts:
+        """Return what is counted of sandboxes of this kind that are lent for this, so that a run looks up one thing."""
+        counts = self._counts.get((kind, use))
+        if counts is None:
+            counts = self._counts[kind, use] = LoanCounts(
+                self.lent.labels(kind, use, "own"),
+                self.lent.labels(kind, use, "busy"),
+                self.lent_seconds.labels(kind, use),
+                self.cpu_seconds.labels(kind),
+            )
+        return counts
+
     def tell(self, version: str, engine: str, limits: Limits, most: int) -> None:
         """Report what serves: ``most`` runs at once, each within ``limits``."""
         self.registry.register(ServiceCollector(version, engine, limits, most))
@@ -117,8 +139,7 @@ class Metrics:
         """Report the state of each pool as it is when asked."""
         self.registry.register(PoolCollector(pools))
         for pool in pools:
-            for why in _WHY.values():
-                self.lent.labels(pool.name, "run", why)
+            self.counts_of(pool.name, "run")
 
     def watch_queue(self, queue: FairQueue) -> None:
         """Report who waits."""
@@ -133,15 +154,12 @@ class Metrics:
         return generate_latest(self.registry)
 
 
-_WHY = {True: "own", False: "busy"}
-
-
 class _Lent(NamedTuple):
-    """A sandbox that a run has, of what kind, what for, and since when (``time.monotonic``)."""
+    """A sandbox that a run has, of what kind, since when (``time.monotonic``), and what is counted of it."""
 
     kind: str
-    use: str
     since: float
+    counts: LoanCounts
 
 
 def _use(execution: Execution) -> str:
@@ -172,9 +190,9 @@ class ObservedRunner:
             async with aclosing(self._inner.stream(execution, inputs)) as events:
                 async for event in events:
                     if isinstance(event, Started):
-                        lent = _Lent(event.kind, _use(execution), time.monotonic())
+                        lent = _Lent(event.kind, time.monotonic(), self._metrics.counts_of(event.kind, _use(execution)))
                         # when there is nothing to do but to wait for the program
-                        loop.call_soon(self._metrics.lent.labels(lent.kind, lent.use, _WHY[event.own]).inc)
+                        loop.call_soon((lent.counts.own if event.own else lent.counts.busy).inc)
                     elif isinstance(event, CellDone):
                         result = event.result
                         log.info("cell", **self._count(execution, result, result.execution_time / 1000, lent))
@@ -196,7 +214,7 @@ class ObservedRunner:
         finally:
             self._metrics.running.dec(running)
             if lent is not None:
-                self._metrics.lent_seconds.labels(lent.kind, lent.use).inc(time.monotonic() - lent.since)
+                lent.counts.seconds.inc(time.monotonic() - lent.since)
 
     def _tell(self, execution: Execution, result: Result, total: float, lent: _Lent | None) -> None:
         log.info("execution", **self._count(execution, result, total, lent))
@@ -212,7 +230,7 @@ class ObservedRunner:
         metrics.total_seconds.observe(total)
         metrics.memory_bytes.observe(result.memory)
         if lent is not None:
-            metrics.cpu_seconds.labels(lent.kind).inc(result.cpu_time / 1000)
+            lent.counts.cpu.inc(result.cpu_time / 1000)
             metrics.slowest.note(lent.kind, result.execution_time / 1000)
         return {
             "id": result.id,
