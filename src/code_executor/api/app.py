@@ -33,6 +33,7 @@ _COUNTED = {
 }
 """All else under /api/ is counted as `REQUESTS`."""
 
+_NO_TELEMETRY = dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "auto_configure"), False)
 _SENDING = SendLimits()
 _EXPOSED = ("Location", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "RateLimit-Policy", "Retry-After")
 
@@ -111,6 +112,8 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         static_url=pages.DOCS_ASSETS,
+        # its spans would have paths, and so the secret ids of sessions; ours are in `api.tracing`
+        telemetry=_NO_TELEMETRY,
     )
     pages.redirect_slashes(app)
     endpoint = execute.make_endpoint(service, bounds)

@@ -273,7 +273,15 @@ def _url(given: str | None) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
-_COMMANDS = {"serve": _serve, "run": _run, "check": _check, "doctor": _doctor, "status": _status, "cost": _cost, **administration.COMMANDS}
+_COMMANDS = {
+    "serve": _serve,
+    "run": _run,
+    "check": _check,
+    "doctor": _doctor,
+    "status": _status,
+    "cost": _cost,
+    **administration.COMMANDS,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

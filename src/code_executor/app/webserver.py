@@ -20,6 +20,7 @@ from code_executor.accounts.accounts import Accounts
 from code_executor.api.app import create_app
 from code_executor.api.hosts import HostNames
 from code_executor.api.identity import Proxies
+from code_executor.app import telemetry
 from code_executor.app.door import Door, Head
 from code_executor.app.guests import Guests, raise_descriptors, room
 from code_executor.app.logs import Seldom
@@ -32,7 +33,13 @@ _GRACE = 10.0
 
 
 def application(service: Service, settings: Settings, accounts: Accounts | None = None) -> ASGIApp:
-    """Return the app, behind the middleware that reads ``X-Forwarded-For`` of trusted proxies."""
+    """Return the app, behind the middleware that reads ``X-Forwarded-For`` of trusted proxies.
+
+    If OpenTelemetry is configured, observers are around the service and around the whole.
+    """
+    observer = telemetry.from_environment()
+    if observer is not None:
+        service = observer.around(service)
     names = HostNames(settings.host, settings.allowed_hosts, settings.allowed_origins)
     app = create_app(
         service,
@@ -44,7 +51,12 @@ def application(service: Service, settings: Settings, accounts: Accounts | None 
         accounts=accounts,
     )
     trusted = TrustedProxies(settings.trusted_proxies)
-    return Proxies(app, trusted) if trusted else app
+    app = Proxies(app, trusted) if trusted else app
+    if observer is None:
+        return app
+    from code_executor.api.tracing import Traced  # noqa: PLC0415  # not without the extra
+
+    return Traced(app, observer)
 
 
 def guests(settings: Settings) -> Guests:
