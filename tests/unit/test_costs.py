@@ -139,4 +139,5 @@ def test_the_prices_say_where_they_are_from() -> None:
     assert PRICES.sources
     text = cost.shown(cost.estimate(PRICES, cost.Options(HALF, 2.0, 1, 730), None), as_json=False)
     assert "as of 2024-10-05" in text
+    assert "  vCPU second   0.00003431   100,000 a month are free\n" in text
     assert all(source in text for source in PRICES.sources)

@@ -158,7 +158,7 @@ def shown(told: Object, *, as_json: bool) -> str:
 def _price_lines(prices: Object) -> list[str]:
     each, free = prices["each"], prices["freePerMonth"]
     return [
-        f"  {name:<14}{each[key]:.9f}".rstrip("0") + f"   {free[key]:,} a month are free"
+        f"  {name:<14}{each[key]:.9f}".rstrip("0") + f"   {free[key]:,.0f} a month are free"
         for name, key in (("vCPU second", "vcpuSeconds"), ("GB second", "gbSeconds"), ("HTTP request", "requests"))
     ] + [f"  from: {source}" for source in prices["sources"]]
 
