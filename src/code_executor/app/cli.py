@@ -22,7 +22,7 @@ from code_executor.app.logs import configure_logging
 from code_executor.app.settings import Settings
 from code_executor.app.terminal import stdin
 from code_executor.core.codec import check_object, result_object
-from code_executor.core.errors import CodeExecutorError, ConfigurationError
+from code_executor.core.errors import CodeExecutorError, ConfigurationError, StorageError
 from code_executor.core.models import Event, Execution, Output, Reason, Result, Status
 from code_executor.sandbox import doctor, origin
 
@@ -226,8 +226,11 @@ def _doctor(options: dict[str, Any]) -> int:
 
 
 async def _examine(settings: Settings) -> tuple[str, list[doctor.Finding], origin.Origin, str]:
-    async with open_accounts(settings) as accounts:
-        exposed = exposure(settings, accounts)
+    try:
+        async with open_accounts(settings) as accounts:
+            exposed = exposure(settings, accounts)
+    except (ConfigurationError, StorageError) as error:  # which says nothing of the layers
+        exposed = str(error)
     async with open_executor(settings, examine=False) as opened:
         engine = opened.pool.engine.name
         findings = await examine_sandbox(opened.pool, opened.executor.limits)

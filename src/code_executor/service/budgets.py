@@ -26,7 +26,7 @@ class Budgets:
     def __init__(self, wall: Callable[[], float] = time.time, clock: Callable[[], float] = time.monotonic) -> None:
         self._wall = wall
         self._clock = clock
-        self._day = ""
+        self._day, self._number = "", -1
         self._kept: dict[str, float] = {}  # as it was last said that it is
         self._new: dict[str, float] = defaultdict(float)  # since then, here
         self._open: dict[object, tuple[str, float]] = {}
@@ -81,13 +81,14 @@ class Budgets:
 
     def today(self) -> str:
         """Return the day, as 2026-11-29; what was used on another one is forgotten."""
-        day = datetime.fromtimestamp(self._wall(), UTC).date().isoformat()
-        if day != self._day:
-            self._day = day
+        number = int(self._wall() // _DAY)
+        if number != self._number:
+            self._number = number
+            self._day = datetime.fromtimestamp(number * _DAY, UTC).date().isoformat()
             self._kept.clear()
             self._new.clear()
             self._open = {use: (who, self._clock()) for use, (who, _) in self._open.items()}
-        return day
+        return self._day
 
     def _settle(self, use: object) -> None:
         who, since = self._open[use]
