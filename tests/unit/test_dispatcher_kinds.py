@@ -123,6 +123,13 @@ async def test_a_loan_says_which_kind_it_is_and_whether_it_was_asked_for(monkeyp
     assert [loan.kind for loan in loans] == [("0", True), ("1", True), ("2", False), ("3", True)]
 
 
+def test_a_session_takes_what_is_free_rather_than_wait_for_one_that_has_to_start() -> None:
+    dispatcher = kinds(1, 1, 1, 1)
+    grants = [dispatcher.lend_at_once(Execution("", session=True)) for _ in range(4)]
+    assert [grant.kind.number for grant in grants if grant] == [2, 3, 1, 0]
+    assert dispatcher._wanted(Execution("", session=True))[0] == "0"
+
+
 def test_all_kinds_together_run_no_more_than_may() -> None:
     dispatcher = kinds(2, 2, 2, 2, most=3)
     assert [lent(dispatcher, code) for code in ("", "import numpy", "import sympy", "", "import numpy")] == [

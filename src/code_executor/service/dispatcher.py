@@ -256,9 +256,20 @@ class Dispatcher:
         if execution.check_only:
             return "0", Manner.CHECK, lane
         if execution.session:
-            return self._there(self._looks.for_sessions), Manner.SESSION, lane
+            return self._for_session(), Manner.SESSION, lane
         need = self._looks.kind(execution.code.encode("utf-8", "replace"), *_python_files(execution))
         return self._there(need), Manner.RUN, lane
+
+    def _for_session(self) -> str:
+        """Return a kind that is free now: the one for sessions, else a larger one, else the largest of the lesser.
+
+        A session uses its sandbox up, so to wait for one of its kind is to wait until another has started.
+        """
+        best = self._looks.for_sessions
+        for number in (*range(best, len(self.pools)), *reversed(range(best))):
+            if self.pools[number].book.idle and not self.pools[number].closing:
+                return str(number)
+        return "0"
 
     def _there(self, need: int) -> str:
         """Return the least kind that has what is needed and serves now; where there is none, the largest that does."""
