@@ -161,6 +161,7 @@ def serve_for(engine: str, *arguments: str, through: tuple[str, ...] = (), **set
     """Serve; ``through``: a command that starts ours."""
     if settings.get("rate_limit") == "off":
         settings.setdefault("request_rate_limit", "off")
+    settings.setdefault("preload", "")  # to import it all takes seconds of the processor, for each of many servers
     kept = ("CODE_EXECUTOR_RUNTIME", "CODE_EXECUTOR_ALLOW_MISSING") if RUNTIME else ()
     environment = {
         name: value for name, value in os.environ.items() if name in kept or not name.startswith("CODE_EXECUTOR_")
