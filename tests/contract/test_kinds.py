@@ -121,7 +121,8 @@ async def test_what_is_seen_of_the_libraries_is_what_python_main_py_sees(engine:
 
 
 def _state_outside(engine: str) -> str:
-    environment = {**hardening.ENVIRONMENT, "MPLCONFIGDIR": "/tmp/state"}
+    """With matplotlib's list of fonts where it may write, or it would start a thread to make one."""
+    environment = {**hardening.ENVIRONMENT, "MPLCONFIGDIR": "."}
     options = [f"--env={name}={value}" for name, value in environment.items()]
     container = [
         "docker",
@@ -134,10 +135,13 @@ def _state_outside(engine: str) -> str:
         "--entrypoint=/bin/sh",
         IMAGE,
     ]
-    before, python = (container, hardening.INTERPRETER) if engine == "docker" else (["/bin/sh"], PYTHON)
-    command = [*before, "-c", f"cd $(mktemp -d) && cat > main.py && {python} main.py && rm -r $PWD"]
+    before, python = (container, Path(hardening.INTERPRETER)) if engine == "docker" else (["/bin/sh"], PYTHON)
+    fonts = python.parents[1] / "share/matplotlib"
+    script = f"cd $(mktemp -d) && cp {fonts}/* . && cat > main.py && {python} main.py && rm -r $PWD"
     around = None if engine == "docker" else environment
-    return subprocess.run(command, input=STATE, stdout=subprocess.PIPE, text=True, check=True, env=around).stdout
+    return subprocess.run(
+        [*before, "-c", script], input=STATE, stdout=subprocess.PIPE, text=True, check=True, env=around
+    ).stdout
 
 
 def _pieces(output: str) -> dict[str, str]:
