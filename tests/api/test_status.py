@@ -69,7 +69,9 @@ def test_what_is_no_terminal_gets_one_picture(watched: Server) -> None:
 def in_terminal(*arguments: str) -> Iterator[Callable[[str], str]]:
     """Start it in a terminal; yield what waits for something to be shown. Ctrl-C must end it with 0."""
     ours, its = pty.openpty()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in a shell's background ignore it
     process = subprocess.Popen([*COMMAND, *arguments], env=environment(), stdin=its, stdout=its, stderr=its)
+    signal.signal(signal.SIGINT, before)
     os.close(its)
     shown = ""
 
