@@ -10,28 +10,6 @@
 ARG BASE_IMAGE=python:3.13-slim-bookworm@sha256:a1165e272e578941b84abc79e4ab38a0305cd12803a5c4247979ac7655f4d641
 ARG BASE_DATE=2026-10-06
 
-FROM ${BASE_IMAGE} AS build
-COPY requirements.lock build-ca.cr[t] /build/
-RUN set -eu; \
-    if ! python3 -c 'import venv, ensurepip, ctypes' 2>/dev/null; then \
-        apt-get update; apt-get install -y --no-install-recommends python3 python3-venv; \
-    fi; \
-    if [ -e /build/build-ca.crt ]; then export PIP_CERT=/build/build-ca.crt; fi; \
-    python3 -m venv --without-pip /opt/sandbox; \
-    python3 -m venv /build/tools; \
-    /build/tools/bin/pip --python /opt/sandbox/bin/python install --no-cache-dir --no-compile \
-        --only-binary :all: --require-hashes -r /build/requirements.lock; \
-    find /opt/sandbox \( -name tests -type d -o -name '*.c' -type f \) -prune -exec rm -rf {} +; \
-    /opt/sandbox/bin/python -m compileall -q /opt/sandbox/lib || true; \
-    if [ -d /opt/sandbox/lib/python3*/site-packages/matplotlib ]; then \
-        MPLCONFIGDIR=/opt/sandbox/share/matplotlib /opt/sandbox/bin/python -c 'import matplotlib.font_manager'; \
-    fi
-COPY src/sandbox_agent /opt/agent/sandbox_agent
-RUN set -eu; \
-    find /opt/agent -name __pycache__ -prune -exec rm -rf {} +; \
-    chmod -R go=u,go-w /opt/agent; \
-    /opt/sandbox/bin/python -m compileall -q /opt/agent
-
 FROM ${BASE_IMAGE} AS system
 ARG UPDATED=
 RUN set -eu; \
@@ -45,7 +23,10 @@ RUN set -eu; \
     fi; \
     if ! python3 -c 'import ctypes' 2>/dev/null; then \
         apt-get update; apt-get install -y --no-install-recommends python3; \
-    fi
+    fi; \
+    mkdir -p /usr/share/fonts; \
+    { apt-get update && apt-get install -y --no-install-recommends fonts-wqy-microhei fonts-symbola; } || \
+        echo "no fonts: plots draw boxes for Chinese, Japanese, Korean and emoji" >&2
 # What a sandbox does not need: package managers, compilers, and files that run with another's rights. Nothing in the
 # sandbox could run them anyway (execve is refused); what is not there need not be refused. And what only takes room:
 # manuals, translations. The licences and the list of packages stay, for people and for scanners.
@@ -63,6 +44,31 @@ RUN set -eu; \
         /usr/bin/gcc* /usr/bin/cc /usr/bin/ld /usr/bin/as \
         /usr/share/man /usr/share/info /usr/share/locale /usr/share/lintian /usr/share/bug; \
     python3 -m compileall -q -x '(site|dist)-packages' "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" || true
+
+FROM ${BASE_IMAGE} AS build
+COPY requirements.lock build-ca.cr[t] /build/
+RUN set -eu; \
+    if ! python3 -c 'import venv, ensurepip, ctypes' 2>/dev/null; then \
+        apt-get update; apt-get install -y --no-install-recommends python3 python3-venv; \
+    fi; \
+    if [ -e /build/build-ca.crt ]; then export PIP_CERT=/build/build-ca.crt; fi; \
+    python3 -m venv --without-pip /opt/sandbox; \
+    python3 -m venv /build/tools; \
+    /build/tools/bin/pip --python /opt/sandbox/bin/python install --no-cache-dir --no-compile \
+        --only-binary :all: --require-hashes -r /build/requirements.lock; \
+    find /opt/sandbox \( -name tests -type d -o -name '*.c' -type f \) -prune -exec rm -rf {} +; \
+    /opt/sandbox/bin/python -m compileall -q /opt/sandbox/lib || true
+# The list of all fonts, which matplotlib would make anew in every program
+COPY --from=system /usr/share/fonts /usr/share/fonts
+RUN set -eu; \
+    if [ -d /opt/sandbox/lib/python3*/site-packages/matplotlib ]; then \
+        MPLCONFIGDIR=/opt/sandbox/share/matplotlib /opt/sandbox/bin/python -c 'import matplotlib.font_manager'; \
+    fi
+COPY src/sandbox_agent /opt/agent/sandbox_agent
+RUN set -eu; \
+    find /opt/agent -name __pycache__ -prune -exec rm -rf {} +; \
+    chmod -R go=u,go-w /opt/agent; \
+    /opt/sandbox/bin/python -m compileall -q /opt/agent
 
 # Of nothing, so that what was removed above is not in a layer below
 FROM scratch

@@ -82,7 +82,7 @@ screenshots: .venv/.dev .sandbox/.done ## take the pictures in docs/images (need
 	scripts/build-web
 	$(BIN)/python scripts/screenshots.py
 
-bench: .venv/.dev .sandbox/.done ## measure; table and plots in bench/README.md (ARGS=--quick: 2 minutes, not 15)
+bench: .venv/.dev .sandbox/.done ## measure; table and plots in bench/README.md (ARGS=--quick: 3 minutes, not 20)
 	@scripts/build-web --optional
 	bench/run $(ARGS)
 

@@ -1,8 +1,9 @@
 """``make bench``: measure, and write the report.
 
-    make bench                      everything, about 15 minutes; writes bench/README.md and the README's headline
-    make bench ARGS=--quick         everything, about 2 minutes; writes below .cache/bench/report only
-    make bench ARGS="--only layers,memory"   some parts; writes likewise
+    make bench                      everything, about 20 minutes; writes bench/README.md and the README's headline
+    make bench ARGS=--quick         everything, about 3 minutes; writes below .cache/bench/report only
+    make bench ARGS="--only layers,footprint"   some parts; writes likewise
+    make bench ARGS="--only learners --rounds 3"   one part, with few rounds; likewise
 
 The report names what failed and keeps the rest: results.json is written after every part.
 """
@@ -31,6 +32,8 @@ from bench.parts import (
     footprint,
     latency,
     layers,
+    learners,
+    mixed,
     openloop,
     output,
     overhead,
@@ -43,8 +46,10 @@ from bench.server import CACHE, ROOT
 
 PARTS: dict[str, ModuleType] = {
     "latency": latency,
+    "learners": learners,
     "throughput": throughput,
     "openloop": openloop,
+    "mixed": mixed,
     "streaming": streaming,
     "output": output,
     "startup": startup,
@@ -63,14 +68,14 @@ def keep(results: Mapping[str, Any]) -> None:
     (CACHE / "results.json").write_text(json.dumps(results))
 
 
-async def measure(quick: bool, names: list[str]) -> dict[str, Any]:
+async def measure(quick: bool, names: list[str], rounds: int | None) -> dict[str, Any]:
     """Run the parts and return the results; they are saved after each part."""
     absent = {}
     engines = ["docker", "native"]
     if why := contenders.docker_lacks():
         engines.remove("docker")
         absent["docker"] = why
-    plan = Plan(quick, tuple(engines), await contenders.fastest_interpreter(), absent)
+    plan = Plan(quick, tuple(engines), await contenders.fastest_interpreter(), absent, rounds)
     results: dict[str, Any] = {
         "facts": machine.facts(plan.python) | {"load before": f"{os.getloadavg()[0]:.2f}"},
         "quick": quick,
@@ -121,6 +126,7 @@ def main() -> int:
     )
     parser.add_argument("--quick", action="store_true", help="take few samples, to see that it works")
     parser.add_argument("--only", metavar="PARTS", help=f"some of: {','.join(PARTS)}")
+    parser.add_argument("--rounds", type=int, metavar="N", help="rounds of the parts whose contenders take turns")
     options = parser.parse_args()
     names = options.only.split(",") if options.only else list(PARTS)
     if unknown := set(names) - set(PARTS):
@@ -128,8 +134,8 @@ def main() -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, 8192), hard), hard))
     CACHE.mkdir(parents=True, exist_ok=True)
-    results = uvloop.run(measure(options.quick, names))
-    whole = not options.quick and not options.only
+    results = uvloop.run(measure(options.quick, names, options.rounds))
+    whole = not (options.quick or options.only or options.rounds or os.environ.get("BENCH_IMAGE"))
     into = ROOT / "bench" if whole else CACHE / "report"
     write(results, into)
     if whole:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
 
 _HEAD_END = b"\r\n\r\n"
@@ -21,9 +21,14 @@ class Response(NamedTuple):
 
 def request_bytes(host: str, code: str, *, stream: bool = False, **fields: Any) -> bytes:
     """Return the bytes of ``POST /api/execute``; ``fields`` are more fields of the request."""
-    body = json.dumps({"code": code, "language": "python", **fields}).encode()
     accept = "text/event-stream" if stream else "application/json"
-    head = f"POST /api/execute HTTP/1.1\r\nHost: {host}\r\nAccept: {accept}\r\n"
+    return post_bytes(host, "/api/execute", {"code": code, "language": "python", **fields}, accept)
+
+
+def post_bytes(host: str, path: str, fields: Mapping[str, Any], accept: str = "application/json") -> bytes:
+    """Return the bytes of a POST of ``fields`` as JSON."""
+    body = json.dumps(fields).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nAccept: {accept}\r\n"
     return f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 

@@ -14,16 +14,15 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from bench.client import Connection, request_bytes
+from bench.client import Connection, Response, request_bytes
 from bench.helpers import Helper
 from bench.load import complaint_of
-from bench.server import CACHE, ROOT, Server
+from bench.server import CACHE, IMAGE, ROOT, Server
 
-IMAGE = "code-executor:latest"
 PEERS_IMAGE = "code-executor-bench:latest"
 """The same image without our entry point, for contenders that start programs in it themselves."""
 
@@ -89,7 +88,8 @@ class Spawned:
 class OverHttp:
     """Our server with one client. ``pause``: seconds between requests.
 
-    ``rested``: wait before each request until the pool is full again; this wait is not timed.
+    ``rested``: wait before each request until the pool is full again; this wait is not timed. ``fields``: more fields
+    of the request. ``complaint``: what is wrong with an answer; empty if nothing is.
     """
 
     name: str
@@ -98,9 +98,11 @@ class OverHttp:
     pause: float = 0.0
     rested: bool = False
     programs: tuple[str, ...] = (PRINT, PANDAS)
+    fields: dict[str, Any] = field(default_factory=dict)
+    complaint: Callable[[Response], str] = complaint_of
 
     async def run(self, code: str, turn: Turn) -> list[float]:
-        request = request_bytes(self.server.host, code)
+        request = request_bytes(self.server.host, code, **self.fields)
         await self.server.quiet()
         latencies: list[float] = []
         began = time.perf_counter()
@@ -108,10 +110,12 @@ class OverHttp:
             if self.rested:
                 await self.server.quiet()
             await asyncio.sleep(self.pause)
+            if not self.connection.alive:  # it had no turn for so long that the server closed it
+                self.connection = await self.server.connect()
             started = time.perf_counter()
             response = await self.connection.ask(request)
             latencies.append((time.perf_counter() - started) * 1000)
-            if complaint := complaint_of(response):
+            if complaint := self.complaint(response):
                 raise RuntimeError(complaint)
         await self.server.quiet()  # its clean-up must not slow the next contender
         return latencies
@@ -187,7 +191,12 @@ def bare(python: str) -> Opener:
 
 async def bare_in_image(stack: AsyncExitStack) -> list[Contender]:
     there = await stack.enter_async_context(spawner_in_image())
-    return [Spawned(BARE_IMAGE, there, lambda code: [INSIDE, "-c", code])]
+    return [bare_of_image(there)]
+
+
+def bare_of_image(there: Helper) -> Spawned:
+    """``there``: what `spawner_in_image` returned."""
+    return Spawned(BARE_IMAGE, there, lambda code: [INSIDE, "-c", code])
 
 
 def over_http(engine: str) -> Opener:

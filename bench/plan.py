@@ -21,9 +21,14 @@ class Plan:
     engines: tuple[str, ...]
     python: str
     absent: dict[str, str] = field(default_factory=dict)
+    given: int | None = None
+    """How many rounds the parts with rounds take, if somebody says it."""
 
     def pick(self, full: T, quick: T) -> T:
         return quick if self.quick else full
+
+    def rounds(self, full: int, quick: int) -> int:
+        return self.given or self.pick(full, quick)
 
     @contextlib.contextmanager
     def attempt(self, what: str) -> Iterator[None]:

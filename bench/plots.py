@@ -9,7 +9,8 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib import pyplot as plt
 
-from bench.parts import latency
+from bench import contenders as c
+from bench.parts import latency, learners
 from bench.stats import percentile
 
 mpl.use("agg")
@@ -21,7 +22,7 @@ _DPI = 110
 def draw(results: Mapping[str, Any], into: Path) -> dict[str, str]:
     """Draw a plot for each part that has results; return the file names by part."""
     files = {}
-    for name, drawer in (("latency", _latency), ("openloop", _openloop), ("layers", _layers)):
+    for name, drawer in _DRAWERS.items():
         data = results["parts"].get(name)
         if data:
             figure = drawer(data)
@@ -60,6 +61,25 @@ def _latency(data: Any) -> Any:
     return figure
 
 
+def _learners(data: Any) -> Any:
+    names = list(reversed(data["ms"]))
+    figure, axis = plt.subplots(figsize=(9, 0.6 + 0.45 * len(names)))
+    for offset, contender, colour in ((0.2, learners.OURS, _OURS), (-0.2, c.BARE_IMAGE, _OTHERS)):
+        found = [latency.summary(data["ms"], name, contender) for name in names]
+        medians = [one.p50 if one else 0.0 for one in found]
+        places = [place + offset for place in range(len(names))]
+        axis.barh(places, medians, height=0.4, color=colour, label=contender)
+        for place, median in zip(places, medians, strict=True):
+            axis.text(median, place, f" {median:.1f}", va="center", fontsize=7)
+    axis.set_yticks(range(len(names)), names)
+    axis.set_xscale("log")
+    axis.set_xlim(left=1)
+    axis.set_xlabel("ms, median")
+    axis.legend(loc="lower right")
+    figure.tight_layout()
+    return figure
+
+
 def _openloop(data: Any) -> Any:
     figure, axis = plt.subplots(figsize=(8, 4.5))
     shares = [0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999]
@@ -90,3 +110,6 @@ def _layers(data: Any) -> Any:
     axis.set_xlabel("ms, medians, tracing taken off")
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.3), ncol=3, fontsize=8)
     return figure
+
+
+_DRAWERS = {"latency": _latency, "learners": _learners, "openloop": _openloop, "layers": _layers}

@@ -9,7 +9,8 @@ from typing import Any
 
 from bench import contenders as c
 from bench import markdown
-from bench.parts import burst, footprint, latency, output, throughput
+from bench.parts import burst, footprint, latency, learners, mixed, output, throughput
+from bench.programs import A_PLOT, PROGRAMS
 from bench.stats import Summary
 
 _BUSY = 0.5
@@ -77,6 +78,14 @@ def _lost(data: Any, engine: str) -> float | None:
     return float(data[engine]["count"] - data[engine]["answered"]) if engine in data else None
 
 
+def _slow(data: Any, engine: str) -> float | None:
+    return float(sum(not learners.met(data, program) for program in PROGRAMS)) if engine == "docker" else None
+
+
+def _start(until: str) -> Callable[[Any, str], float | None]:
+    return lambda data, engine: Summary.of(data[engine][until]).p50 if engine in data else None
+
+
 TARGETS = (
     Target(
         "one client, `print`, idle between requests: HTTP ÷ bare interpreter",
@@ -95,14 +104,23 @@ TARGETS = (
     Target(
         "8 clients: requests per second ÷ bare interpreters per second", 6, "throughput", _rate_over_bare, most=False
     ),
+    Target("learners' programs that miss their targets", 0, "learners", _slow),
     Target("half the saturation rate, random arrivals: p99 ÷ p50", 4, "openloop", _tail("random")),
     Target("half the saturation rate, even arrivals: p99 ÷ p50", 4, "openloop", _tail("even")),
+    Target("prints among plots and cells of sessions: p99, ms", 50, "mixed", mixed.tail),
+    Target("the same: requests of any kind refused or failed", 0, "mixed", mixed.failures),
     Target("`reuse=0`, slower than the refill rate: HTTP ÷ `docker run`", 0.02, "latency", _fresh_over_docker_run),
     Target(
         "idle sandbox with numpy and pandas: PSS, MB",
         45,
         "footprint",
-        lambda data, engine: footprint.pss(data, f"{engine}, pool of 2"),
+        lambda data, engine: footprint.pss(data, f"{engine}, {footprint.DEFAULT}", footprint.NUMPY),
+    ),
+    Target(
+        "all idle sandboxes of the default pool: PSS, MB",
+        420,
+        "footprint",
+        lambda data, engine: footprint.whole(data, f"{engine}, {footprint.DEFAULT}"),
     ),
     Target(
         "streaming, first byte: p50, ms",
@@ -116,12 +134,8 @@ TARGETS = (
         "output",
         lambda data, engine: output.ratio(data, "100,000 lines") if engine == "docker" else None,
     ),
-    Target(
-        "start to first answer: p50, s",
-        2,
-        "startup",
-        lambda data, engine: Summary.of(data[engine]).p50 if engine in data else None,
-    ),
+    Target("start to first answer: p50, s", 2, "startup", _start("first")),
+    Target("start until sandboxes of all kinds are ready: p50, s", 15, "startup", _start("all")),
     Target("a burst of sleeping programs: lost runs", 0, "burst", _lost),
     Target("the same: server's memory, KB per waiting run", 30, "burst", _growth),
 )
@@ -148,16 +162,17 @@ def headline(results: Results) -> str:
     to = latency.baseline(data, "print") if data else None
     if not data or to is None:
         raise ValueError("no latencies were measured")
+    plots = results["parts"].get("learners", {}).get("ms", {})
+    bare = dict.fromkeys((to, c.BARE_IMAGE))
     rows = []
-    for name in (c.http_name("docker", c.IDLE), c.http_name("native", c.IDLE), to, c.BWRAP, c.DOCKER_RUN, *c.PEERS):
-        cells = []
-        for program in latency.PROGRAMS:
-            found = latency.summary(data, program, name)
-            cells.append(f"{found.p50:.1f} ms" if found else "")
+    for name in (c.http_name("docker", c.IDLE), c.http_name("native", c.IDLE), *bare, c.BWRAP, c.DOCKER_RUN, *c.PEERS):
+        medians = [latency.summary(data, program, name) for program in latency.PROGRAMS]
+        medians.append(latency.summary(plots, A_PLOT.name, name))
+        cells = [f"{found.p50:.1f} ms" if found else "" for found in medians]
         if any(cells):
             rows.append([name, *cells])
     facts = results["facts"]
-    table = markdown.table(["", "`print(1)`", "numpy and pandas"], rows)
+    table = markdown.table(["", "`print(1)`", "numpy and pandas", A_PLOT.name], rows)
     origin = (
         f"The table shows medians for one client, measured on {facts['date'][:10]} on {facts['processor']}, "
         f"commit {facts['commit']}. [bench/README.md](bench/README.md) has all figures and says how to repeat them."

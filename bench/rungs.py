@@ -32,7 +32,7 @@ from sandbox_agent.supervisor.immortal import immortalize
 
 PROGRAM = "print(1)"
 POLICY = Policy()
-DESCRIPTORS = 10
+DESCRIPTORS = pipes.GIVEN + 1  # the last of them
 
 
 def fork(then: Callable[[], None]) -> None:
@@ -85,7 +85,7 @@ def used() -> tuple[float, int]:
 
 def main() -> None:
     config, rounds = AgentConfig.from_json(sys.argv[1]), int(sys.argv[2])
-    for name in config.preload:
+    for name in (*config.standard, *config.preload):
         __import__(name)
     default_signals()
     state = prepare(config, pipes.HINT)

@@ -22,13 +22,14 @@ from bench.client import Connection
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache" / "bench"
 COMMAND = CACHE / "server" / "bin" / "code-executor"
+IMAGE = os.environ.get("BENCH_IMAGE") or "code-executor:latest"
 
 _KCMP = {"x86_64": 312, "aarch64": 272}
 _KCMP_VM = 1
 
 _UP_WITHIN = 90.0
 _DOWN_WITHIN = 60.0
-_QUIET_WITHIN = 60.0
+_QUIET_WITHIN = 180.0
 _SANDBOXES = re.compile(rb'^code_executor_sandboxes\{[^}]*state="(\w+)"[^}]*\} ([\d.]+)', re.MULTILINE)
 
 
@@ -41,7 +42,8 @@ class Server:
 
     def __init__(self, engine: str, **settings: object) -> None:
         self.engine = engine
-        self._settings = {"engine": engine, "rate_limit": "off", "host": "127.0.0.1", "port": 0, **settings}
+        always = {"engine": engine, "image": IMAGE, "rate_limit": "off", "host": "127.0.0.1", "port": 0}
+        self._settings = always | settings
         self.process: subprocess.Popen[bytes] | None = None
         self.host, self.port = "127.0.0.1", 0
 
@@ -103,8 +105,11 @@ class Server:
     async def connect(self) -> Connection:
         return await Connection.open(self.host, self.port)
 
-    async def quiet(self, idle: int = 1) -> None:
-        """Wait until it is idle and has at least ``idle`` idle sandboxes; else raise ``ServerError``."""
+    async def quiet(self, idle: int = 1, sessions: int = 0) -> None:
+        """Wait until it is idle, makes no sandbox, and has at least ``idle`` idle ones; else raise ``ServerError``.
+
+        ``sessions``: how many are open; each keeps a sandbox.
+        """
         deadline = time.monotonic() + _QUIET_WITHIN
         connection = await self.connect()
         try:
@@ -114,6 +119,7 @@ class Server:
                 for state, count in _SANDBOXES.findall(answer.body):
                     states[state] = states.get(state, 0) + float(count)
                 resting = states.pop(b"idle", 0)
+                states[b"busy"] = states.get(b"busy", 0) - sessions
                 if resting >= idle and not any(states.values()):
                     return
                 if time.monotonic() > deadline:
@@ -138,20 +144,20 @@ class Server:
 
     def sandboxes(self) -> list[list[int]]:
         """Return the processes of each sandbox, the supervisor first."""
-        supervisors = self._supervisors_docker() if self.engine == "docker" else self._supervisors_native()
-        return [[pid, *descendants(pid)] for pid in sorted(supervisors)]
+        return [[pid, *descendants(pid)] for pid in sorted(supervisors(self.engine, self.pid))]
 
-    def _supervisors_native(self) -> list[int]:
-        return [pid for pid in descendants(self.pid) if is_supervisor(pid)]
 
-    def _supervisors_docker(self) -> list[int]:
-        """Containers carry the pid of the server that made them in a label: HOST/PID/START."""
-        ids = _docker("ps", "--quiet", "--filter", "label=code-executor=sandbox").split()
-        if not ids:
-            return []
-        form = '{{.State.Pid}} {{index .Config.Labels "code-executor.owner"}}'
-        lines = _docker("inspect", "--format", form, *ids).splitlines()
-        return [int(line.split()[0]) for line in lines if f"/{self.pid}/" in line]
+def supervisors(engine: str, owner: int) -> list[int]:
+    """Return the pids of the supervisors of all sandboxes that the process ``owner`` has."""
+    if engine == "native":
+        return [pid for pid in descendants(owner) if is_supervisor(pid)]
+    ids = _docker("ps", "--quiet", "--filter", "label=code-executor=sandbox").split()
+    if not ids:
+        return []
+    # a container carries the pid of whoever made it in a label: HOST/PID/START
+    form = '{{.State.Pid}} {{index .Config.Labels "code-executor.owner"}}'
+    lines = _docker("inspect", "--format", form, *ids).splitlines()
+    return [int(line.split()[0]) for line in lines if f"/{owner}/" in line]
 
 
 def _docker(*arguments: str) -> str:

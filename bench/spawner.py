@@ -14,7 +14,7 @@ import sys
 import time
 from typing import Any
 
-_KEPT = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "XDG_RUNTIME_DIR")
+_KEPT = ("PATH", "HOME", "MPLBACKEND", "DOCKER_HOST", "DOCKER_CONFIG", "XDG_RUNTIME_DIR")
 # one thread, as in a sandbox: on few cores this makes the baseline faster
 _SET = {"LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 

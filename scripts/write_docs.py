@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+import yaml
 from pydantic.fields import FieldInfo
 
 from code_executor.app.settings import PREFIX, Settings, parse_size
@@ -31,8 +32,9 @@ _SECTIONS = {
     "max_code": "Limits of a request",
     "send_timeout": "Slow clients",
     "allow_missing": "Protection and logs",
+    "data": "What the server keeps",
 }
-"""The first setting of each section of `docs/settings.md`, and its heading."""
+"""The first setting of each section of `docs/settings.md`, and its heading, in the order of the page."""
 
 _SHORT = ("engine", "port", "rate_limit", "policy", "pool_size", "reuse", "memory", "cpus", "max_timeout", "preload")
 
@@ -53,7 +55,7 @@ def default(name: str, field: FieldInfo) -> str:
     if any(getattr(mark, "func", None) is parse_size for mark in field.metadata):
         value = size(value)
     elif isinstance(value, tuple):
-        value = ",".join(value)
+        value = ";".join(",".join(kind) for kind in value) if name == "preload" else ",".join(value)
     elif isinstance(value, float):
         value = f"{value:g}"
     return f"`{value}`" if value != "" else "empty"
@@ -83,7 +85,8 @@ def settings() -> str:
             current = sections.setdefault(_SECTIONS[name], [])
         current.append(name)
     return "\n".join(
-        f"## {heading}\n\n{_table(_SETTING_HEADINGS, map(_setting, names))}" for heading, names in sections.items()
+        f"## {heading}\n\n{_table(_SETTING_HEADINGS, map(_setting, sections[heading]))}"
+        for heading in _SECTIONS.values()
     )
 
 
@@ -128,7 +131,18 @@ def layers() -> str:
     )
 
 
+def alerts() -> str:
+    """The alerts for Prometheus."""
+    rules = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yaml").read_text())["groups"][0]["rules"]
+    rows = []
+    for rule in rules:
+        when = f"`{' '.join(rule['expr'].split())}`" + (f" for {rule['for']}" if "for" in rule else "")
+        rows.append((f"`{rule['alert']}`", rule["annotations"]["summary"], when, rule["annotations"]["action"]))
+    return _table(("alert", "what it is", "when", "what to do"), rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
+    "alerts": alerts,
     "settings": settings,
     "settings-short": settings_short,
     "policy": policy,

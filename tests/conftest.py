@@ -22,10 +22,14 @@ import httpx
 import pytest
 
 from code_executor import Executor
+from tests.postgres import BINARIES, NO_POSTGRES
 
 IMAGE = os.environ.get("CODE_EXECUTOR_IMAGE", "code-executor:latest")
 RUNTIME = os.environ.pop("CODE_EXECUTOR_TEST_RUNTIME", "")
 """An OCI runtime, such as gVisor's runsc, for every container of the tests, which then are of Docker alone."""
+
+TEST_KINDS = os.environ.pop("CODE_EXECUTOR_TEST_KINDS", "plain").split(",")
+"""The kinds of sandboxes (plain, data, plots, science) that the whole hostile corpus is run in."""
 
 STARTED_WITHIN = 90.0
 STOPPED_WITHIN = 60.0
@@ -60,6 +64,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not docker_answers():
         terminalreporter.section("NOT TESTED: the Docker engine", sep="!", red=True)
         terminalreporter.line(f"No Docker engine answers, or it has no image {IMAGE}: its tests were left out.")
+    if BINARIES is None:
+        terminalreporter.section("NOT TESTED: PostgreSQL", sep="!", red=True)
+        terminalreporter.line(f"{NO_POSTGRES}: its tests were left out.")
 
 
 ALONE = (
@@ -154,11 +161,13 @@ def serve_for(engine: str, *arguments: str, through: tuple[str, ...] = (), **set
     """Serve; ``through``: a command that starts ours."""
     if settings.get("rate_limit") == "off":
         settings.setdefault("request_rate_limit", "off")
+    settings.setdefault("preload", "")  # to import it all takes seconds of the processor, for each of many servers
     kept = ("CODE_EXECUTOR_RUNTIME", "CODE_EXECUTOR_ALLOW_MISSING") if RUNTIME else ()
     environment = {
         name: value for name, value in os.environ.items() if name in kept or not name.startswith("CODE_EXECUTOR_")
     }
     environment["CODE_EXECUTOR_IMAGE"] = IMAGE
+    environment["CODE_EXECUTOR_DATA"] = "/nonexistent"  # what this machine's own service keeps is not the tests' matter
     environment |= measuring()
     environment |= {f"CODE_EXECUTOR_{name.upper()}": str(value) for name, value in settings.items()}
     measured = ["coverage", "run", "-m"] if os.environ.get("TEST_COVERAGE") else []

@@ -36,7 +36,7 @@ class Workshop:
     async def close(self) -> None:
         self.closed = True
 
-    async def create(self, *, preload: bool = True) -> Sandbox:  # noqa: ARG002  # an engine's signature
+    async def create(self, *, preload: tuple[str, ...] | None = None) -> Sandbox:  # noqa: ARG002  # an engine's signature
         self.making += 1
         self.attempts += 1
         self.at_once.append(self.making)

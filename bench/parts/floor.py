@@ -13,7 +13,7 @@ from typing import Any
 from bench import contenders as c
 from bench import markdown
 from bench.plan import Plan
-from bench.server import ROOT
+from bench.server import IMAGE, ROOT
 from bench.stats import Summary
 
 TITLE = "The floor"
@@ -27,15 +27,22 @@ async def measure(plan: Plan) -> dict[str, Any]:
     if "docker" in plan.engines:
         for kind, preload in _KINDS.items():
             with plan.attempt(f"floor, {kind}"):
-                results[kind] = json.loads(await _climb(await _config(preload), plan.pick(200, 20)))
+                results[kind] = await climb(preload, plan.pick(200, 20))
     return results
+
+
+async def climb(preload: str, rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Return ``{rung: {"wall", "cpu", "faults"}}`` of `bench/rungs.py` in a container."""
+    rungs: dict[str, dict[str, list[float]]] = json.loads(await _climb(await _config(preload), rounds))
+    return rungs
 
 
 async def _config(preload: str) -> str:
     """Return the configuration that the service would send to an agent."""
     words = (
-        "import sys; from code_executor.core.limits import Limits; from code_executor.sandbox import hardening as h; "
-        "p = tuple(filter(None, sys.argv[1].split(','))); print(h.agent_config(Limits(), 52000, p, {}).to_json())"
+        "import sys; from code_executor.app.preloads import STANDARD; from code_executor.core.limits import Limits; "
+        "from code_executor.sandbox.hardening import agent_config; p = tuple(filter(None, sys.argv[1].split(','))); "
+        "print(agent_config(Limits(), 52000, p, {}, STANDARD).to_json())"
     )
     return await _output(str(ROOT / ".venv/bin/python"), "-c", words, preload)
 
@@ -44,7 +51,7 @@ async def _climb(config: str, rounds: int) -> str:
     script = ROOT / "bench" / "rungs.py"
     rights = [f"--cap-{word}" for word in ("drop=ALL", "add=SETUID", "add=SETGID", "add=KILL")]
     box = ["--tmpfs", "/work:uid=52000,gid=52000", "--network=none", "--security-opt=no-new-privileges"]
-    what = ["-v", f"{script}:/rungs.py:ro", "--entrypoint", c.INSIDE, c.IMAGE]
+    what = ["-v", f"{script}:/rungs.py:ro", "--entrypoint", c.INSIDE, IMAGE]
     arguments = ["-I", "-B", "/rungs.py", config, str(rounds)]
     return await _output("docker", "run", "--rm", *rights, *box, *what, *arguments)
 

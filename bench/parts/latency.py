@@ -26,7 +26,7 @@ BASELINES = {"print": (c.BARE,), "pandas": (c.BARE_IMAGE, c.BARE_SANDBOX)}
 async def measure(plan: Plan) -> dict[str, Any]:
     """Return per program the rounds of every contender, in milliseconds."""
     turn = plan.pick(Turn(1.0, 40), Turn(0.25, 12))
-    rounds = {"print": plan.pick(6, 4), "pandas": plan.pick(4, 3)}
+    rounds = {"print": plan.rounds(6, 4), "pandas": plan.rounds(4, 3)}
     async with AsyncExitStack() as stack:
         field: list[Contender] = []
         for name, opener in c.openers(plan.engines, plan.python).items():
@@ -66,7 +66,7 @@ def compared(data: dict[str, Any], program: str, name: str, to: str | None = Non
 
 
 def summary(data: dict[str, Any], program: str, name: str) -> Summary | None:
-    rounds = data[program].get(name)
+    rounds = data.get(program, {}).get(name)
     return Summary.of([value for turn in rounds for value in turn]) if rounds else None
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from bench import contenders, markdown
 from bench.client import request_bytes
 from bench.plan import Plan
-from bench.server import Server
+from bench.server import IMAGE, Server
 
 TITLE = "Programs that print much"
 
@@ -51,7 +51,7 @@ async def measure(plan: Plan) -> dict[str, Any]:
     results: dict[str, Any] = {}
     if "docker" not in plan.engines:
         return results
-    rounds = plan.pick(9, 3)
+    rounds = plan.rounds(9, 3)
     with plan.attempt("programs that print much, bare"):
         results["bare"] = await _bare(rounds)
     with plan.attempt("programs that print much, docker"):
@@ -71,7 +71,7 @@ async def measure(plan: Plan) -> dict[str, Any]:
 
 async def _bare(rounds: int) -> dict[str, list[float]]:
     command = ["docker", "run", "--rm", "--network", "none", "--cpus", str(CPUS), "--entrypoint", contenders.INSIDE]
-    arguments = [contenders.IMAGE, "-c", _BARE, json.dumps(PROGRAMS), str(rounds), str(PAUSE)]
+    arguments = [IMAGE, "-c", _BARE, json.dumps(PROGRAMS), str(rounds), str(PAUSE)]
     process = await asyncio.create_subprocess_exec(*command, *arguments, stdout=asyncio.subprocess.PIPE)
     printed, _ = await process.communicate()
     if process.returncode:

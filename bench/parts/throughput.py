@@ -52,7 +52,7 @@ async def measure(plan: Plan) -> dict[str, Any]:
                     ]
         for server, _, _ in servers:  # so that it has as many sandboxes as under load
             await load.closed(server.host, server.port, request_bytes(server.host, c.PRINT), clients=CLIENTS, seconds=1)
-        for _ in range(plan.pick(4, 1)):
+        for _ in range(plan.rounds(4, 1)):
             for at_once in (1, CLIENTS):
                 argv = [plan.python, "-c", c.PRINT]
                 reply = await spawner.ask(argv=argv, seconds=seconds, most=1_000_000, at_once=at_once)

@@ -31,6 +31,10 @@ def test_metrics_count_executions_by_their_outcome(client: httpx.Client) -> None
     after = metrics(client)
     assert [after[name] - before.get(name, 0) for name in names] == [2, 1, 3, 3, 3]
     assert after["code_executor_running"] == 0
+    lent = 'code_executor_lent_total{kind="plain",use="run",why="own"}'
+    assert after[lent] - before.get(lent, 0) == 3
+    assert after['code_executor_cpu_seconds_total{kind="plain"}'] > before.get("code_executor_cpu_seconds_total", 0)
+    assert (after['code_executor_ready{kind="plain"}'], after["code_executor_runs_limit"]) == (1, 2)
     assert sum(value for name, value in after.items() if name.startswith("code_executor_sandboxes{")) >= 1
 
 

@@ -160,14 +160,14 @@ async def test_a_figure_that_cannot_be_drawn_is_reported_and_the_others_are_show
 
 
 async def test_a_warning_of_a_drawing_names_the_programs_line_or_none(executor: Executor) -> None:
-    shown = await executor.run(f"{PLT}plt.title('\\u4e2d')\nplt.show()", display=True)
+    shown = await executor.run(f"{PLT}plt.title('\\u0378')\nplt.show()", display=True)
     assert "main.py:3: UserWarning: Glyph" in shown.error
     assert "\n  plt.show()" in shown.error
-    left_open = await executor.run(f"{PLT}plt.title('\\u4e2d');", display=True)
+    left_open = await executor.run(f"{PLT}plt.title('\\u0378');", display=True)
     assert left_open.error.startswith("sys:1: UserWarning: Glyph")
     assert "sandbox_agent" not in shown.error + left_open.error
     ignored = await executor.run(
-        f"import warnings\nwarnings.simplefilter('ignore')\n{PLT}plt.title('\\u4e2d');", display=True
+        f"import warnings\nwarnings.simplefilter('ignore')\n{PLT}plt.title('\\u0378');", display=True
     )
     assert (ignored.error, pictures(ignored)) == ("", 1)
 
@@ -199,4 +199,53 @@ async def test_a_cell_that_fails_shows_its_figures(session: Session) -> None:
 
 async def test_fonts_are_not_looked_for_in_every_program(executor: Executor) -> None:
     code = "import logging, sys\nlogging.basicConfig(level=logging.INFO, stream=sys.stdout)\nimport matplotlib.pyplot"
-    assert "generated new fontManager" not in (await executor.run(code)).output
+    look = "import matplotlib, os\nprint(os.listdir(matplotlib.get_cachedir()), os.environ['MPLCONFIGDIR'])"
+    run = await executor.run(f"{code}\n{look}\nprint(matplotlib.get_cachedir())")
+    assert "generated new fontManager" not in run.output
+    *_, found, place = run.output.splitlines()
+    assert found == f"[] {place}"  # what it says of itself is as ever
+
+
+FONTS = f"""
+{PLT}from matplotlib import font_manager
+names = {{font.name for font in font_manager.fontManager.ttflist}}
+"""
+
+FAMILIES = ("", "plt.rcParams['font.family'] = 'serif'", "plt.rcParams['font.sans-serif'] = ['SimHei']")
+
+
+async def other_scripts(executor: Executor, engine: str) -> None:
+    """Go on only where there are fonts for other scripts: in the image, and on machines that happen to have them."""
+    there = await executor.run(f"{FONTS}\nprint({{'WenQuanYi Micro Hei', 'Symbola'}} <= names)")
+    if engine == "native" and there.output == "False\n":
+        pytest.skip("this machine does not have the fonts that the image has")
+    assert there.output == "True\n"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+async def test_other_scripts_are_drawn_whatever_the_font(warm: Executor, engine: str, family: str) -> None:
+    await other_scripts(warm, engine)
+    code = f"{PLT}{family}\nplt.title('汉字 ひらがな 한국어 😀', fontweight='bold'); plt.savefig('a.pdf'); plt.show()"
+    run = await warm.run(code, display=True)
+    assert (run.reason, pictures(run)) == (Reason.COMPLETED, 1)
+    assert "Glyph" not in run.error
+
+
+async def test_fonts_for_other_scripts_are_seen_in_nothing_else(warm: Executor, engine: str) -> None:
+    await other_scripts(warm, engine)
+    code = f"""
+{FONTS}
+import matplotlib
+print([name for name, value in plt.rcParams.items() if value != matplotlib.rcParamsDefault[name] and name != "backend"])
+print(plt.rcParams["font.family"], str(font_manager.findfont(None))[-14:])
+def drawn():
+    figure = plt.figure()
+    figure.subplots().set_title("Title 0.25 é", style="italic")
+    figure.canvas.draw()
+    return bytes(figure.canvas.buffer_rgba())
+pixels = drawn()
+font_manager.FontManager._find_fonts_by_props = lambda self, prop, *_, **__: [self.findfont(prop)]
+print(drawn() == pixels)
+"""
+    run = await warm.run(code)
+    assert (run.error, run.output) == ("", "[]\n['sans-serif'] DejaVuSans.ttf\nTrue\n")

@@ -47,7 +47,7 @@ class Impostor:
     async def close(self) -> None:
         """It has nothing."""
 
-    async def create(self, *, preload: bool = True) -> Sandbox:  # noqa: ARG002  # an engine's signature
+    async def create(self, *, preload: tuple[str, ...] | None = None) -> Sandbox:  # noqa: ARG002  # an engine's signature
         self.made += 1
         sandbox = Sandbox(f"impostor-{self.made}", Limits())
         link = ImpostorLink(

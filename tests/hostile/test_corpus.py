@@ -20,9 +20,10 @@ import pytest
 from code_executor import Executor
 from code_executor.core.models import Reason, Result
 from code_executor.sandbox import doctor, hardening
-from tests.conftest import RUNTIME, control_groups_hold
+from tests.conftest import RUNTIME, TEST_KINDS, control_groups_hold
 from tests.hostile import cases
 from tests.hostile.cases import Case
+from tests.kinds import DATA, LARGEST, PLAIN, PLOTS, open_kind
 
 LANES = 3
 ANSWERED_WITHIN = 60.0
@@ -33,6 +34,14 @@ ENDED_WHOLE = hardening.is_gvisor(RUNTIME) and control_groups_hold()
 
 CANARY = (Path(__file__).with_name("programs") / "canary.py").read_text()
 CASES = [case for kind in cases.load() for case in kind.cases]
+
+KINDS = {"plain": PLAIN, "data": DATA, "plots": PLOTS, "science": LARGEST}
+SELECTED = [  # in the largest, which takes seconds to make again: those that its size may matter to
+    pytest.param(number, case, id=f"{name}-{case}")
+    for name, number in KINDS.items()
+    for case in CASES
+    if name in TEST_KINDS or (number == LARGEST and case.kind in ("leftovers", "memory"))
+]
 
 
 @dataclass(frozen=True)
@@ -46,10 +55,11 @@ class Verdict:
 
 
 class Lanes:
-    """Runs cases of one engine, several at a time, in the background of the tests that wait for them."""
+    """Runs cases on one kind of one engine, several at a time, in the background of the tests that wait for them."""
 
-    def __init__(self, engine: str, selected: list[Case]) -> None:
+    def __init__(self, engine: str, kind: int, selected: list[Case]) -> None:
         self._engine = engine
+        self._kind = kind
         self._waiting = deque(selected)
         self._verdicts: dict[Case, asyncio.Future[Verdict]] = {
             case: asyncio.get_running_loop().create_future() for case in selected
@@ -67,9 +77,7 @@ class Lanes:
         return future.result()
 
     async def _lane(self) -> None:
-        async with Executor.open(
-            engine=self._engine, policy="off", pool_size=1, pool_min=1, preload=(), log_level="error"
-        ) as executor:
+        async with open_kind(self._engine, self._kind) as executor:
             held = {f.layer for f in await doctor.examine(executor, executor.pool.introduction) if f.held}
             if ENDED_WHOLE:
                 held.add("memory")
@@ -103,12 +111,27 @@ async def _canary(executor: Executor) -> dict[str, Any]:
     return found
 
 
+def _same(found: dict[str, Any], kind: int) -> dict[str, Any]:
+    """Return what must not change. How much data a sandbox has before any program varies if much is preloaded."""
+    limits = found["same"]["limits"]
+    if kind != PLAIN:
+        limits = {name: most for name, most in limits.items() if name not in ("RLIMIT_DATA", "RLIMIT_AS")}
+    return {**found["same"], "limits": limits}
+
+
 @pytest.fixture(scope="module")
-async def lanes(engine: str, request: pytest.FixtureRequest) -> AsyncIterator[Lanes]:
+def kind(request: pytest.FixtureRequest) -> int:
+    number: int = request.param
+    return number
+
+
+@pytest.fixture(scope="module")
+async def lanes(engine: str, kind: int, request: pytest.FixtureRequest) -> AsyncIterator[Lanes]:
     """Start the cases that were selected."""
     wanted = [getattr(item, "callspec", None) for item in request.session.items if item.path == request.path]
     parameters = [spec.params for spec in wanted if spec is not None]
-    running = Lanes(engine, [p["case"] for p in parameters if p.get("engine") == engine])
+    here = {"engine": engine, "kind": kind}
+    running = Lanes(engine, kind, [p["case"] for p in parameters if here.items() <= p.items()])
     yield running
     await running.close()
 
@@ -121,8 +144,8 @@ def _whole(case: Case) -> frozenset[Reason]:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("case", CASES, ids=str)
-async def test_is_contained(case: Case, lanes: Lanes) -> None:
+@pytest.mark.parametrize(("kind", "case"), SELECTED, indirect=["kind"])
+async def test_is_contained(case: Case, lanes: Lanes, kind: int) -> None:
     verdict = await lanes.verdict(case)
     result = verdict.result
     said = result.output + result.error
@@ -138,5 +161,5 @@ async def test_is_contained(case: Case, lanes: Lanes) -> None:
     if verdict.then is not None:
         assert verdict.then.reason is Reason.COMPLETED, verdict.then.error
         assert cases.BREACH not in verdict.then.output
-    assert verdict.found["same"] == verdict.fresh["same"]
+    assert _same(verdict.found, kind) == _same(verdict.fresh, kind)
     assert verdict.found["random"] != verdict.fresh["random"]

@@ -251,7 +251,7 @@ async def test_of_ten_thousand_requests_each_gets_its_one_answer_and_nothing_is_
             return Counter(census(server.process.pid)) - before
 
         await asyncio.gather(*(failing(crowd, number) for number in range(len(HOSTILE))))
-        await until(lambda: crowd.metric('code_executor_sandboxes{state="idle"}') == 4)
+        await until(lambda: crowd.metric('code_executor_sandboxes{kind="plain",state="idle"}') == 4)
         before = Counter(census(server.process.pid))
         before["threads"] = 1 + THREADS
         sizes = []

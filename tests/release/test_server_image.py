@@ -134,7 +134,9 @@ print(json.dumps({d.metadata["Name"]: d.version for d in importlib.metadata.dist
 
 def test_the_image_has_the_dependencies_of_the_lock_and_no_others(image: str, uv: str) -> None:
     there = json.loads(docker("run", "--rm", "-i", "--entrypoint", "python", image, "-", stdin=INSTALLED).stdout)
-    exported = run(uv, "export", "--quiet", "--frozen", "--no-dev", "--no-emit-project", "--no-hashes")
+    exported = run(
+        uv, "export", "--quiet", "--frozen", "--no-dev", "--extra", "postgres", "--no-emit-project", "--no-hashes"
+    )
     locked = dict(re.findall(r"^([\w.-]+)==(\S+)", exported, re.MULTILINE))
     assert there.pop("code-executor") == __version__
     assert {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in there.items()}.items() <= locked.items()
@@ -235,7 +237,7 @@ def test_without_the_socket_it_says_what_to_do(image: str, mount: list[str], say
 
 
 def test_compose_gives_the_service_the_socket_and_nothing_else_of_the_host() -> None:
-    assert SERVER["volumes"] == [f"${{DOCKER_SOCKET:-{SOCKET}}}:{SOCKET}"]
+    assert SERVER["volumes"] == [f"${{DOCKER_SOCKET:-{SOCKET}}}:{SOCKET}", "data:/var/lib/code-executor"]
     assert "volumes" not in SANDBOX
     for service in (SANDBOX, SERVER):
         assert service["cap_drop"] == ["ALL"]

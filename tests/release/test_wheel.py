@@ -62,7 +62,11 @@ class Installation:
         install = (uv, "pip", "install", "--quiet", "--python", self.venv / "bin/python")
         run(*install, "--require-hashes", "--requirement", locked)
         run(*install, "--no-deps", "--no-index", wheel)
-        self.environment = {"PATH": str(self.venv / "bin"), "HOME": str(self.directory)}
+        self.environment = {
+            "PATH": str(self.venv / "bin"),
+            "HOME": str(self.directory),
+            "CODE_EXECUTOR_DATA": str(self.directory / "kept"),
+        }
 
     def command(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -161,6 +165,14 @@ def test_its_doctor_finds_every_required_layer(installed: Installation) -> None:
     assert done.returncode == 0, done.stdout
     assert done.stdout.startswith(f"engine: native\npython: {installed.venv}/bin/python")
     assert "its libraries are not those of requirements.lock: without " in done.stdout.splitlines()[1]
+
+
+def test_it_makes_a_database(installed: Installation) -> None:
+    """Its migrations are files that nothing imports."""
+    done = installed.command("db", "upgrade")
+    assert done.returncode == 0, done.stderr
+    assert (installed.directory / "kept/code-executor.db").exists()
+    assert installed.command("db", "check").stdout.endswith("is up to date (0001)\n")
 
 
 def test_it_serves_the_api_and_the_page(installed: Installation) -> None:

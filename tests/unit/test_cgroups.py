@@ -131,7 +131,7 @@ def test_v1_the_limits_are_written_under_their_names(tmp_path: Path) -> None:
         "memory.limit_in_bytes": memory,
         "memory.memsw.limit_in_bytes": memory,
     }
-    assert read(group.directories["cpu"]) == {"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "50000"}
+    assert read(group.directories["cpu"]) == {"cpu.cfs_period_us": "500000", "cpu.cfs_quota_us": "250000"}
     assert read(group.directories["pids"]) == {"pids.max": "11"}
 
 
@@ -140,11 +140,27 @@ def test_v2_the_limits_are_written_under_their_names(tmp_path: Path) -> None:
     assert read(tmp_path / "code-executor-1-x") == {
         "memory.max": str(128 << 20),
         "memory.swap.max": "0",
-        "cpu.max": "50000 100000",
+        "cpu.max": "250000 500000",
         "pids.max": "11",
     }
     group.add(4711)
     assert (tmp_path / "code-executor-1-x" / "cgroup.procs").read_text() == "4711"
+
+
+def test_where_a_group_may_save_up_it_gets_as_much_at_once_in_half_the_time(tmp_path: Path) -> None:
+    directory = tmp_path / "code-executor-1-x"
+    directory.mkdir()
+    (directory / "cpu.cfs_burst_us").write_text("0")
+    (directory / "cpu.max.burst").write_text("0")
+    Home(1, {"cpu": tmp_path}).create("1-x", LIMITS, processes=11)
+    Home(2, {"cpu": tmp_path}).create("1-x", LIMITS, processes=11)
+    assert read(directory) == {
+        "cpu.cfs_period_us": "250000",
+        "cpu.cfs_quota_us": "125000",
+        "cpu.cfs_burst_us": "125000",
+        "cpu.max": "125000 250000",
+        "cpu.max.burst": "125000",
+    }
 
 
 @pytest.mark.parametrize("cpus", [0.1, 0.5, 1.0, 2.5])

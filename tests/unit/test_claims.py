@@ -153,7 +153,7 @@ def test_what_a_supervisor_says_of_itself_stays() -> None:
 
 def test_nothing_that_a_supervisor_says_is_dropped() -> None:
     """Else a layer of which the examination hears nothing could never be missing."""
-    said = {name: value for name, value in describe(["numpy"], ["/usr/lib"]).items() if value is not None}
+    said = {name: value for name, value in describe(["numpy"], 0, ["/usr/lib"]).items() if value is not None}
     found = claims.introduction(written(said))
     assert found.keys() - {"read_only_root"} == said.keys() - {"read_only_root"}
     assert (found["not_preloaded"], found["shared"]) == (["numpy"], ["/usr/lib"])

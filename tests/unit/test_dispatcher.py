@@ -20,6 +20,7 @@ from code_executor.sandbox.pool import Pool, PoolSize
 from code_executor.sandbox.sandbox import Sandbox
 from code_executor.service.dispatcher import Dispatcher, _Loan
 from code_executor.service.fairqueue import Rules
+from code_executor.service.looks import Looks
 from tests.census import until
 from tests.workshop import READY, Workshop
 
@@ -176,7 +177,7 @@ async def both_kinds(workshop: Workshop, other: Workshop) -> AsyncIterator[Dispa
     size = PoolSize(least=1, most=1)
     async with asyncio.timeout(30), Pool(workshop, size) as plain, Pool(other, size) as loaded:
         await until(lambda: plain.book.idle and loaded.book.idle)
-        dispatcher = Dispatcher([plain, loaded], Limits(), preloaded={"numpy"}, patience=10)
+        dispatcher = Dispatcher([plain, loaded], Limits(), looks=Looks((("numpy",),)), patience=10)
         yield dispatcher
         dispatcher.close()
 

@@ -305,6 +305,15 @@ def test_checks_run_one_at_a_time_and_runs_go_past_them() -> None:
     assert serve(fair) is not None
 
 
+def test_checks_of_learners_do_not_wait_for_one_another() -> None:
+    fair = queue(capacity=8)
+    ada, bob = Caller("key", "ada"), Caller("key", "bob")
+    first, second, other = (enter(fair, who, manner=Manner.CHECK) for who in (ada, ada, bob))
+    assert [serve(fair), serve(fair), serve(fair)] == [first, other, None]
+    fair.finish(first, 0.1)
+    assert serve(fair) is second
+
+
 def test_checks_have_half_of_all_at_most() -> None:
     fair = queue(capacity=4)
     for name in "abcd":

@@ -109,7 +109,7 @@ class QueueMachine(RuleBasedStateMachine):
         if ticket.leaf.name and self.held(ticket.leaf, ticket) >= 2:
             return False
         if ticket.manner is Manner.CHECK and (
-            len(checks) >= max(1, self.most) or any(each.caller is ticket.caller for each in checks)
+            len(checks) >= max(1, self.most) or any(each.leaf is ticket.leaf for each in checks)
         ):
             return False
         return not left or (

@@ -21,10 +21,11 @@ from code_executor.core.runner import Runner, run
 from code_executor.sandbox.engine import Engine
 from code_executor.sandbox.pool import Pool, PoolSize
 from code_executor.sandbox.sandbox import Sandbox
+from code_executor.service.collectors import Slowest
 from code_executor.service.fairqueue import FairQueue, Lane, Left, Rules
 from code_executor.service.flows import Manner
 from code_executor.service.metrics import Metrics, ObservedRunner
-from code_executor.service.sessions import Sessions
+from code_executor.service.sessions import SessionBook, Sessions
 
 pytestmark = pytest.mark.anyio
 
@@ -80,12 +81,13 @@ def observed(
 
 
 def samples(metrics: Metrics) -> dict[str, float]:
-    """Read the text that Prometheus is given: ``{'name{label="value"}': 1.0}``."""
+    """Read the text that Prometheus is given: ``{'name{label="value"}': 1.0}``; of counters, what has been counted."""
     found = {}
     for family in text_string_to_metric_families(metrics.render().decode()):
         for sample in family.samples:
             labels = ",".join(f'{name}="{value}"' for name, value in sorted(sample.labels.items()))
-            found[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
+            if family.type != "counter" or sample.value:
+                found[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
     return found
 
 
@@ -182,7 +184,7 @@ async def test_a_run_that_is_left_after_its_result_is_not_cancelled() -> None:
     metrics = Metrics()
     async with aclosing(observed(metrics, RESULT, forever=True).stream(Execution(""))) as events:
         await anext(events)
-    assert not any("cancelled" in name for name in samples(metrics))
+    assert not any("_total{" in name and "cancelled" in name for name in samples(metrics))
 
 
 async def test_a_run_that_found_no_sandbox_is_refused_and_no_execution() -> None:
@@ -203,11 +205,12 @@ async def test_what_fails_otherwise_is_not_swallowed() -> None:
     assert samples(metrics)["code_executor_running"] == 0
 
 
-async def test_the_state_of_all_pools_is_told_as_it_is_when_asked() -> None:
+async def test_the_state_of_each_pool_is_told_as_it_is_when_asked() -> None:
     metrics = Metrics()
-    pools = [Pool(cast("Engine", None), PoolSize(most=4)) for _ in range(2)]
+    pools = [Pool(cast("Engine", None), PoolSize(most=4), name) for name in ("plain", "data")]
     metrics.watch(*pools)
-    assert samples(metrics)['code_executor_sandboxes{state="idle"}'] == 0
+    assert samples(metrics)['code_executor_sandboxes{kind="plain",state="idle"}'] == 0
+    assert samples(metrics)['code_executor_ready{kind="data"}'] == 0
     for pool in pools:
         for number in range(3):
             pool.book.arrived(Sandbox(str(number), Limits()), 0.0)
@@ -215,12 +218,101 @@ async def test_the_state_of_all_pools_is_told_as_it_is_when_asked() -> None:
         assert lent is not None
         pool.book.returned(lent, 0.0)
         pool.book.take()
-    pools[0].book.making = 1
+    pools[0].book.making, pools[1].book.asked = 1, 7
+    pools[1].book.forget(pools[1].book.idle[0])
     seen = samples(metrics)
-    states = {
-        state: seen[f'code_executor_sandboxes{{state="{state}"}}'] for state in ("idle", "busy", "settling", "making")
+    told = {
+        kind: [
+            seen[f'code_executor_sandboxes{{kind="{kind}",state="{state}"}}']
+            for state in ("idle", "busy", "settling", "making")
+        ]
+        for kind in ("plain", "data")
     }
-    assert states == {"idle": 2, "busy": 2, "settling": 2, "making": 1}
+    assert told == {"plain": [1, 1, 1, 1], "data": [0, 1, 1, 0]}
+    for name, plain, data in (("ready", 1, 1), ("sandboxes_made_total", 3, 3), ("waiting_for_kind", 0, 7)):
+        assert [seen[f'code_executor_{name}{{kind="{kind}"}}'] for kind in ("plain", "data")] == [plain, data], name
+
+
+@pytest.mark.parametrize(
+    ("own", "how", "labels"),
+    [
+        (True, {}, 'kind="data",use="run",why="own"'),
+        (False, {}, 'kind="data",use="run",why="busy"'),
+        (True, {"session": True}, 'kind="data",use="session",why="own"'),
+        (True, {"check_only": True}, 'kind="data",use="check",why="own"'),
+    ],
+)
+async def test_a_sandbox_that_is_lent_is_counted_by_its_kind_and_by_what_for_and_why(
+    own: bool, how: dict[str, bool], labels: str
+) -> None:
+    metrics = Metrics()
+    runner = observed(metrics, Started("id", 0.0, "data", own), Output("stdout", ""), RESULT)
+    with capture_logs() as lines:
+        await ran(runner, Execution("", **how))  # type: ignore[arg-type]
+    seen = samples(metrics)
+    assert {name: value for name, value in seen.items() if name.startswith("code_executor_lent_total")} == {
+        f"code_executor_lent_total{{{labels}}}": 1
+    }
+    seconds = f"code_executor_lent_seconds_total{{{labels.rpartition(',')[0]}}}"
+    assert 0 < seen[seconds] < 1
+    assert seen.get('code_executor_cpu_seconds_total{kind="data"}') == (None if "session" in how else 0.003)
+    assert [line["kind"] for line in lines] == ([] if "session" in how else ["data"])
+
+
+async def test_what_may_happen_is_told_before_it_has_happened() -> None:
+    metrics = Metrics()
+    metrics.watch(Pool(cast("Engine", None), PoolSize()))
+    text = metrics.render().decode()
+    for expected in (
+        'code_executor_executions_total{reason="internal",status="error"} 0.0',
+        'code_executor_refused_total{why="PoolBusyError"} 0.0',
+        'code_executor_aborted_total{why="budget"} 0.0',
+        'code_executor_lent_total{kind="plain",use="run",why="busy"} 0.0',
+    ):
+        assert f"\n{expected}\n" in text
+
+
+async def test_a_run_that_is_refused_was_lent_nothing() -> None:
+    metrics = Metrics()
+    with pytest.raises(PoolBusyError):
+        await ran(observed(metrics, failure=PoolBusyError("busy", 1)), Execution(""))
+    assert not [name for name in samples(metrics) if name.startswith("code_executor_lent")]
+
+
+async def test_the_slowest_run_is_told_for_a_minute_and_forgotten_after_two() -> None:
+    now = 0.0
+    slowest = Slowest(lambda: now)
+
+    def told() -> dict[str, float]:
+        return {sample.labels["kind"]: sample.value for family in slowest.collect() for sample in family.samples}
+
+    assert told() == {}
+    slowest.note("plain", 3.0)
+    slowest.note("plain", 1.0)
+    slowest.note("data", 0.5)
+    assert told() == {"plain": 3.0, "data": 0.5}
+    now = 70.0
+    slowest.note("plain", 2.0)
+    assert told() == {"plain": 3.0, "data": 0.5}
+    now = 130.0
+    assert told() == {"plain": 2.0}
+    now = 180.0
+    assert told() == {}
+    slowest.note("plain", 2.0)
+    now = 1000.0
+    assert told() == {}
+
+
+async def test_what_a_service_may_do_is_told() -> None:
+    metrics = Metrics()
+    metrics.tell("1.2", "native", Limits(memory=7, cpus=0.25), 9)
+    metrics.watch_queue(FairQueue(Rules(waiting=5), 1))
+    metrics.watch_sessions(SessionBook(SessionLimits(open=3)))
+    seen = samples(metrics)
+    assert seen['code_executor_info{engine="native",version="1.2"}'] == 1
+    names = ("runs_limit", "memory_limit_bytes", "cpus_limit", "waiting_limit", "sessions_limit")
+    assert [seen[f"code_executor_{name}"] for name in names] == [9, 7, 0.25, 5, 3]
+    assert seen["process_resident_memory_bytes"] > 1 << 20
 
 
 async def test_who_waits_is_told_by_lane_and_nobody_by_name() -> None:
@@ -277,3 +369,4 @@ async def test_open_sessions_are_told_as_they_are_when_asked() -> None:
         assert samples(metrics)["code_executor_sessions"] == 1
     assert samples(metrics)["code_executor_sessions"] == 0
     assert samples(metrics)["code_executor_sessions_opened_total"] == 1
+    assert samples(metrics)['code_executor_sessions_ended_total{why="stopping"}'] == 1

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from code_executor.app.settings import PREFIX, Settings, parse_list, parse_size
+from code_executor.app import preloads
+from code_executor.app.preloads import parse_list
+from code_executor.app.settings import PREFIX, Settings, parse_size
 from code_executor.core.errors import ConfigurationError
 from sandbox_agent.contract.policy.rules import OFF, STRICT
 
@@ -59,19 +61,26 @@ WRONG: dict[str, list[str]] = {
     "session_idle": ["0", "x"],
     "session_lifetime": ["0", "x"],
     "session_cpu_time": ["0", "x"],
+    "cpu_period": ["0.09", "1.1", "x"],
     "max_code": ["0", "65m", "x"],
     "max_stdin": ["-1", "65m", "x"],
     "body_timeout": ["0", "3601", "x"],
+    "require_key": ["x"],
     "log_format": ["xml"],
     "log_level": ["loud", "INFO"],
 }
 """The settings that are not in here are names and texts that only an engine can judge."""
 
 FREE = {
+    "data",
+    "database",
+    "keys",
+    "secret_file",
     "image",
     "runtime",
     "python",
     "preload",
+    "preload_always",
     "host",
     "allowed_origins",
     "allow_missing",
@@ -112,7 +121,9 @@ def test_a_wrong_value_is_an_error_that_names_its_variable(environment: Set, nam
     assert "(it is " in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["cpus", "max_timeout", "queue_timeout", "max_cpu_time", "input_timeout"])
+@pytest.mark.parametrize(
+    "name", ["cpus", "cpu_period", "max_timeout", "queue_timeout", "max_cpu_time", "input_timeout"]
+)
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
 def test_what_is_no_number_of_seconds_is_wrong(environment: Set, name: str, value: str) -> None:
     environment(**{name: value})
@@ -150,7 +161,7 @@ def test_the_variables_are_read(environment: Set) -> None:
     settings = Settings.load()
     assert (settings.engine, settings.cpus, settings.rate_limit) == ("native", 1.5, "off")
     assert (settings.memory, settings.max_output) == (1 << 30, 64 << 10)
-    assert settings.preload == ("numpy", "scipy")
+    assert settings.preload == (("numpy", "scipy"),)
     assert settings.trusted_proxies == ("10.0.0.0/8", "127.0.0.1")
 
 
@@ -163,7 +174,8 @@ def test_an_empty_variable_is_as_none(environment: Set) -> None:
 def test_an_empty_preload_says_that_nothing_is(environment: Set) -> None:
     environment(preload="")
     assert Settings.load().preload == ()
-    assert Settings.load(preload=("json",)).preload == ("json",)
+    assert Settings.load(preload=("json",)).preload == (("json",),)
+    assert Settings.load(preload="a, b;; c").preload == (("a", "b"), ("c",))
 
 
 def test_what_is_given_wins_over_the_variable(environment: Set) -> None:
@@ -297,3 +309,12 @@ def test_settings_go_to_another_process_whole_and_the_environment_has_no_say(mon
     monkeypatch.setenv(f"{PREFIX}POOL_SIZE", "3")
     monkeypatch.setenv(f"{PREFIX}PRELOAD", "scipy")
     assert Settings.resolved(sent) == given
+
+
+def test_kinds_are_called_as_in_the_docs_and_others_by_their_first_module() -> None:
+    assert preloads.names(preloads.KINDS) == ("plain", "data", "plots", "science")
+    assert preloads.names(preloads.KINDS[:1]) == ("plain", "data")
+    assert preloads.names((("numpy",), ("numpy", "scipy"), ("matplotlib.pyplot",))) == (
+        *("plain", "numpy"),
+        *("numpy-2", "plots"),
+    )

@@ -1,18 +1,34 @@
-/** Where the service is. */
+/** Where the service is, and how to show it a learner token. */
 
-/** The addresses that belong to an endpoint such as https://example.org/api/execute. */
+const PROTOCOL = "code-executor";
+
+/** The addresses that belong to an endpoint such as https://example.org/api/execute, and the token to show there. */
 export class Addresses {
   readonly execute: URL;
   readonly socket: URL;
   readonly check: URL;
   readonly sessions: URL;
 
-  constructor(endpoint: string, base: string) {
+  constructor(
+    endpoint: string,
+    base: string,
+    readonly token = "",
+  ) {
     this.execute = new URL(endpoint, base);
     this.socket = new URL(`${this.execute.pathname.replace(/\/$/, "")}/ws`, this.execute);
     this.socket.protocol = this.execute.protocol === "https:" ? "wss:" : "ws:";
     this.check = new URL("check", this.execute);
     this.sessions = new URL("sessions", this.execute);
+  }
+
+  /** The headers of a request in JSON. */
+  headers(): Record<string, string> {
+    return { "Content-Type": "application/json", ...(this.token ? { Authorization: `Bearer ${this.token}` } : {}) };
+  }
+
+  /** What a WebSocket offers: browsers let it have no headers, but this. */
+  protocols(): string[] {
+    return this.token ? [PROTOCOL, `${PROTOCOL}.token.${this.token}`] : [];
   }
 }
 

@@ -15,7 +15,7 @@ export class Checker {
     try {
       const response = await fetch(addresses.check, {
         method: "POST",
-        headers: { "Content-Type": "application/json" },
+        headers: addresses.headers(),
         body: JSON.stringify({ code } satisfies CheckRequest),
         signal: this.#abort.signal,
       });

@@ -245,7 +245,8 @@ export class RunCodeElement extends HTMLElement {
   }
 
   #addresses(): Addresses {
-    return new Addresses(this.getAttribute("endpoint") || defaultEndpoint(), document.baseURI);
+    const token = this.getAttribute("token")?.trim() ?? "";
+    return new Addresses(this.getAttribute("endpoint") || defaultEndpoint(), document.baseURI, token);
   }
 
   #transport(): Transport {

@@ -41,7 +41,7 @@ const ANSWER_WITHIN = 5000; // ms from a cancel to the result
 const closedDoors = new Set<string>();
 
 export function start(addresses: Addresses, request: RunRequest, transport: Transport, listener: Listener): Run {
-  const door = addresses.socket.href;
+  const door = `${addresses.socket.href} ${addresses.token}`; // a newer token may open it
   if (transport === "sse" || (transport === "auto" && closedDoors.has(door))) {
     return new StreamRun(addresses, request, listener);
   }
@@ -91,7 +91,7 @@ class SocketRun implements Run {
   #ended = false;
 
   constructor(addresses: Addresses, request: RunRequest, listener: Listener, closed: () => void) {
-    const socket = new WebSocket(addresses.socket);
+    const socket = new WebSocket(addresses.socket, addresses.protocols());
     this.#socket = socket;
     this.#listener = listener;
     const whole = new Whole();
@@ -153,7 +153,7 @@ class StreamRun implements Run {
   readonly #abort = new AbortController();
 
   constructor(addresses: Addresses, request: RunRequest, listener: Listener) {
-    void stream(addresses.execute, request, listener, this.#abort.signal);
+    void stream(addresses.execute, request, listener, this.#abort.signal, addresses.headers());
   }
 
   input(): void {} // there is no way to it
@@ -170,13 +170,19 @@ class StreamRun implements Run {
 }
 
 /** Send a request and tell of the events that answer it; resolves after the last of them. */
-export async function stream(address: URL, request: object, listener: Listener, signal: AbortSignal | null = null): Promise<void> {
+export async function stream(
+  address: URL,
+  request: object,
+  listener: Listener,
+  signal: AbortSignal | null = null,
+  headers: Record<string, string> = { "Content-Type": "application/json" },
+): Promise<void> {
   let begun = false;
   const whole = new Whole();
   try {
     const response = await fetch(address, {
       method: "POST",
-      headers: { "Content-Type": "application/json", Accept: "text/event-stream" },
+      headers: { ...headers, Accept: "text/event-stream" },
       body: JSON.stringify(request),
       signal,
     });

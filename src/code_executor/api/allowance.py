@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from code_executor.api.problems import Refusal
 from code_executor.core.models import Allowance
+from code_executor.service.budgets import SECONDS
 from code_executor.service.ports import RUNS
 
 
@@ -13,7 +14,7 @@ def headers(allowance: Allowance) -> dict[str, str]:
         "RateLimit-Limit": str(allowance.limit),
         "RateLimit-Remaining": str(allowance.remaining),
         "RateLimit-Reset": str(allowance.reset),
-        "RateLimit-Policy": f"{allowance.limit};w={allowance.window}",
+        "RateLimit-Policy": f"{allowance.limit};w={allowance.window}{_named(allowance)}",
     }
     if not allowance.allowed:
         found["Retry-After"] = str(max(1, allowance.reset))
@@ -22,6 +23,14 @@ def headers(allowance: Allowance) -> dict[str, str]:
 
 def refusal(allowance: Allowance, what: str = RUNS) -> Refusal:
     """Return the answer to a caller that asked too often; ``what``: the limit of the service that it met."""
-    seconds = max(1, allowance.reset)
-    detail = f"Rate limit exceeded: {allowance.limit} {what} in {allowance.window} seconds. Try again in {seconds} s."
+    again = f"Try again in {max(1, allowance.reset)} s."
+    if allowance.name == SECONDS:
+        detail = f"This key has used its {allowance.limit} seconds of sandboxes for today (UTC). {again}"
+    else:
+        whose = f" for this {allowance.name}" if allowance.name else ""
+        detail = f"Rate limit exceeded: {allowance.limit} {what} in {allowance.window} seconds{whose}. {again}"
     return Refusal(429, detail, headers(allowance))
+
+
+def _named(allowance: Allowance) -> str:
+    return f';name="{allowance.name}"' if allowance.name else ""

@@ -10,8 +10,10 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from code_executor.accounts.accounts import Accounts
 from code_executor.api import check, description, execute, operations, pages, problems, session_files, sessions
 from code_executor.api.execute import Endpoint
+from code_executor.api.gate import Gate
 from code_executor.api.hosts import HostNames, Hosts
 from code_executor.api.identity import Identity
 from code_executor.api.middleware import BodyLimit, RateLimit
@@ -31,8 +33,36 @@ _COUNTED = {
 }
 """All else under /api/ is counted as `REQUESTS`."""
 
+_NO_TELEMETRY = dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "auto_configure"), False)
 _SENDING = SendLimits()
 _EXPOSED = ("Location", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "RateLimit-Policy", "Retry-After")
+
+
+class Pages(CORSMiddleware):
+    """Lets the pages of some origins read our answers: those that are allowed, and those of a key.
+
+    Which key it is, a browser does not say when it asks first; `Gate` looks at that later.
+    """
+
+    def __init__(self, app: ASGIApp, origins: tuple[str, ...], accounts: Accounts) -> None:
+        super().__init__(
+            app,
+            allow_origins=origins,
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-API-Key"],
+            expose_headers=_EXPOSED,
+        )
+        self._accounts = accounts
+        self._any = bool(origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._any or self._accounts.has_origins:
+            await super().__call__(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    def is_allowed_origin(self, origin: str) -> bool:
+        return super().is_allowed_origin(origin) or self._accounts.is_origin(origin)
 
 
 class Shortcut:
@@ -66,12 +96,14 @@ def create_app(
     *,
     origins: tuple[str, ...] = (),
     sending: SendLimits = _SENDING,
+    accounts: Accounts | None = None,
 ) -> ASGIApp:
     """Return the ASGI application over ``service``, whose owner keeps it open for as long as the app is served.
 
     ``names``: the hosts that it answers to. ``origins``: whose pages may call it from a browser, besides its own.
-    ``sending``: what clients may leave unread.
+    ``sending``: what clients may leave unread. ``accounts``: the keys; None: nobody needs one.
     """
+    accounts = accounts or Accounts()
     # "offline": the pages under /docs bring their scripts along instead of loading them from somebody's CDN
     app = FastAPIOffline(
         title="Code Executor",
@@ -80,6 +112,8 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         static_url=pages.DOCS_ASSETS,
+        # its spans would have paths, and so the secret ids of sessions; ours are in `api.tracing`
+        telemetry=_NO_TELEMETRY,
     )
     pages.redirect_slashes(app)
     endpoint = execute.make_endpoint(service, bounds)
@@ -96,13 +130,7 @@ def create_app(
     whole: ASGIApp = Shortcut(app, endpoint)
     whole = BodyLimit(whole, bounds.body, bounds.arrival)
     whole = RateLimit(whole, service.rates, _COUNTED)
-    if origins:
-        whole = CORSMiddleware(
-            whole,
-            allow_origins=origins,
-            allow_methods=["GET", "POST", "PUT", "DELETE"],
-            allow_headers=["Content-Type", "Idempotency-Key"],
-            expose_headers=_EXPOSED,
-        )
+    whole = Gate(whole)
+    whole = Pages(whole, origins, accounts)
     whole = Outbox(Hosts(whole, names), Ledger(sending, time.monotonic, telling(service.health)))
-    return Identity(whole)
+    return Identity(whole, accounts)

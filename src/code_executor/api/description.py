@@ -8,6 +8,7 @@ events, so no route refers to `Event` and `ClientMessage`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import FastAPI
@@ -29,7 +30,9 @@ from code_executor.api.schemas import (
     StdinMessage,
     StreamedResult,
     WaitingOut,
+    described,
 )
+from code_executor.api.scopes import ANYBODY, needed
 from code_executor.core.limits import Limits
 
 EVENTS: dict[str, type[BaseModel]] = {
@@ -76,10 +79,36 @@ def install(app: FastAPI, limits: Limits) -> None:
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            routes()["components"]["schemas"] |= _schemas(limits)
+            whole = routes()
+            whole["components"]["schemas"] |= _schemas(limits)
+            whole["components"]["securitySchemes"] = _KEYS
+            for path, operations in whole["paths"].items():
+                _add_keys(needed(path), operations.values())
         return routes()  # which keeps what it has returned before
 
     app.openapi = openapi  # type: ignore[method-assign]  # the way that FastAPI documents
+
+
+_KEYS: dict[str, Any] = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A key, of a service that has any."},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same."},
+}
+
+
+def _add_keys(scope: str | None, operations: Iterable[dict[str, Any]]) -> None:
+    """Say of the operations of a path that they may need a key."""
+    if scope == ANYBODY:
+        return
+    for operation in operations:
+        operation["security"] = [{}, *({name: []} for name in _KEYS)]
+        operation["responses"].setdefault("401", _problem("There is no key, or it is not valid."))
+        operation["responses"].setdefault(
+            "403", _problem(f"The key has no scope `{scope}`, or the page may not use it.")
+        )
+
+
+def _problem(description: str) -> dict[str, Any]:
+    return {name: value for name, value in described(description).items() if name != "model"}
 
 
 def _schemas(limits: Limits) -> dict[str, Any]:

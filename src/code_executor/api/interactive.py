@@ -17,7 +17,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from code_executor.api import allowance as told
 from code_executor.api.backlog import Backlog
-from code_executor.api.identity import caller_of, is_allowed
+from code_executor.api.identity import PROTOCOL, caller_of, is_allowed, origins_of
 from code_executor.api.outbox import debt_of
 from code_executor.api.problems import Refusal, from_failure
 from code_executor.api.requests import parse_execution
@@ -41,10 +41,11 @@ _POLICY_VIOLATION = 1008
 
 async def serve(socket: WebSocket, service: Service, bounds: RequestLimits, allowed: tuple[str, ...]) -> None:
     """Answer one WebSocket."""
+    allowed = (*allowed, *origins_of(socket.scope))
     if not is_allowed(socket.headers.get("origin"), socket.headers.get("host", ""), allowed, socket.scope["scheme"]):
         await socket.close(_POLICY_VIOLATION)
         return
-    await socket.accept()
+    await socket.accept(PROTOCOL if PROTOCOL in socket.scope.get("subprotocols", ()) else None)
     try:
         try:
             allowance = await service.rates.hit(caller_of(socket.scope))  # before anything is read

@@ -15,6 +15,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match
 
+from code_executor.accounts.keys import MissingScopeError, UnknownCredentialError
+from code_executor.accounts.learners import LearnerNameError
 from code_executor.api.answers import object_answer
 from code_executor.core import files
 from code_executor.core.errors import (
@@ -27,6 +29,7 @@ from code_executor.core.errors import (
     SessionError,
     SessionKeyError,
     SessionsFullError,
+    StorageError,
 )
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -103,6 +106,14 @@ def from_failure(error: CodeExecutorError) -> Refusal:
     if isinstance(error, CallerBusyError):
         return Refusal(429, _sentence(error), {"Retry-After": str(error.retry_after)})
     if isinstance(error, PoolClosedError):
+        return Refusal(503, _sentence(error), {"Retry-After": "5"})
+    if isinstance(error, UnknownCredentialError):
+        return Refusal(401, _sentence(error), {"WWW-Authenticate": "Bearer"})
+    if isinstance(error, LearnerNameError):
+        return Refusal(400, _sentence(error))
+    if isinstance(error, MissingScopeError):
+        return Refusal(403, _sentence(error), scope=error.scope.value)
+    if isinstance(error, StorageError):
         return Refusal(503, _sentence(error), {"Retry-After": "5"})
     if isinstance(error, SessionsFullError):
         # when one of the client's own ends is its own decision

@@ -12,7 +12,7 @@ from code_executor.api.problems import Refusal, from_validation
 from code_executor.api.schemas import CellRequest, CheckRequest, ExecuteRequest, FileIn, InputRequest, SessionRequest
 from code_executor.core import paths
 from code_executor.core.caller import Caller
-from code_executor.core.limits import Limits, RequestLimits
+from code_executor.core.limits import Limits, RequestLimits, limits_of
 from code_executor.core.models import Cell, Execution, File, Stdin
 
 MAX_KEY = 255
@@ -40,7 +40,7 @@ def parse_execution(body: bytes, caller: Caller, limits: Limits, bounds: Request
     _bounded("code", asked.code, bounds.code)
     _bounded("stdin", stdin, bounds.stdin)
     files = _files(asked.files, bounds, program=True)
-    _in_time(asked.timeout, limits)
+    _in_time(asked.timeout, limits_of(caller, limits))
     return Execution(
         asked.code,
         stdin,

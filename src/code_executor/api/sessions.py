@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from code_executor.api.answers import Json, object_answer, result_fields
 from code_executor.api.description import STREAM, request_body
-from code_executor.api.identity import caller_of, is_allowed
+from code_executor.api.identity import caller_of, is_allowed, origins_of
 from code_executor.api.problems import Refusal
 from code_executor.api.requests import parse_cell, parse_input, parse_key, parse_session, require_json
 from code_executor.api.schemas import (
@@ -25,7 +25,7 @@ from code_executor.api.schemas import (
 )
 from code_executor.api.streaming import respond, until_disconnect
 from code_executor.core.codec import session_object
-from code_executor.core.limits import RequestLimits
+from code_executor.core.limits import RequestLimits, limits_of
 from code_executor.core.models import Interrupt
 from code_executor.service.ports import Service
 
@@ -83,7 +83,7 @@ class _Endpoints:
         """
         # needs no body, and so browsers would let any page ask for one without asking us
         origin, host = request.headers.get("origin"), request.headers.get("host", "")
-        if not is_allowed(origin, host, self._origins, request.scope["scheme"]):
+        if not is_allowed(origin, host, (*self._origins, *origins_of(request.scope)), request.scope["scheme"]):
             raise Refusal(403, "Pages of other sites may not open sessions here.")
         body = await request.body()
         if body:
@@ -122,7 +122,8 @@ class _Endpoints:
         """
         require_json(request.headers.get("content-type", ""))
         await self._sessions.info(session, caller_of(request.scope))  # nobody sends a body to a session that is not
-        cell = parse_cell(await request.body(), self._runs.limits, self._bounds)
+        limits = limits_of(caller_of(request.scope), self._runs.limits)
+        cell = parse_cell(await request.body(), limits, self._bounds)
         return await respond(request, self._sessions.stream(session, caller_of(request.scope), cell))
 
     async def give_input(self, session: Name, request: Request) -> Response:

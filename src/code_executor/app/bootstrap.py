@@ -10,10 +10,14 @@ import contextlib
 import os
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
+from code_executor._version import __version__
+from code_executor.accounts.usage import Usage
+from code_executor.app import preloads
+from code_executor.app.kept import Kept
 from code_executor.app.settings import Settings
 from code_executor.core.errors import CodeExecutorError, EngineError
 from code_executor.core.limits import Limits
@@ -23,8 +27,10 @@ from code_executor.sandbox.docker import DockerEngine
 from code_executor.sandbox.engine import Engine, SharedEngine
 from code_executor.sandbox.native import NativeEngine
 from code_executor.sandbox.pool import Pool, PoolSize
+from code_executor.service.budgets import Budgets, CountedRunner
 from code_executor.service.dispatcher import Dispatcher
 from code_executor.service.local import LocalHealth, LocalRates
+from code_executor.service.looks import Looks
 from code_executor.service.metrics import Metrics, ObservedRunner
 from code_executor.service.ports import CHECKS, REQUESTS, RUNS, Service
 from code_executor.service.ratelimit import RateLimiter
@@ -33,7 +39,6 @@ from code_executor.service.sessions import Sessions
 log = structlog.get_logger()
 
 _READY_WITHIN = 120.0
-_BUILT_ON_NUMPY = ("matplotlib", "scipy", "seaborn", "sklearn", "statsmodels", "networkx", "skimage")
 _LOCAL_PYTHON = ".sandbox/bin/python"
 
 
@@ -64,19 +69,24 @@ async def open_executor(settings: Settings, *, examine: bool = True, reserve: in
     async with contextlib.AsyncExitStack() as stack:
         await engine.start()
         stack.push_async_callback(engine.close)
-        plain = await stack.enter_async_context(Pool(SharedEngine(engine, preload=False), size))
+        plain = await stack.enter_async_context(Pool(SharedEngine(engine), size))
         await plain.wait_ready(_READY_WITHIN)
         findings: list[doctor.Finding] = []
         if examine:
             findings = await examine_sandbox(plain, limits)
             require(findings, engine.name, settings)
         pools = [plain]
-        if settings.preload:  # last, so that importing what is preloaded delays nothing
-            pools.append(await stack.enter_async_context(Pool(SharedEngine(engine, preload=True), size)))
+        kinds = settings.kinds()
+        names = preloads.names(kinds)
+        for number in range(len(kinds)):  # last, so that importing what is preloaded delays nothing
+            modules = tuple(module for kind in kinds[: number + 1] for module in kind)
+            kept = size if number == 0 else replace(size, least=min(size.least, 1), spare=0)
+            pools.append(await stack.enter_async_context(Pool(SharedEngine(engine, modules), kept, names[number + 1])))
         executor = Dispatcher(
             pools,
             limits,
-            preloaded={*settings.preload, *_BUILT_ON_NUMPY},
+            most=settings.pool_size,
+            looks=Looks(kinds),
             rules=settings.queue_rules(reserve),
             patience=settings.queue_timeout,
             check_time=settings.check_timeout,
@@ -91,15 +101,21 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     """Open the pools, and put the observers, the sessions and the rate limits around their dispatcher."""
     async with open_executor(settings, reserve=settings.reserve) as opened:
         metrics = Metrics()
+        metrics.tell(__version__, opened.pool.engine.name, opened.executor.limits, opened.executor.most)
         metrics.watch(*opened.executor.pools)
         metrics.watch_queue(opened.executor.queue)
-        runs = ObservedRunner(opened.executor, metrics)
+        budgets = Budgets()
+        runs = ObservedRunner(CountedRunner(opened.executor, budgets), metrics)
         limiters = {
-            RUNS: RateLimiter(settings.rate_limit),
+            RUNS: RateLimiter(settings.rate_limit, budgets),
             CHECKS: RateLimiter(settings.check_rate_limit),
             REQUESTS: RateLimiter(settings.request_rate_limit),
         }
-        async with Sessions(runs, settings.session_limits()) as sessions:
+        async with (
+            Kept(settings) as kept,
+            Usage(budgets, kept.store),
+            Sessions(runs, settings.session_limits()) as sessions,
+        ):
             metrics.watch_sessions(sessions.book)
             yield Service(runs, sessions, LocalRates(limiters, metrics), LocalHealth(opened.executor.pools, metrics))
 
@@ -128,7 +144,7 @@ def _docker(settings: Settings) -> Engine:
         settings.image,
         settings.limits(),
         runtime=settings.runtime,
-        preload=settings.preload,
+        standard=settings.preload_always,
         policy=hardening.policy_table(settings.load_policy()),
     )
 
@@ -143,7 +159,7 @@ def _native(settings: Settings) -> Engine:
     return NativeEngine(
         settings.limits(),
         python=interpreter(settings),
-        preload=settings.preload,
+        standard=settings.preload_always,
         policy=hardening.policy_table(settings.load_policy()),
     )
 

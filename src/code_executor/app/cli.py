@@ -1,4 +1,4 @@
-"""The command line: serve, run, check, doctor."""
+"""The command line: serve, run, check, doctor, status, cost; and what `administration` has."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import math
 import os
 import signal
 import sys
@@ -14,12 +15,14 @@ from contextlib import aclosing
 from typing import Any
 
 from code_executor._version import __version__
-from code_executor.app import terminal
+from code_executor.app import administration
 from code_executor.app.bootstrap import examine_sandbox, interpreter, open_executor
+from code_executor.app.kept import exposure, open_accounts
 from code_executor.app.logs import configure_logging
 from code_executor.app.settings import Settings
+from code_executor.app.terminal import stdin
 from code_executor.core.codec import check_object, result_object
-from code_executor.core.errors import CodeExecutorError
+from code_executor.core.errors import CodeExecutorError, ConfigurationError, StorageError
 from code_executor.core.models import Event, Execution, Output, Reason, Result, Status
 from code_executor.sandbox import doctor, origin
 
@@ -65,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", parents=[common], help="run a file (-: read the program from stdin)")
     run.add_argument("file", metavar="FILE")
     run.add_argument("args", nargs="*", metavar="ARG", help="sys.argv[1:] of the program")
-    run.add_argument("--timeout", type=_seconds, metavar="SECONDS")
+    run.add_argument("--timeout", type=_positive, metavar="SECONDS")
     run.add_argument("--json", action="store_true", help="print the result as JSON instead of streaming")
 
     check = commands.add_parser("check", parents=[common], help="check a file against the policy, without running it")
@@ -74,20 +77,42 @@ def _parser() -> argparse.ArgumentParser:
 
     examine = commands.add_parser("doctor", parents=[common], help="show which layers of protection hold here")
     examine.add_argument("--json", action="store_true")
+    administration.add_parsers(commands)
+
+    status = commands.add_parser("status", help="show how a running service is")
+    status.add_argument("--url", help="its address; the default is that of the settings, on this machine")
+    status.add_argument("--once", action="store_true", help="one picture, instead of one each second")
+    status.add_argument("--json", action="store_true", help="print it once, as JSON")
+
+    cost = commands.add_parser("cost", help="calculate what runs cost where each second is billed")
+    cost.add_argument("--url", help="the address of a running service, to calculate with what it has used")
+    cost.add_argument("--runs", type=_positive, help="or with so many runs a month")
+    cost.add_argument("--seconds", type=_positive, help="of so many seconds each (3)")
+    cost.add_argument("--vcpu", type=_positive, help="what a job or an instance has")
+    cost.add_argument("--memory", type=_positive, metavar="GB", help="likewise")
+    cost.add_argument("--start", type=_not_negative, metavar="SECONDS", help="that a job takes to start")
+    cost.add_argument("--instances", type=int, default=1, help="of an app")
+    cost.add_argument("--hours", type=_positive, default=730.0, help="a month for which an app exists (730: always)")
+    cost.add_argument("--prices", default="", metavar="FILE", help="a price list, as src/code_executor/app/prices.toml")
+    cost.add_argument("--json", action="store_true")
     return parser
 
 
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not seconds > 0:
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"must be more than 0, not {text}")
-    return seconds
+    return number
+
+
+def _not_negative(text: str) -> float:
+    return 0.0 if float(text) == 0 else _positive(text)
 
 
 def _settings(options: dict[str, Any], **more: Any) -> Settings:
     """Settings for a single command: one sandbox, logs for people, warnings only."""
     given = {name: options.get(name) for name in ("engine", "policy")}
-    settings = Settings.load(**given, pool_size=1, pool_min=1, preload=(), **more)
+    settings = Settings.load(**given, pool_size=1, pool_min=1, preload=(), preload_always=(), **more)
     configure_logging(settings.model_copy(update={"log_format": "console", "log_level": "error"}))
     return settings
 
@@ -122,7 +147,7 @@ def _run(options: dict[str, Any]) -> int:
 
 
 async def _execute(execution: Execution, settings: Settings, *, quiet: bool, fed: bool = False) -> Result:
-    source = terminal.inputs() if fed else contextlib.nullcontext()
+    source = stdin.inputs() if fed else contextlib.nullcontext()
     async with open_executor(settings) as opened:
         with source as inputs:
             return await _follow(opened.executor.stream(execution, inputs), quiet=quiet)
@@ -175,13 +200,14 @@ def _check(options: dict[str, Any]) -> int:
 
 def _doctor(options: dict[str, Any]) -> int:
     settings = _settings(options)
-    engine, findings, made_of = asyncio.run(_examine(settings))
+    engine, findings, made_of, exposed = asyncio.run(_examine(settings))
     lacking = doctor.missing(findings, engine, settings.allow_missing)
+    refused = bool(exposed) and settings.require_key
     if options["json"]:
         layers = [{"layer": f.layer, "held": f.held, "evidence": f.evidence} for f in findings]
-        answer = {"engine": engine, "ok": not lacking, "layers": layers, "origin": made_of.facts}
-        print(json.dumps(answer | {"warnings": [made_of.warning] if made_of.warning else []}))
-        return 1 if lacking else 0
+        answer = {"engine": engine, "ok": not (lacking or refused), "layers": layers, "origin": made_of.facts}
+        print(json.dumps(answer | {"warnings": [warning for warning in (made_of.warning, exposed) if warning]}))
+        return 1 if lacking or refused else 0
     print(f"engine: {engine}")
     print(made_of.line)
     for finding in findings:
@@ -194,19 +220,71 @@ def _doctor(options: dict[str, Any]) -> int:
             print(f"not required here: {finding.layer} ({finding.excuse})")
     if made_of.warning:
         print(f"warning: {made_of.warning}")
-    return 1 if lacking else 0
+    if exposed:
+        print(f"{'required, and missing: a key' if refused else 'warning'}: {exposed}")
+    return 1 if lacking or refused else 0
 
 
-async def _examine(settings: Settings) -> tuple[str, list[doctor.Finding], origin.Origin]:
+async def _examine(settings: Settings) -> tuple[str, list[doctor.Finding], origin.Origin, str]:
+    try:
+        async with open_accounts(settings) as accounts:
+            exposed = exposure(settings, accounts)
+    except (ConfigurationError, StorageError) as error:  # which says nothing of the layers
+        exposed = str(error)
     async with open_executor(settings, examine=False) as opened:
         engine = opened.pool.engine.name
         findings = await examine_sandbox(opened.pool, opened.executor.limits)
     if engine == "docker":
-        return engine, findings, await origin.of_image(settings.image)
-    return engine, findings, await origin.of_interpreter(interpreter(settings))
+        return engine, findings, await origin.of_image(settings.image), exposed
+    return engine, findings, await origin.of_interpreter(interpreter(settings)), exposed
 
 
-_COMMANDS = {"serve": _serve, "run": _run, "check": _check, "doctor": _doctor}
+def _status(options: dict[str, Any]) -> int:
+    from code_executor.app.terminal import readings, status  # noqa: PLC0415  # bring an HTTP client along
+
+    service = readings.Service(_url(options["url"]))
+    with contextlib.suppress(KeyboardInterrupt):  # how one ends it
+        status.show(service, once=options["once"], as_json=options["json"])
+    return 0
+
+
+def _cost(options: dict[str, Any]) -> int:
+    from code_executor.app import costs  # noqa: PLC0415  # as above
+    from code_executor.app.terminal import cost, readings  # noqa: PLC0415
+
+    prices = costs.Prices.load(options["prices"])
+    size = costs.Size(options["vcpu"] or prices.job.vcpu, options["memory"] or prices.job.gb)
+    start = prices.start if options["start"] is None else options["start"]
+    how = cost.Options(size, start, max(1, options["instances"]), options["hours"])
+    if options["url"] and options["runs"]:
+        raise ConfigurationError("give either --url or --runs")
+    usage = None
+    if options["url"]:
+        usage = cost.usage_of(readings.Service(_url(options["url"])).read())
+    elif options["runs"]:
+        usage = cost.given(options["runs"], options["seconds"] or prices.planned.seconds)
+    print(cost.shown(cost.estimate(prices, how, usage), as_json=options["json"]))
+    return 0
+
+
+def _url(given: str | None) -> str:
+    """Return the address of the service: what was given, or where one with these settings would listen."""
+    if given:
+        return (given if "://" in given else f"http://{given}").rstrip("/")
+    settings = Settings.load()
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104  # nothing is bound
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+_COMMANDS = {
+    "serve": _serve,
+    "run": _run,
+    "check": _check,
+    "doctor": _doctor,
+    "status": _status,
+    "cost": _cost,
+    **administration.COMMANDS,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

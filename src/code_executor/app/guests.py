@@ -16,8 +16,8 @@ _RESERVED = 64
 _PER_SANDBOX = 6
 """Descriptors of a sandbox, while it is made or destroyed as well."""
 
-_KINDS = 2
-"""Pools: plain, and preloaded."""
+_KINDS = 4
+"""Pools: plain, and the preloaded ones."""
 
 _LEAST = 16
 _MOST_DESCRIPTORS = 65536

@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from code_executor.app import telemetry
 from code_executor.app.settings import Settings
 
 _MOST_KINDS = 1000
@@ -87,8 +88,9 @@ def configure_logging(settings: Settings) -> None:
         structlog.processors.format_exc_info,
         _readable,
     ]
+    traced = [telemetry.note_trace] if telemetry.is_configured() and telemetry.is_installed() else []
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, *shared, renderer],
+        processors=[structlog.contextvars.merge_contextvars, *traced, *shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),  # a line at once: workers write to the same stream
         cache_logger_on_first_use=True,

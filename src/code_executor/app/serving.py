@@ -16,17 +16,22 @@ import signal
 import socket
 import sys
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import structlog
 
 from code_executor.app.bootstrap import open_service
 from code_executor.app.guests import raise_descriptors
+from code_executor.app.kept import open_accounts, warn_of_exposure
 from code_executor.app.logs import configure_logging
 from code_executor.app.settings import PREFIX, Settings
 from code_executor.core.errors import CodeExecutorError, ConfigurationError
 from code_executor.remote import host
 from code_executor.remote.client import Connections, remote_service
 from code_executor.service.ports import Service
+
+if TYPE_CHECKING:
+    from code_executor.app.webserver import WebServer
 
 log = structlog.get_logger()
 
@@ -77,16 +82,19 @@ async def serve(settings: Settings) -> None:
     try:
         # while the sandboxes start; with more workers than one, they answer and not this process
         importing = asyncio.create_task(asyncio.to_thread(_webserver)) if settings.workers == 1 else None
-        async with open_service(settings) as service:
-            listener.listen(2048)
-            if importing is not None:
-                server = (await importing).web_server(service, settings)
-                server.when_answering = lambda: _announce(listener, settings)
-                signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what uvicorn puts back: a second cuts no closing short
-                await server.serve([listener])
-            else:
-                await _serve_by_workers(service, settings, listener)
-            log.info("stopping")
+        async with open_accounts(settings) as accounts:
+            warn_of_exposure(settings, accounts)
+            async with open_service(settings) as service:
+                listener.listen(2048)
+                if importing is not None:
+                    server = (await importing).web_server(service, settings, accounts)
+                    server.when_answering = lambda: _announce(listener, settings)
+                    # what uvicorn puts back: a second cuts no closing short
+                    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                    await server.serve([listener])
+                else:
+                    await _serve_by_workers(service, settings, listener)
+                log.info("stopping")
     finally:
         listener.close()
 
@@ -165,7 +173,13 @@ def _worker_environment(sockets: tuple[int, int], settings: Settings) -> dict[st
 async def _work(settings: Settings, fd: int, way: int) -> None:
     configure_logging(settings)
     connections = Connections(way)
-    server = _webserver().web_server(remote_service(connections, settings.limits()), settings)
+    async with open_accounts(settings) as accounts:
+        server = _webserver().web_server(remote_service(connections, settings.limits()), settings, accounts)
+        await _answer(server, fd)
+    connections.close()
+
+
+async def _answer(server: WebServer, fd: int) -> None:
     loop = asyncio.get_running_loop()
 
     def orphaned() -> None:
@@ -177,7 +191,6 @@ async def _work(settings: Settings, fd: int, way: int) -> None:
     server.when_answering = lambda: print("answering", flush=True)  # noqa: T201  # to the main process
     with socket.socket(fileno=fd) as listener:
         await server.serve([listener])
-    connections.close()
 
 
 def _give_memory_back() -> None:

@@ -12,8 +12,10 @@ import tomllib
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
+from code_executor.app import preloads
+from code_executor.app.access import AccessSettings
 from code_executor.core.errors import ConfigurationError
 from code_executor.core.limits import Limits, RequestLimits, SendLimits, SessionLimits
 from code_executor.core.proxies import parse_proxy
@@ -42,11 +44,6 @@ def parse_size(value: object) -> object:
     return int(match[1]) * _UNITS[match[2].lower()]
 
 
-def parse_list(value: object) -> object:
-    """Read ``a, b,c`` as three names."""
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-
 def _checked_rate(value: str) -> str:
     try:
         parse_rate(value)
@@ -72,7 +69,8 @@ def _checked_hosts(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Size = Annotated[int, BeforeValidator(parse_size)]
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_list)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(preloads.parse_list)]
+Kinds = Annotated[tuple[tuple[str, ...], ...], NoDecode, BeforeValidator(preloads.parse_kinds)]
 Proxies = Annotated[Names, AfterValidator(_checked_proxies)]
 Hosts = Annotated[Names, AfterValidator(_checked_hosts)]
 Rate = Annotated[str, AfterValidator(_checked_rate)]
@@ -82,7 +80,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-class Settings(BaseSettings):
+class Settings(AccessSettings):
     """See each field's description. Sizes take k, m and g; lists are separated by commas."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
@@ -102,9 +100,16 @@ class Settings(BaseSettings):
         description="The interpreter that programs run on (native only). Empty: `.sandbox/bin/python` if it exists, "
         "else the server's.",
     )
-    preload: Names = Field(
-        ("numpy", "pandas"),
-        description="Modules to import before programs arrive, in sandboxes for programs that name them. Empty: none.",
+    preload: Kinds = Field(
+        preloads.KINDS,
+        description="Modules to import, and to use once, before programs arrive, in sandboxes for programs that name "
+        "them. A semicolon parts kinds of sandboxes; each has the modules of those before it too. Empty: plain ones "
+        "alone.",
+    )
+    preload_always: Names = Field(
+        preloads.STANDARD,
+        description="Modules to import before programs arrive, in every sandbox. A program that imports one has it at "
+        "once. Empty: none.",
     )
 
     host: str = Field("127.0.0.1", description="The address to listen on.")
@@ -158,10 +163,13 @@ class Settings(BaseSettings):
         default_factory=lambda: 2 * _cores(),
         ge=1,
         le=10_000,
-        description="Maximum number of sandboxes of each kind (plain, preloaded).",
+        description="Maximum number of programs that run at once, in sandboxes of all kinds together.",
     )
     pool_min: int = Field(
-        default_factory=_cores, ge=0, description="Number of sandboxes of each kind that are always kept warm."
+        default_factory=_cores,
+        ge=0,
+        description="Number of plain sandboxes, and of those of the first kind in `CODE_EXECUTOR_PRELOAD`, that are "
+        "always kept warm. Of each further kind it is one.",
     )
     queue_size: int = Field(
         _RULES.waiting, ge=0, description="Maximum number of executions that may wait for a sandbox."
@@ -208,6 +216,13 @@ class Settings(BaseSettings):
 
     memory: Size = Field(_LIMITS.memory, ge=64 << 20, description="Memory limit of a sandbox.")
     cpus: float = Field(_LIMITS.cpus, gt=0, le=256, description="Processor cores that a sandbox may use.")
+    cpu_period: float = Field(
+        _LIMITS.cpu_period,
+        ge=0.1,
+        le=1,
+        description="Seconds after which a sandbox that has used up its processor time gets more. A program can use "
+        "that much at once, and a timeout can be late by it. A shorter one makes streams smoother and plots slower.",
+    )
     max_processes: int = Field(
         _LIMITS.processes,
         ge=1,
@@ -329,6 +344,8 @@ class Settings(BaseSettings):
             values["pool_min"] = min(int(size), _cores())  # a small pool needs no second variable
         if os.environ.get(f"{PREFIX}PRELOAD") == "":  # an empty variable counts as not set, but here it says something
             values.setdefault("preload", ())
+        if os.environ.get(f"{PREFIX}PRELOAD_ALWAYS") == "":  # likewise
+            values.setdefault("preload_always", ())
         unknown = {name for name in os.environ if name.startswith(PREFIX)} - {
             PREFIX + name.upper() for name in cls.model_fields
         }
@@ -344,10 +361,18 @@ class Settings(BaseSettings):
         """Make them again from what ``model_dump`` returned. All are given, so that the environment has no say."""
         return cls(**values)
 
+    def kinds(self) -> tuple[tuple[str, ...], ...]:
+        """Return what each kind of sandbox has beyond those before it, from the second on.
+
+        A sandbox that serves one program is not worth more than a second of imports.
+        """
+        return self.preload[:1] if self.reuse <= 1 else self.preload
+
     def limits(self) -> Limits:
         return Limits(
             memory=self.memory,
             cpus=self.cpus,
+            cpu_period=self.cpu_period,
             processes=self.max_processes,
             disk=self.disk,
             files=self.max_files,

@@ -16,9 +16,11 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from code_executor._version import __version__
+from code_executor.accounts.accounts import Accounts
 from code_executor.api.app import create_app
 from code_executor.api.hosts import HostNames
 from code_executor.api.identity import Proxies
+from code_executor.app import telemetry
 from code_executor.app.door import Door, Head
 from code_executor.app.guests import Guests, raise_descriptors, room
 from code_executor.app.logs import Seldom
@@ -30,8 +32,14 @@ from code_executor.service.ports import Service
 _GRACE = 10.0
 
 
-def application(service: Service, settings: Settings) -> ASGIApp:
-    """Return the app, behind the middleware that reads ``X-Forwarded-For`` of trusted proxies."""
+def application(service: Service, settings: Settings, accounts: Accounts | None = None) -> ASGIApp:
+    """Return the app, behind the middleware that reads ``X-Forwarded-For`` of trusted proxies.
+
+    If OpenTelemetry is configured, observers are around the service and around the whole.
+    """
+    observer = telemetry.from_environment()
+    if observer is not None:
+        service = observer.around(service)
     names = HostNames(settings.host, settings.allowed_hosts, settings.allowed_origins)
     app = create_app(
         service,
@@ -40,9 +48,15 @@ def application(service: Service, settings: Settings) -> ASGIApp:
         names,
         origins=settings.allowed_origins,
         sending=settings.send_limits(),
+        accounts=accounts,
     )
     trusted = TrustedProxies(settings.trusted_proxies)
-    return Proxies(app, trusted) if trusted else app
+    app = Proxies(app, trusted) if trusted else app
+    if observer is None:
+        return app
+    from code_executor.api.tracing import Traced  # noqa: PLC0415  # not without the extra
+
+    return Traced(app, observer)
 
 
 def guests(settings: Settings) -> Guests:
@@ -71,11 +85,11 @@ class WebServer(uvicorn.Server):
         self.should_exit = True
 
 
-def web_server(service: Service, settings: Settings) -> WebServer:
-    """Return a server of ``service``, which is to be given its listening socket."""
+def web_server(service: Service, settings: Settings, accounts: Accounts) -> WebServer:
+    """Return a server of ``service``, for those whom ``accounts`` knows, which is to be given its listening socket."""
     book = guests(settings)
     config = uvicorn.Config(
-        application(service, settings),
+        application(service, settings, accounts),
         http=_door(settings, book),
         ws=WebSocketConnection,
         ws_per_message_deflate=False,  # 15 KB could be 15 MB

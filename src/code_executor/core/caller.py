@@ -4,19 +4,41 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What holds for all who ask with one key, beside the server's own limits. 0 or empty: no such limit.
+
+    ``rate``: of runs, of all of them together; ``learner_rate``: of one learner, instead of the server's. ``running``:
+    sandboxes at once, ``places``: executions that may wait, ``seconds``: of sandboxes on a day (UTC), of all together.
+    ``wall_time`` and ``cpu_time``: seconds that a run may take.
+    """
+
+    rate: str = ""
+    learner_rate: str = ""
+    running: int = 0
+    places: int = 0
+    seconds: float = 0.0
+    wall_time: float = 0.0
+    cpu_time: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
     """``id``: what is counted as one, owns sessions and stands in the log; empty in a process of the caller's own.
 
-    ``learner``: for whom it asks, if it says so. ``weight``: how much it gets beside other callers.
+    ``learner``: for whom it asks, if it says so, under a name that only we know. ``course``: for which course; it is of
+    no consequence. ``weight``: how much it gets beside other callers. ``terms``: of its key; None of who has none.
     """
 
     id: str = ""
     learner: str = ""
     weight: float = field(default=1.0, compare=False)
+    terms: Terms | None = field(default=None, compare=False)
+    course: str = field(default="", compare=False)
 
     @classmethod
     @functools.lru_cache(maxsize=4096)
@@ -35,6 +57,19 @@ class Caller:
             return cls(str(ipaddress.ip_network((address, 64), strict=False)))
         return cls(str(address))
 
+    def as_object(self) -> dict[str, Any]:
+        """Return it as processes of one service show it to each other."""
+        terms = self.terms and {name: getattr(self.terms, name) for name in _TERMS}
+        return {"id": self.id, "learner": self.learner, "weight": self.weight, "terms": terms, "course": self.course}
+
+    @classmethod
+    def of_object(cls, message: dict[str, Any]) -> Caller:
+        """Return what `as_object` was of."""
+        terms = None if message["terms"] is None else Terms(**message["terms"])
+        return cls(message["id"], message["learner"], message["weight"], terms, message["course"])
+
+
+_TERMS = tuple(each.name for each in fields(Terms))
 
 LOCAL = Caller()
 """Whoever uses the library or the command line in this process."""

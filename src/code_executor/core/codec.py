@@ -204,11 +204,11 @@ def _result(message: Object) -> Result:
 
 def caller_object(caller: Caller) -> Object:
     """Return the object of a caller, which only processes of one service show each other."""
-    return {"id": caller.id, "learner": caller.learner, "weight": caller.weight}
+    return caller.as_object()
 
 
 def caller_of_object(message: Object) -> Caller:
-    return Caller(message["id"], message["learner"], message["weight"])
+    return Caller.of_object(message)
 
 
 def _execution_object(execution: Execution) -> Object:
@@ -351,11 +351,12 @@ def _allowance_object(allowance: Allowance) -> Object:
         "remaining": allowance.remaining,
         "reset": allowance.reset,
         "window": allowance.window,
+        **({"name": allowance.name} if allowance.name else {}),
     }
 
 
 def _allowance(message: Object) -> Allowance:
-    return Allowance(*(message[name] for name in ("allowed", "limit", "remaining", "reset", "window")))
+    return Allowance(*(message.get(name, "") for name in ("allowed", "limit", "remaining", "reset", "window", "name")))
 
 
 # ---- failures of ours

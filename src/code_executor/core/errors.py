@@ -45,6 +45,14 @@ class PoolClosedError(CodeExecutorError):
     """The service is stopping and takes no new executions."""
 
 
+class StorageError(CodeExecutorError):
+    """The database could not do what it was asked to: it is full, locked, or out of reach. Nothing was changed."""
+
+
+class SchemaError(ConfigurationError):
+    """The database has another schema than this program needs."""
+
+
 class SessionError(CodeExecutorError):
     """A session cannot be opened, or not do now what it was asked to."""
 

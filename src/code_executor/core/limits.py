@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from code_executor.core.caller import Caller
 from sandbox_agent.contract.limits import Limits
 
-__all__ = ["Limits", "RequestLimits", "SendLimits", "SessionLimits"]
+__all__ = ["Limits", "RequestLimits", "SendLimits", "SessionLimits", "limits_of"]
+
+
+def limits_of(caller: Caller, limits: Limits) -> Limits:
+    """Return the limits that hold for a caller: the server's, or what its key has below them."""
+    terms = caller.terms
+    if terms is None or not (terms.wall_time or terms.cpu_time):
+        return limits
+    return replace(
+        limits,
+        wall_time=tightest(terms.wall_time, limits.wall_time),
+        cpu_time=tightest(terms.cpu_time, limits.cpu_time),
+    )
+
+
+def tightest(one: float, other: float) -> float:
+    """Return the lesser of two limits, the first of which may be 0 for none."""
+    return min(one or other, other)
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,10 +96,16 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Event, always the first: a sandbox has been found. ``queue_time`` in milliseconds."""
+    """Event, always the first: a sandbox has been found. ``queue_time`` in milliseconds.
+
+    For observers in the process that has the pools, and sent nowhere: ``kind``, the name of the sandbox's kind, and
+    ``own`` False if it is a larger one than was asked for, because that was busy.
+    """
 
     id: str
     queue_time: float
+    kind: str = ""
+    own: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +302,7 @@ class Allowance:
     """How a caller stands under a rate limit: ``limit`` and ``remaining`` are requests per ``window`` (seconds).
 
     ``allowed``: whether the request that was just counted is within it. ``reset``: whole seconds until another is free.
+    ``name``: which of several limits it is; empty where there is one.
     """
 
     allowed: bool
@@ -303,6 +310,7 @@ class Allowance:
     remaining: int
     reset: int
     window: int
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

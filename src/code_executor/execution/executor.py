@@ -24,7 +24,7 @@ import structlog
 
 from code_executor.core.cells import CellTurn
 from code_executor.core.errors import SandboxError
-from code_executor.core.limits import Limits, RequestLimits
+from code_executor.core.limits import Limits, RequestLimits, limits_of
 from code_executor.core.models import Event, Execution, Input, Started, Waiting
 from code_executor.execution.transcript import SessionTranscript, Transcript
 from code_executor.sandbox.conversation import MuteSandboxError
@@ -37,6 +37,10 @@ log = structlog.get_logger()
 
 class Lease(Protocol):
     """A sandbox for one execution, once it is its turn: an async context manager."""
+
+    @property
+    def kind(self) -> tuple[str, bool]:
+        """The name of the sandbox's kind, and whether it is the one that was asked for, once there is a sandbox."""
 
     async def __aenter__(self) -> Sandbox:
         """Raise ``PoolBusyError``, ``CallerBusyError`` or ``PoolClosedError`` when no sandbox is to be had."""
@@ -52,6 +56,8 @@ class Lease(Protocol):
 
 class _Settled:
     """A `Lease` of a sandbox that is its owner's already: it is lent on once it is clean."""
+
+    kind = "", True
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -81,7 +87,7 @@ class SandboxExecutor:
     ) -> AsyncGenerator[Event, None]:
         """Run, as `Runner.stream` says. The sandbox is given back before the result is yielded."""
         asked = time.monotonic()
-        limits = self.limits.for_run(execution.timeout)
+        limits = limits_of(execution.caller, self.limits).for_run(execution.timeout)
         if execution.check_only:
             limits = limits.for_check(self._check_time)
         turn = CellTurn()
@@ -89,7 +95,7 @@ class SandboxExecutor:
         async with lease as sandbox:
             queue_time = (time.monotonic() - asked) * 1000
             transcript.begin(queue_time, str(sandbox.introduction.get("machine")))
-            yield Started(execution.id, queue_time)
+            yield Started(execution.id, queue_time, *lease.kind)
             try:
                 run = sandbox.run(execution, limits, inputs, turn)
                 async with aclosing(self._relay(sandbox, run, transcript)) as events:

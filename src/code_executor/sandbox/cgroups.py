@@ -20,25 +20,40 @@ ROOT = Path("/sys/fs/cgroup")
 _CONTROLLERS = ("memory", "cpu", "pids")
 _PREFIX = "code-executor-"
 _GONE_WITHIN = 5.0
-_PERIOD_US = 100_000
 _LONGEST = 4096  # bytes of a file of counters
 
 
-def settings(version: int, limits: Limits, processes: int) -> dict[str, dict[str, str]]:
-    """Return what to write: controller to file name to value. On v2 the controllers share one directory."""
-    quota = str(int(limits.cpus * _PERIOD_US))
+_BURST = {1: "cpu.cfs_burst_us", 2: "cpu.max.burst"}
+"""Where a group may save up what it did not use, since Linux 5.14."""
+
+
+def settings(version: int, limits: Limits, processes: int, *, bursts: bool = False) -> dict[str, dict[str, str]]:
+    """Return what to write: controller to file name to value. On v2 the controllers share one directory.
+
+    ``bursts``: a group may save up. Then it gets as much at once with half the period, and waits half as long.
+    """
+    period = int(limits.cpu_period * 1e6 / (2 if bursts else 1))
+    quota = str(int(limits.cpus * period))
+    burst = {_BURST[version]: quota} if bursts else {}
+    memory = _memory(version, limits.memory)
     if version == 1:
-        memory = str(limits.memory)
         return {
-            "memory": {"memory.limit_in_bytes": memory, "memory.memsw.limit_in_bytes": memory},
-            "cpu": {"cpu.cfs_period_us": str(_PERIOD_US), "cpu.cfs_quota_us": quota},
+            "memory": memory,
+            "cpu": {"cpu.cfs_period_us": str(period), "cpu.cfs_quota_us": quota, **burst},
             "pids": {"pids.max": str(processes)},
         }
     return {
-        "memory": {"memory.max": str(limits.memory), "memory.swap.max": "0"},
-        "cpu": {"cpu.max": f"{quota} {_PERIOD_US}"},
+        "memory": memory,
+        "cpu": {"cpu.max": f"{quota} {period}", **burst},
         "pids": {"pids.max": str(processes)},
     }
+
+
+def _memory(version: int, most: int) -> dict[str, str]:
+    """Return the limit, and that there is no swap beside it, in the order in which it can be lowered."""
+    if version == 1:
+        return {"memory.limit_in_bytes": str(most), "memory.memsw.limit_in_bytes": str(most)}
+    return {"memory.max": str(most), "memory.swap.max": "0"}
 
 
 _OPTIONAL = frozenset({"memory.memsw.limit_in_bytes", "memory.swap.max"})  # absent without swap accounting
@@ -55,7 +70,7 @@ class Home:
         """Make the group of one sandbox, whose name begins with its owner's tag and a dash; raise ``OSError``."""
         group = Group(self.version, {c: d / (_PREFIX + name) for c, d in self.directories.items()})
         try:
-            group.make(settings(self.version, limits, processes))
+            group.make(limits, processes)
         except BaseException:
             group.rmdir()
             raise
@@ -76,15 +91,25 @@ class Group:
     version: int
     directories: dict[str, Path]
 
-    def make(self, values: dict[str, dict[str, str]]) -> None:
-        for controller, directory in self.directories.items():
+    def make(self, limits: Limits, processes: int) -> None:
+        for directory in self.directories.values():
             directory.mkdir(exist_ok=True)
+        cpu = self.directories.get("cpu")
+        bursts = cpu is not None and (cpu / _BURST[self.version]).exists()
+        values = settings(self.version, limits, processes, bursts=bursts)
+        for controller, directory in self.directories.items():
             for file, value in values[controller].items():
                 try:
                     (directory / file).write_text(value)
                 except FileNotFoundError:
                     if file not in _OPTIONAL:
                         raise
+
+    def hold_memory(self, most: int) -> None:
+        """Give the group ``most`` bytes of memory, which is less than it had."""
+        for file, value in _memory(self.version, most).items():
+            with contextlib.suppress(FileNotFoundError):  # no memory is counted, or no swap
+                (self.directories["memory"] / file).write_text(value)
 
     def add(self, pid: int) -> None:
         """Move a process into the group, and so all that it will start."""

@@ -67,12 +67,14 @@ class DockerEngine:
         *,
         runtime: str = "",
         preload: tuple[str, ...] = (),
+        standard: tuple[str, ...] = (),
         policy: Mapping[str, Any],
     ) -> None:
         self._image = image
         self._limits = limits
         self._runtime = runtime
         self._preload = preload
+        self._standard = standard
         self._policy = dict(policy)
         self._uids = hardening.Uids()
         self._owner = Owner.this().label
@@ -99,7 +101,7 @@ class DockerEngine:
             await self._docker.close()
             self._docker = None
 
-    async def create(self, *, preload: bool = True) -> Sandbox:
+    async def create(self, *, preload: tuple[str, ...] | None = None) -> Sandbox:
         if self._docker is None:
             raise EngineError("the engine is not started")
         uid = self._uids.take()
@@ -107,10 +109,11 @@ class DockerEngine:
         link: DockerLink | None = None
         host_socket: HostSocket | None = None
         sandbox = Sandbox(name, self._limits)
+        modules = self._preload if preload is None else preload
         try:
             host_socket = await self._listen(sandbox)
             try:
-                container = await self._create(name, uid, preload, host_socket)
+                container = await self._create(name, uid, modules, host_socket)
             except EngineError as error:
                 if host_socket is None or getattr(error.__cause__, "status", None) != HTTPStatus.BAD_REQUEST:
                     raise
@@ -119,11 +122,13 @@ class DockerEngine:
                 self._host_sockets = False
                 host_socket.close()
                 host_socket = None
-                container = await self._create(name, uid, preload, host_socket)
+                container = await self._create(name, uid, modules, host_socket)
             link = DockerLink(self._docker, container, sandbox, host_socket, lambda: self._uids.give_back(uid))
             sandbox.attach(link)
             await link.open()
             await sandbox.boot()
+            if modules and not hardening.is_gvisor(self._runtime):
+                await link.hold_memory(hardening.memory_of(self._limits, sandbox.introduction))
             if host_socket is not None and not host_socket.connected:
                 log.info("attached_instead", why="a sandbox could not connect")
                 self._host_sockets = False
@@ -152,10 +157,10 @@ class DockerEngine:
             self._host_sockets = False
             return None
 
-    async def _create(self, name: str, uid: int, preload: bool, host_socket: HostSocket | None) -> Any:
+    async def _create(self, name: str, uid: int, preload: tuple[str, ...], host_socket: HostSocket | None) -> Any:
         if self._docker is None:
             raise EngineError("the engine is not started")
-        body = self._container(uid, self._preload if preload else (), host_socket)
+        body = self._container(uid, preload, host_socket)
         creating = asyncio.create_task(_call("create", self._docker.containers.create(body, name=name)))
         try:
             return await asyncio.shield(creating)
@@ -167,7 +172,7 @@ class DockerEngine:
     def _container(self, uid: int, preload: tuple[str, ...], host_socket: HostSocket | None) -> dict[str, Any]:
         """Return the body of the create call: the hardening in Docker's words."""
         limits = self._limits
-        config = hardening.agent_config(limits, uid, preload, self._policy)
+        config = hardening.agent_config(limits, uid, preload, self._policy, self._standard)
         if hardening.is_gvisor(self._runtime):
             config = hardening.for_gvisor(config)
         flags = "rw,nosuid,nodev,noexec,noatime"
@@ -181,9 +186,9 @@ class DockerEngine:
             "SecurityOpt": ["no-new-privileges"],
             "ReadonlyPaths": list(hardening.READ_ONLY),
             "Privileged": False,
-            "Memory": limits.memory,
-            "MemorySwap": limits.memory,
-            "NanoCpus": int(limits.cpus * 1e9),
+            **_memory(limits.memory + config.boot_room),
+            "CpuPeriod": int(limits.cpu_period * 1e6),
+            "CpuQuota": int(limits.cpus * limits.cpu_period * 1e6),
             "PidsLimit": hardening.process_limit(limits, self._runtime),
             "IpcMode": "private",
             "Tmpfs": tmpfs,
@@ -257,6 +262,12 @@ class DockerLink:
         await _call("attach", self._stream.__aenter__())
         await _call("start", self._container.start())
         self._pump = asyncio.create_task(self._read())
+
+    async def hold_memory(self, most: int) -> None:
+        """Give the container ``most`` bytes of memory from now on; raise ``EngineError``."""
+        path = f"containers/{self._container.id}/update"
+        # aiodocker has no method for this call
+        await _call("update", self._client._query_json(path, "POST", data=_memory(most)))  # noqa: SLF001
 
     async def _read(self) -> None:
         try:
@@ -337,6 +348,11 @@ class DockerLink:
                 self._host_socket.close()
             await self._stream.close()
             await self._client.close()
+
+
+def _memory(most: int) -> dict[str, int]:
+    """Return the limit in Docker's words: no swap beside it."""
+    return {"Memory": most, "MemorySwap": most}
 
 
 async def _remove(container: Any) -> None:

@@ -19,10 +19,10 @@ class Engine(Protocol):
     async def start(self) -> None:
         """Get ready, and remove what a crashed server left behind; raise ``EngineError`` where it cannot work."""
 
-    async def create(self, *, preload: bool = True) -> Sandbox:
+    async def create(self, *, preload: tuple[str, ...] | None = None) -> Sandbox:
         """Return a new sandbox that is ready for its first run; raise ``EngineError`` or ``SandboxError``.
 
-        ``preload`` False: nothing but Python itself is imported in it.
+        ``preload``: the modules that are imported in it; None: those that the engine was made with.
         """
 
     async def close(self) -> None:
@@ -30,9 +30,12 @@ class Engine(Protocol):
 
 
 class SharedEngine:
-    """An engine that several pools share, as one of them sees it; its owner starts and closes it."""
+    """An engine that several pools share, as one of them sees it; its owner starts and closes it.
 
-    def __init__(self, engine: Engine, *, preload: bool) -> None:
+    ``preload``: the modules that are imported in its sandboxes.
+    """
+
+    def __init__(self, engine: Engine, preload: tuple[str, ...] = ()) -> None:
         self._engine = engine
         self._preload = preload
         self.name = engine.name
@@ -40,8 +43,8 @@ class SharedEngine:
     async def start(self) -> None:
         """The owner has done it."""
 
-    async def create(self, *, preload: bool = True) -> Sandbox:
-        return await self._engine.create(preload=preload and self._preload)
+    async def create(self, *, preload: tuple[str, ...] | None = None) -> Sandbox:
+        return await self._engine.create(preload=self._preload if preload is None else preload)
 
     async def close(self) -> None:
         """The owner does it."""

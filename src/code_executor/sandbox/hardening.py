@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,7 +89,19 @@ def is_gvisor(runtime: str) -> bool:
     return runtime.startswith("runsc")
 
 
-def agent_config(limits: Limits, uid: int | None, preload: tuple[str, ...], policy: dict[str, Any]) -> AgentConfig:
+BOOT_ROOM = 1 << 30
+"""Bytes that a sandbox may have beyond its memory while it imports what is preloaded: nothing of a program runs yet."""
+
+
+def memory_of(limits: Limits, introduction: Mapping[str, Any]) -> int:
+    """Return the bytes of memory that a sandbox gets: what preloaded modules take is not taken from a program."""
+    preloaded: int = introduction.get("preloaded", 0)
+    return limits.memory + min(preloaded, BOOT_ROOM)
+
+
+def agent_config(
+    limits: Limits, uid: int | None, preload: tuple[str, ...], policy: dict[str, Any], standard: tuple[str, ...] = ()
+) -> AgentConfig:
     """What the supervisor is told. A uid may have more processes than a program: the control group counts those."""
     return AgentConfig(
         uid=uid,
@@ -97,6 +110,8 @@ def agent_config(limits: Limits, uid: int | None, preload: tuple[str, ...], poli
         limits=limits,
         uid_processes=2 * limits.tasks,
         preload=preload,
+        standard=standard,
+        boot_room=BOOT_ROOM if preload else 0,
         policy=policy,
         sockets=True,  # both engines make a network namespace for each sandbox
         accounts=ACCOUNTS,
@@ -108,9 +123,9 @@ def for_gvisor(config: AgentConfig) -> AgentConfig:
     """Its kernel has no Landlock: uid, seccomp and gVisor itself carry it there.
 
     A program that blocks SIGSYS outlives SECCOMP_RET_TRAP there, so what is forbidden is ended at once, unnamed. Its
-    /proc is made anew by its own rules, so that nothing is proved of it.
+    /proc is made anew by its own rules, so that nothing is proved of it. Its limits stay as they were at the start.
     """
-    return dataclasses.replace(config, require_landlock=False, name_violations=False, watched=())
+    return dataclasses.replace(config, require_landlock=False, name_violations=False, watched=(), boot_room=0)
 
 
 def policy_table(policy: Any) -> dict[str, Any]:

@@ -108,11 +108,18 @@ class NativeEngine:
     name = "native"
 
     def __init__(
-        self, limits: Limits, *, python: str = "", preload: tuple[str, ...] = (), policy: Mapping[str, Any]
+        self,
+        limits: Limits,
+        *,
+        python: str = "",
+        preload: tuple[str, ...] = (),
+        standard: tuple[str, ...] = (),
+        policy: Mapping[str, Any],
     ) -> None:
         self._limits = limits
         self._python = python or sys.executable
         self._preload = preload
+        self._standard = standard
         self._policy = dict(policy)
         self._uids = hardening.Uids() if os.getuid() == 0 else None
         self._bwrap = ""
@@ -136,7 +143,7 @@ class NativeEngine:
     async def close(self) -> None:
         """Nothing outlives its sandbox."""
 
-    async def create(self, *, preload: bool = True) -> Sandbox:
+    async def create(self, *, preload: tuple[str, ...] | None = None) -> Sandbox:
         if self._interpreter is None:
             raise EngineError("the engine is not started")
         name = f"{Owner.this().tag}-{secrets.token_hex(6)}"
@@ -144,16 +151,17 @@ class NativeEngine:
         group: cgroups.Group | None = None
         link: NativeLink | None = None
         try:
+            config = self._config(uid, self._preload if preload is None else preload)
             if self._home is not None:
-                group = self._home.create(name, self._limits, hardening.process_limit(self._limits))
+                at_first = dataclasses.replace(self._limits, memory=self._limits.memory + config.boot_room)
+                group = self._home.create(name, at_first, hardening.process_limit(self._limits))
             sandbox = Sandbox(f"native-{name}", self._limits)
             link = NativeLink(sandbox, group, self._gone(uid))
             sandbox.attach(link)
-            await link.open(
-                self._bwrap,
-                self._arguments(self._interpreter, self._config(uid, self._preload if preload else ()), group),
-            )
+            await link.open(self._bwrap, self._arguments(self._interpreter, config, group))
             await sandbox.boot()
+            if group is not None and config.boot_room:
+                group.hold_memory(hardening.memory_of(self._limits, sandbox.introduction))
         except BaseException as error:
             if link is not None:
                 await link.destroy()
@@ -179,7 +187,7 @@ class NativeEngine:
         return give_back
 
     def _config(self, uid: int | None, preload: tuple[str, ...]) -> AgentConfig:
-        config = hardening.agent_config(self._limits, uid, preload, self._policy)
+        config = hardening.agent_config(self._limits, uid, preload, self._policy, self._standard)
         mounts = [Mount(fs.path, hardening.tmpfs_options(fs, self._limits, uid)) for fs in hardening.WRITABLE]
         mounts.append(Mount(config.accounts, hardening.ACCOUNTS_OPTIONS))
         readable = [inside for _, inside in self._interpreter.binds] if self._interpreter else []

@@ -140,16 +140,26 @@ class Book:
         self.idle_since.pop(sandbox, None)
         self.terms.pop(sandbox, None)
 
+    @property
+    def beyond(self) -> int:
+        """How many sandboxes are there beyond those that are wanted now; what is idle of them may be given up."""
+        asked = len(self.busy) + len(self.settling) + self.asked + self.size.spare  # as `wanted` has it
+        return max(0, self.total - max(self.size.least, asked))
+
     def superfluous(self, now: float) -> list[Sandbox]:
         """Take out of the book what has been idle too long beyond the least, or lived too long, and return it."""
         old = [s for s in self.idle if self.worn(s, now)]
-        asked = len(self.busy) + len(self.settling) + self.asked + self.size.spare  # as `wanted` has it
-        keep = max(self.size.least, asked)
-        spare = max(0, self.total - len(old) - keep)
-        bored = [s for s in self.idle if s not in old and now - self.idle_since[s] > IDLE_SECONDS][:spare]
-        for sandbox in (*old, *bored):
+        bored = [s for s in self.idle if s not in old and now - self.idle_since[s] > IDLE_SECONDS]
+        return self._taken([*old, *bored[: max(0, self.beyond - len(old))]])
+
+    def surplus(self, most: int) -> list[Sandbox]:
+        """Take out of the book up to ``most`` that are idle and not wanted now, the longest idle first."""
+        return self._taken(list(self.idle)[: min(most, self.beyond)])
+
+    def _taken(self, sandboxes: list[Sandbox]) -> list[Sandbox]:
+        for sandbox in sandboxes:
             self.forget(sandbox)
-        return [*old, *bored]
+        return sandboxes
 
 
 def _nothing() -> None:
@@ -157,10 +167,14 @@ def _nothing() -> None:
 
 
 class Pool:
-    """Use it as an async context manager; `lease` a sandbox inside, or `take` one and `give_back`."""
+    """Use it as an async context manager; `lease` a sandbox inside, or `take` one and `give_back`.
 
-    def __init__(self, engine: Engine, size: PoolSize) -> None:
+    ``name``: of the kind of its sandboxes, for those who watch.
+    """
+
+    def __init__(self, engine: Engine, size: PoolSize, name: str = "plain") -> None:
         self.engine = engine
+        self.name = name
         self.book = Book(size)
         self.failure: str = ""
         """Why the last attempt to make a sandbox failed; empty after one that did not."""
@@ -240,6 +254,13 @@ class Pool:
         self.book.asked = count
         if count:
             self._refill()
+
+    def give_up(self, most: int) -> int:
+        """Give up as many idle sandboxes that are not wanted now, at most; return how many it were."""
+        surplus = self.book.surplus(most)
+        for sandbox in surplus:
+            self._discard(sandbox, _ANSWER_FIRST)
+        return len(surplus)
 
     def give_back(self, sandbox: Sandbox, when_back: Callable[[], None] = _nothing) -> None:
         """Take back what was lent; ``when_back`` is called once it is clean again, or is no more."""

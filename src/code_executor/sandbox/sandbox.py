@@ -19,7 +19,7 @@ from sandbox_agent.contract import claims, protocol
 from sandbox_agent.contract.claims import ClaimError
 from sandbox_agent.contract.protocol import Command, EventReader, EventType, ProtocolError
 
-BOOT_WITHIN = 60.0
+BOOT_WITHIN = 120.0
 """Seconds in which a new sandbox must be ready (imports of what is preloaded, at half a core, included)."""
 
 SETTLE_WITHIN = 15.0

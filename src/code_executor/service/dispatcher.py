@@ -3,17 +3,19 @@
     an execution ── a sandbox is free, and nobody waits ──────────────────────► the data path (`execution.executor`)
                  └─ else it waits in the fair queue, for a while ─ its turn ──►
 
-Pools lend what is free, and nobody waits in them. There may be two kinds: sandboxes of the second have modules imported
-already. An execution that wants the second kind does not hinder those that the first can serve, and conversely.
+Pools lend what is free, and nobody waits in them. There may be several kinds of sandboxes, each with more modules
+imported than those before it, so that a later kind serves whatever an earlier one can. An execution that wants one kind
+does not hinder those that another can serve. All kinds together run no more at once than ``most``, and keep no more
+sandboxes than those and the ones that each keeps anyway: so their memory has a bound as well.
 Whose turn it is, and who may have the last sandbox of a kind, is decided by plain state (`service.fairqueue`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
+import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -26,25 +28,40 @@ from code_executor.sandbox.pool import Pool
 from code_executor.sandbox.sandbox import Sandbox
 from code_executor.service.fairqueue import FairQueue, Lane, Left, QueueFullError, Rules, Ticket
 from code_executor.service.flows import Manner
+from code_executor.service.looks import Looks
 
 PATIENCE = 30.0
 """Seconds that an execution waits for a sandbox, if nothing else is said."""
 
-_ANY, _PRELOADED = "any", "preloaded"
+_CORES = len(os.sched_getaffinity(0))
+"""While so many run, a program does not get a kind that has more than it needs: forking one takes longer."""
 
 
 @dataclass(eq=False)
 class _Kind:
-    """A pool, and what its sandboxes can serve. ``sessions``: how many of them have one."""
+    """A pool, and what its sandboxes can serve: its own number, and before that those of the lesser kinds.
+
+    ``sessions``: how many of its sandboxes have one.
+    """
 
     pool: Pool
-    wants: tuple[str, ...]
+    number: int
     sessions: int = 0
 
-    def left(self, rules: Rules) -> Left:
+    @property
+    def want(self) -> str:
+        return str(self.number)
+
+    def wants(self, *, own: bool) -> tuple[str, ...]:
+        """Return what it serves now; ``own``: nothing that a lesser kind can."""
+        return (self.want,) if own else tuple(str(number) for number in range(self.number + 1))
+
+    def left(self, rules: Rules, free: int) -> Left:
+        """Say how many are left of it, where ``free`` more may run in all."""
         book = self.pool.book
         ready = len(book.idle) + len(book.settling)  # which takes some milliseconds
-        return rules.left(ready, book.size.most - len(book.busy), book.size.most, self.sessions)
+        most = book.size.most
+        return rules.left(min(ready, free), min(most - len(book.busy), free), most, self.sessions)
 
 
 @dataclass(eq=False, slots=True)
@@ -59,9 +76,10 @@ class _Grant:
 class Dispatcher:
     """A `Runner` on the sandboxes of pools, which must be open for as long as it is used.
 
-    The sandboxes of a second pool have the modules ``preloaded`` imported, for the programs that name one of them;
-    forking such a sandbox costs a multiple. Taking one of the wrong kind costs time and nothing else. ``patience``:
-    seconds that an execution waits; ``check_time``: that a check may take.
+    The sandboxes of each further pool have more modules imported, for the programs that need them (``looks``); forking
+    such a sandbox costs a multiple. Taking one of the wrong kind costs time and nothing else. ``most``: runs at once in
+    all kinds together (0: as many as the pools have sandboxes). ``patience``: seconds that an execution waits;
+    ``check_time``: that a check may take.
     """
 
     def __init__(
@@ -69,20 +87,24 @@ class Dispatcher:
         pools: Sequence[Pool],
         limits: Limits,
         *,
-        preloaded: Collection[str] = (),
+        most: int = 0,
+        looks: Looks | None = None,
         rules: Rules | None = None,
         patience: float = PATIENCE,
         check_time: float = RequestLimits().check,
     ) -> None:
         self.pools = tuple(pools)
-        self.queue = FairQueue(rules or Rules(), sum(pool.book.size.most for pool in pools))
-        self._kinds = [_Kind(pool, (_ANY, _PRELOADED)[: 1 + number]) for number, pool in enumerate(self.pools)]
+        self.most = most or sum(pool.book.size.most for pool in pools)
+        self.queue = FairQueue(rules or Rules(), self.most)
+        self._kinds = [_Kind(pool, number) for number, pool in enumerate(self.pools)]
+        self._looks = looks or Looks(())
         self._executor = SandboxExecutor(limits, check_time)
-        self._preloaded = re.compile(rf"\b(?:{'|'.join(map(re.escape, preloaded))})\b")
         self._patience = patience
         self._closing = False
+        sizes = [pool.book.size for pool in self.pools]
+        self._places = self.most + sum(max(size.least, size.spare) for size in sizes)
         for pool in self.pools:
-            pool.on_free = self._serve
+            pool.on_free = self._freed
 
     def __repr__(self) -> str:
         return f"<Dispatcher on {self.pool!r}: {self.queue.waiting} waiting>"
@@ -112,9 +134,11 @@ class Dispatcher:
         if self.queue.waiting or self._is_closed:
             return None
         want, manner, lane = self._wanted(execution)
-        for kind in self._kinds:
-            if want in kind.wants and kind.pool.book.idle and not kind.pool.closing:
-                left = kind.left(self.queue.rules)
+        for kind in self._kinds[int(want) :]:
+            if not self._may_run(kind, int(want)):
+                break
+            if kind.pool.book.idle and not kind.pool.closing:
+                left = kind.left(self.queue.rules, self._free)
                 ticket = self.queue.begin(execution.caller, want, manner, lane, time.monotonic(), left=left)
                 if ticket is not None:
                     return self._lend(ticket, kind)
@@ -164,6 +188,13 @@ class Dispatcher:
             self._turn_away(displaced, self._busy("too many executions are waiting"))
         return ticket, waiter
 
+    def _freed(self) -> None:
+        over = sum(pool.book.total for pool in self.pools) - self._places
+        for pool in reversed(self.pools):  # the largest first
+            if over > 0:
+                over -= pool.give_up(over)
+        self._serve()
+
     def _serve(self) -> None:
         """Hand what is free to whoever's turn it is."""
         if not self.queue.waiting:
@@ -173,8 +204,9 @@ class Dispatcher:
             for ticket in self.queue.clear(now):
                 self._turn_away(ticket, PoolClosedError("the service is stopping"))
         for kind in self._kinds:
-            while kind.pool.book.idle and not kind.pool.closing:
-                next_one = self.queue.next(kind.wants, now, left=kind.left(self.queue.rules))
+            while kind.pool.book.idle and not kind.pool.closing and self._may_run(kind, kind.number):
+                wants = kind.wants(own=not self._may_run(kind, 0))
+                next_one = self.queue.next(wants, now, left=kind.left(self.queue.rules, self._free))
                 if next_one is None:
                     break
                 waiter = _waiter_of(next_one)
@@ -191,9 +223,9 @@ class Dispatcher:
             waiter.set_exception(why)
 
     def _ask(self) -> None:
-        """Tell the pools how many wait for each: who takes either kind counts for the first."""
+        """Tell the pools how many wait for each: whoever takes several kinds counts for the first."""
         for kind in self._kinds:
-            kind.pool.ask(self.queue.waiting_for(kind.wants[-1]))
+            kind.pool.ask(self.queue.waiting_for(kind.want))
 
     # ---- the parts
 
@@ -201,19 +233,48 @@ class Dispatcher:
     def _is_closed(self) -> bool:
         return self._closing or self.pool.closing
 
-    def _wanted(self, execution: Execution) -> tuple[str, Manner, Lane]:
-        """Choose by a look at the source. A plain program takes either kind that is free rather than wait.
+    @property
+    def _free(self) -> int:
+        """How many more may run."""
+        return self.most - self._running
 
-        What a session will import is not known, and it lives long enough to be worth the larger one. A check imports
+    @property
+    def _running(self) -> int:
+        return sum(len(pool.book.busy) for pool in self.pools)
+
+    def _may_run(self, kind: _Kind, need: int) -> bool:
+        """Whether one more may run that needs the kind ``need``, in a sandbox of ``kind``."""
+        return self._running < (self.most if need == kind.number else min(self.most, _CORES))
+
+    def _wanted(self, execution: Execution) -> tuple[str, Manner, Lane]:
+        """Choose by a look at the source. A program takes a kind that has more, if one is free, rather than wait.
+
+        What a session will import is not known, and it lives long enough to be worth a larger one. A check imports
         nothing.
         """
         lane = Lane.BATCH if execution.batch else Lane.INTERACTIVE
         if execution.check_only:
-            return _ANY, Manner.CHECK, lane
-        loaded = len(self.pools) > 1 and self.pools[1].ready
+            return "0", Manner.CHECK, lane
         if execution.session:
-            return _PRELOADED if loaded else _ANY, Manner.SESSION, lane
-        return _PRELOADED if loaded and self._preloaded.search(execution.code) else _ANY, Manner.RUN, lane
+            return self._for_session(), Manner.SESSION, lane
+        need = self._looks.kind(execution.code.encode("utf-8", "replace"), *_python_files(execution))
+        return self._there(need), Manner.RUN, lane
+
+    def _for_session(self) -> str:
+        """Return a kind that is free now: the one for sessions, else a larger one, else the largest of the lesser.
+
+        A session uses its sandbox up, so to wait for one of its kind is to wait until another has started.
+        """
+        best = self._looks.for_sessions
+        for number in (*range(best, len(self.pools)), *reversed(range(best))):
+            if self.pools[number].book.idle and not self.pools[number].closing:
+                return str(number)
+        return "0"
+
+    def _there(self, need: int) -> str:
+        """Return the least kind that has what is needed and serves now; where there is none, the largest that does."""
+        serving = [number for number, pool in enumerate(self.pools) if number == 0 or pool.ready]
+        return str(next((number for number in serving if number >= need), serving[-1]))
 
     def _lend(self, ticket: Ticket, kind: _Kind) -> _Grant:
         sandbox = kind.pool.take()
@@ -232,7 +293,9 @@ class Dispatcher:
         grant.kind.pool.take_back_unused(grant.sandbox)
 
     def _why_busy(self, ticket: Ticket) -> str:
-        failures = [kind.pool.failure for kind in self._kinds if ticket.what[0] in kind.wants and kind.pool.failure]
+        failures = [
+            kind.pool.failure for kind in self._kinds if int(ticket.what[0]) <= kind.number and kind.pool.failure
+        ]
         return failures[0] if failures else f"every sandbox stayed busy for {self._patience:g} s"
 
     def _busy(self, why: str) -> PoolBusyError:
@@ -254,6 +317,11 @@ class _Loan:
         self._waited = 0.0
         self._waits_since: float | None = None
 
+    @property
+    def kind(self) -> tuple[str, bool]:
+        grant = self._grant
+        return (grant.kind.pool.name, grant.ticket.what[0] == grant.kind.want) if grant else ("", True)
+
     async def __aenter__(self) -> Sandbox:
         dispatcher, execution = self._dispatcher, self._execution
         self._grant = dispatcher.lend_at_once(execution) or await dispatcher.lend(execution)
@@ -272,6 +340,10 @@ class _Loan:
             self._waits_since = None
         elif self._waits_since is None and waiting:
             self._waits_since = time.monotonic()
+
+
+def _python_files(execution: Execution) -> list[bytes]:
+    return [file.data for file in execution.files if file.path.endswith(".py")]
 
 
 def _waiter_of(ticket: Ticket) -> asyncio.Future[_Grant]:

@@ -179,7 +179,7 @@ class FairQueue:
         allowed = (
             not leaf.is_full
             and not flow.is_full
-            and (what[1] is not Manner.CHECK or (not flow.checks and self._checks_may_run))
+            and (what[1] is not Manner.CHECK or (not leaf.checks and self._checks_may_run))
             and (not left or (what[1] is Manner.RUN and self._is_entitled(flow, now)))
         )
         if not allowed:
@@ -267,7 +267,7 @@ class FairQueue:
                 each.charge(used - ticket.estimate)
             leaf.estimate += (used - leaf.estimate) * _LEARNS
         if ticket.manner is Manner.CHECK:
-            caller.checks -= 1
+            leaf.checks -= 1
             self._checks -= 1
         if ticket.was_last and held > LONG:
             caller.barred = now + REST * held
@@ -315,7 +315,7 @@ class FairQueue:
         ticket.began, ticket.estimate, ticket.was_last = now, leaf.estimate, left is Left.LAST
         self.running.add(ticket)
         if ticket.manner is Manner.CHECK:
-            ticket.caller.checks += 1
+            leaf.checks += 1
             self._checks += 1
         for each in leaf.path():
             if ticket.manner is Manner.SESSION:
@@ -340,8 +340,8 @@ class FairQueue:
             return
         checks = sum(count for (_, manner), count in flow.counts.items() if manner is Manner.CHECK)
         if (
-            flow.waiting >= rules.places
-            or (what[1] is Manner.CHECK and checks >= max(1, rules.places // 2))
+            flow.waiting >= flow.places
+            or (what[1] is Manner.CHECK and checks >= max(1, flow.places // 2))
             or (caller.learner and leaf.waiting >= rules.learner_places)
         ):
             raise QueueFullError(own=True)
@@ -362,15 +362,22 @@ class FairQueue:
         leaf = within and within.below.get(caller.learner)
         if leaf is None:
             leaf = self._new_leaf(caller, lane, now)
-        leaf.above.above.weight = caller.weight
+        self._agree(leaf.above.above, caller)
         self._idle.pop(leaf, None)
         return leaf
+
+    def _agree(self, flow: Flow, caller: Caller) -> None:
+        """Let a caller's flow be as its terms are now: they may have changed."""
+        terms = caller.terms
+        flow.weight = caller.weight
+        flow.most = (terms and terms.running) or (self.rules.running if caller.id else 0)
+        flow.places = (terms and terms.places) or self.rules.places
 
     def _new_leaf(self, caller: Caller, lane: Lane, now: float) -> Flow:
         self._forget(now)
         flow = self._root.below.get(caller.id)
         if flow is None:
-            flow = Flow(self._root, name=caller.id, most=self.rules.running if caller.id else 0)
+            flow = Flow(self._root, name=caller.id)
             flow.is_exempt = not caller.id
             self._root.below[caller.id] = flow
         within = flow.below.get(lane)

@@ -95,6 +95,7 @@ class Flow:
         "most",
         "name",
         "pace",
+        "places",
         "queues",
         "rank",
         "sessions",
@@ -109,6 +110,7 @@ class Flow:
         self.above: Flow = above or self
         self.weight, self.name, self.most, self.rank = weight, name, most, rank
         self.time = 0.0  # virtual, of this flow
+        self.places = 0  # of a caller
         self.held = self.waiting = self.checks = self.sessions = 0
         self.counts: dict[What, int] = defaultdict(int)  # of those that wait
         self.estimate = self.barred = self._since = 0.0
@@ -141,7 +143,7 @@ class Flow:
         return self.held / self.weight if self.is_even and not self.is_exempt else 0.0
 
     def offers(self, what: What) -> bool:
-        """Whether anything of it could be served now; of a caller's checks, one at a time."""
+        """Whether anything of it could be served now; of a learner's checks, one at a time."""
         if self.is_full or (what[1] is Manner.CHECK and self.checks):
             return False
         return bool(self.lines[what] if what in self.lines else self.queues.get(what))

@@ -4,28 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
+from typing import NamedTuple
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
-from code_executor.core.errors import CodeExecutorError
+from code_executor.core.caller import Caller
+from code_executor.core.errors import CallerBusyError, CodeExecutorError, PoolBusyError, PoolClosedError
 from code_executor.core.limits import Limits
-from code_executor.core.models import CellDone, Event, Execution, Input, Reason, Result
+from code_executor.core.models import CellDone, Event, Execution, Input, Reason, Result, Started
 from code_executor.core.runner import Runner
 from code_executor.sandbox.pool import Pool
-from code_executor.service.fairqueue import FairQueue, Lane
+from code_executor.service.collectors import (
+    DebtCollector,
+    PoolCollector,
+    QueueCollector,
+    ServiceCollector,
+    SessionCollector,
+    Slowest,
+)
+from code_executor.service.fairqueue import FairQueue
 from code_executor.service.sessions import SessionBook
 
 log = structlog.get_logger()
 
-_SAID_HOLDS = 10.0
-"""Seconds for which what a process said of its debts is believed."""
-
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class LoanCounts(NamedTuple):
+    """Counters of the loans of one kind of sandbox for one use."""
+
+    own: Counter
+    busy: Counter
+    seconds: Counter
+    cpu: Counter
 
 
 class Metrics:
@@ -67,8 +81,53 @@ class Metrics:
             ["why"],
             registry=self.registry,
         )
-        self._debts = _DebtCollector()
+        self.lent = Counter(
+            "code_executor_lent_total",
+            "Sandboxes lent, by kind, by what for, and why of this kind.",
+            ["kind", "use", "why"],
+            registry=self.registry,
+        )
+        self.lent_seconds = Counter(
+            "code_executor_lent_seconds_total",
+            "Time for which sandboxes were lent, counted when they are back.",
+            ["kind", "use"],
+            registry=self.registry,
+        )
+        self.cpu_seconds = Counter(
+            "code_executor_cpu_seconds_total", "Processor time of runs.", ["kind"], registry=self.registry
+        )
+        self._counts: dict[tuple[str, str], LoanCounts] = {}
+        self.slowest = Slowest()
+        self._debts = DebtCollector()
+        self.registry.register(self.slowest)
         self.registry.register(self._debts)
+        ProcessCollector(registry=self.registry)
+        self._begin_at_nothing()
+
+    def _begin_at_nothing(self) -> None:
+        """Tell counters as 0 before the first: Prometheus sees no increase in one that begins with 1."""
+        for reason in Reason:
+            self.executions.labels(reason.status.value, reason.value)
+        for refused in ("rate_limit", *(error.__name__ for error in (PoolBusyError, CallerBusyError, PoolClosedError))):
+            self.refused.labels(refused)
+        for aborted in ("stall", "rate", "client_budget", "budget"):
+            self.aborted.labels(aborted)
+
+    def counts_of(self, kind: str, use: str) -> LoanCounts:
+        """Return what is counted of sandboxes of this kind that are lent for this, so that a run looks up one thing."""
+        counts = self._counts.get((kind, use))
+        if counts is None:
+            counts = self._counts[kind, use] = LoanCounts(
+                self.lent.labels(kind, use, "own"),
+                self.lent.labels(kind, use, "busy"),
+                self.lent_seconds.labels(kind, use),
+                self.cpu_seconds.labels(kind),
+            )
+        return counts
+
+    def tell(self, version: str, engine: str, limits: Limits, most: int) -> None:
+        """Report what serves: ``most`` runs at once, each within ``limits``."""
+        self.registry.register(ServiceCollector(version, engine, limits, most))
 
     def note_debts(self, process: int, owed: int, aborted: Mapping[str, int]) -> None:
         """Note what one process owes to its clients, and how many connections it aborted since it last said so."""
@@ -77,80 +136,34 @@ class Metrics:
             self.aborted.labels(why).inc(count)
 
     def watch(self, *pools: Pool) -> None:
-        """Report the state of all the pools together as it is when asked."""
-        self.registry.register(_PoolCollector(pools))
+        """Report the state of each pool as it is when asked."""
+        self.registry.register(PoolCollector(pools))
+        for pool in pools:
+            self.counts_of(pool.name, "run")
 
     def watch_queue(self, queue: FairQueue) -> None:
         """Report who waits."""
-        self.registry.register(_QueueCollector(queue))
+        self.registry.register(QueueCollector(queue))
 
     def watch_sessions(self, book: SessionBook) -> None:
-        """Report how many sessions there are, and were."""
-        self.registry.register(_SessionCollector(book))
+        """Report how many sessions there are, and were, and why they ended."""
+        self.registry.register(SessionCollector(book))
 
     def render(self) -> bytes:
         """Return the Prometheus text format, version 0.0.4."""
         return generate_latest(self.registry)
 
 
-class _PoolCollector(Collector):
-    def __init__(self, pools: tuple[Pool, ...]) -> None:
-        self._pools = pools
+class _Lent(NamedTuple):
+    """A sandbox that a run has, of what kind, since when (``time.monotonic``), and what is counted of it."""
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        books = [pool.book for pool in self._pools]
-        sandboxes = GaugeMetricFamily("code_executor_sandboxes", "Sandboxes by state.", labels=["state"])
-        for state, count in (
-            ("idle", sum(len(book.idle) for book in books)),
-            ("busy", sum(len(book.busy) for book in books)),
-            ("settling", sum(len(book.settling) for book in books)),
-            ("making", sum(book.making for book in books)),
-        ):
-            sandboxes.add_metric([state], count)
-        yield sandboxes
+    kind: str
+    since: float
+    counts: LoanCounts
 
 
-class _QueueCollector(Collector):
-    def __init__(self, queue: FairQueue) -> None:
-        self._queue = queue
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        queue = self._queue
-        yield GaugeMetricFamily("code_executor_waiting", "Executions that wait for a sandbox.", value=queue.waiting)
-        lanes = GaugeMetricFamily("code_executor_waiting_in_lane", "The same, by lane.", labels=["lane"])
-        for lane in Lane:
-            lanes.add_metric([lane.value], queue.waiting_in(lane))
-        yield lanes
-        flows = GaugeMetricFamily("code_executor_flows", "Clients, or their learners, by state.", labels=["state"])
-        for state, count in queue.flows.items():
-            flows.add_metric([state], count)
-        yield flows
-
-
-class _SessionCollector(Collector):
-    def __init__(self, book: SessionBook) -> None:
-        self._book = book
-
-    def collect(self) -> Iterator[Metric]:
-        alive = len(self._book.sessions)
-        yield GaugeMetricFamily("code_executor_sessions", "Sessions that are open.", value=alive)
-        yield CounterMetricFamily("code_executor_sessions_opened", "Sessions opened.", value=self._book.opened)
-
-
-class _DebtCollector(Collector):
-    """Each process says once a second what it owes. One that is silent owes nothing, or is no more."""
-
-    def __init__(self) -> None:
-        self._said: dict[int, tuple[float, int]] = {}
-
-    def note(self, process: int, owed: int) -> None:
-        self._said[process] = time.monotonic(), owed
-
-    def collect(self) -> Iterator[Metric]:
-        now = time.monotonic()
-        self._said = {process: said for process, said in self._said.items() if now - said[0] < _SAID_HOLDS}
-        owed = sum(owed for _, owed in self._said.values())
-        yield GaugeMetricFamily("code_executor_owed_bytes", "Bytes that clients have not read yet.", value=owed)
+def _use(execution: Execution) -> str:
+    return "session" if execution.session else "check" if execution.check_only else "run"
 
 
 class ObservedRunner:
@@ -170,19 +183,24 @@ class ObservedRunner:
         began = time.monotonic()
         loop = asyncio.get_running_loop()
         ended = False
+        lent: _Lent | None = None
         running = 0 if execution.session else 1  # it idles most of its time
         self._metrics.running.inc(running)
         try:
             async with aclosing(self._inner.stream(execution, inputs)) as events:
                 async for event in events:
-                    if isinstance(event, CellDone):
+                    if isinstance(event, Started):
+                        lent = _Lent(event.kind, time.monotonic(), self._metrics.counts_of(event.kind, _use(execution)))
+                        # when there is nothing to do but to wait for the program
+                        loop.call_soon((lent.counts.own if event.own else lent.counts.busy).inc)
+                    elif isinstance(event, CellDone):
                         result = event.result
-                        log.info("cell", **self._count(execution, result, result.execution_time / 1000))
+                        log.info("cell", **self._count(execution, result, result.execution_time / 1000, lent))
                     elif isinstance(event, Result):
                         ended = True
                         if not execution.session:  # its cells are what ran
                             total = time.monotonic() - began
-                            loop.call_soon(self._tell, execution, event, total)  # once the answer is on its way
+                            loop.call_soon(self._tell, execution, event, total, lent)  # once the answer is on its way
                     yield event
         except (GeneratorExit, asyncio.CancelledError):
             if not ended and not execution.session:  # nobody waits for it any more
@@ -195,11 +213,13 @@ class ObservedRunner:
             raise
         finally:
             self._metrics.running.dec(running)
+            if lent is not None:
+                lent.counts.seconds.inc(time.monotonic() - lent.since)
 
-    def _tell(self, execution: Execution, result: Result, total: float) -> None:
-        log.info("execution", **self._count(execution, result, total))
+    def _tell(self, execution: Execution, result: Result, total: float, lent: _Lent | None) -> None:
+        log.info("execution", **self._count(execution, result, total, lent))
 
-    def _count(self, execution: Execution, result: Result, total: float) -> dict[str, object]:
+    def _count(self, execution: Execution, result: Result, total: float, lent: _Lent | None) -> dict[str, object]:
         """Count what ended; return the fields of its log line."""
         metrics = self._metrics
         metrics.executions.labels(result.status.value, result.reason.value).inc()
@@ -209,9 +229,13 @@ class ObservedRunner:
         metrics.queue_seconds.observe(result.queue_time / 1000)
         metrics.total_seconds.observe(total)
         metrics.memory_bytes.observe(result.memory)
+        if lent is not None:
+            lent.counts.cpu.inc(result.cpu_time / 1000)
+            metrics.slowest.note(lent.kind, result.execution_time / 1000)
         return {
             "id": result.id,
             "client": execution.caller.id,
+            **_for_whom(execution.caller),
             "status": result.status.value,
             "reason": result.reason.value,
             "execution_ms": round(result.execution_time, 3),
@@ -219,6 +243,12 @@ class ObservedRunner:
             "cpu_ms": round(result.cpu_time, 3),
             "total_ms": round(total * 1000, 3),
             "memory": result.memory,
+            "kind": lent.kind if lent else "",
             "truncated": result.truncated,
             **({"syscall": result.syscall} if result.syscall else {}),
         }
+
+
+def _for_whom(caller: Caller) -> dict[str, str]:
+    said = {"learner": caller.learner, "course": caller.course}
+    return {name: value for name, value in said.items() if value}

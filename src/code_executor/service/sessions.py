@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -47,6 +48,7 @@ class SessionBook:
     """Which sessions there are, whose they are, and who may have another. No I/O in here.
 
     ``keys``: the session that a caller opened with a key. ``busy``: names of those that are being opened or restarted.
+    ``ended``: how many have ended, by cause.
     """
 
     limits: SessionLimits
@@ -54,6 +56,7 @@ class SessionBook:
     opened: int = 0
     keys: dict[tuple[Caller, str], str] = field(default_factory=dict)
     busy: set[str] = field(default_factory=set)
+    ended: Counter[str] = field(default_factory=Counter)
 
     def admit(self, caller: Caller, session: Session, key: str = "") -> str:
         """Enter a session that is about to be opened and return its id, or raise why it may not be."""
@@ -255,6 +258,7 @@ class Sessions:
         self.book.forget(name, session)
         if self._keepers.get(name) is asyncio.current_task():
             del self._keepers[name]
+        self.book.ended[session.why] += 1
         log.info(
             "session_ended",
             client=session.caller.id,

@@ -20,9 +20,10 @@ import weakref
 from importlib.machinery import PathFinder
 from typing import Any, NamedTuple
 
-from sandbox_agent.child import complaints, imports, pipes, screen
+from sandbox_agent.child import complaints, imports, pipes, png, screen
 
 _BASES = "matplotlib.backend_bases"
+_AGG = "matplotlib.backends.backend_agg"
 
 
 class _Sent(NamedTuple):
@@ -192,9 +193,35 @@ def _draw(figure: Any) -> bytes:
         if figure not in _state.sent and "matplotlib.animation" in sys.modules:
             # an animation begins with the first drawing, and does not take a picture for one
             complaints.at_the_program(figure.canvas.draw)
-        complaints.at_the_program(figure.canvas.print_figure, picture, format="png", dpi="figure", **colors)
+        how = _how_to_print(figure.canvas)
+        complaints.at_the_program(figure.canvas.print_figure, picture, dpi="figure", **how, **colors)
     except Exception:
         _state.broken.add(figure)
         raise
     _state.broken.discard(figure)
     return picture.getvalue()
+
+
+def _how_to_print(canvas: Any) -> dict[str, str]:
+    """Return what to ask a canvas for: a PNG as we make it, or as matplotlib does where it is not drawn as usual.
+
+    Ours is a format beside matplotlib's own, so all that ``rcParams`` say of saved figures holds for it as well.
+    """
+    usual = getattr(imports.known(_AGG), "FigureCanvasAgg", None)
+    has_own = hasattr(canvas, "print_png")  # that of a closed figure has not
+    drawn_by = type(canvas) if has_own else imports.known(_BASES).get_registered_canvas_class("png")
+    if usual is None or drawn_by is not usual:
+        return {"format": "png"}
+    usual.print_shown = _print_shown
+    return {"format": "shown"} if has_own else {"format": "shown", "backend": "agg"}
+
+
+def _print_shown(canvas: Any, file: Any, **_how: Any) -> None:
+    """Write a drawn figure. matplotlib calls this as it calls its ``print_png``, which does it where we cannot."""
+    type(canvas).draw(canvas)
+    try:
+        picture = png.encode(imports.known("numpy"), canvas.buffer_rgba(), canvas.figure.dpi)
+    except Exception:
+        canvas.print_png(file)
+    else:
+        file.write(picture)

@@ -83,9 +83,7 @@ def _make_ready(policy: Policy) -> Script:
     sys.path[0] = os.getcwd()
     streams.open_streams()
     stacks.install()
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        numpy.random.seed()  # the standard library's generator reseeds itself after a fork
+    _reseed()
     os.set_blocking(pipes.GIVEN, False)
     script = Script()
     with contextlib.suppress(RefusedError):  # of a policy that refuses what it does
@@ -104,6 +102,14 @@ def _make_ready(policy: Policy) -> Script:
     gc.collect()
     gc.freeze()  # what there is now is not the program's: it is not looked through at its end
     return script
+
+
+def _reseed() -> None:
+    """Give each run random numbers of its own. The standard library's generator does this itself after a fork."""
+    if (numpy := imports.known("numpy.random")) is not None:
+        numpy.seed()
+    if (sympy := imports.known("sympy.core.random")) is not None:
+        sympy.rng.seed()
 
 
 def _serve(policy: Policy, config: AgentConfig, script: Script) -> NoReturn:

@@ -29,6 +29,9 @@ _KINDS = {"x86_64": 0x0303, "aarch64": 0x0A03}  # the flags of a library of glib
 FONTS = f"{sys.prefix}/share/matplotlib"
 """Where the file is that knows the fonts (see `scripts/setup` and the Dockerfile)."""
 
+_FALLBACKS = ("WenQuanYi Micro Hei", "Symbola")
+"""Fonts of the image: one for Chinese, Japanese and Korean, one for symbols and emoji."""
+
 _NOT_HERE = (
     "the start method {!r} is not available here: it starts a second Python, and programs here cannot start other "
     "programs. Use 'fork', which is the default."
@@ -41,9 +44,9 @@ def install() -> None:
 
     def find_spec(_cls: type, name: str, path: Any = None, target: Any = None) -> Any:
         spec = find(name, path, target)
-        change = _STAND_INS.get(name)
-        if change is not None and spec is not None and (spec.origin or "").startswith(_LIBRARIES):
-            _change_later(spec.loader, change)
+        execute = _EXECUTED.get(name) or _and_change(_STAND_INS.get(name))
+        if execute is not None and spec is not None and (spec.origin or "").startswith(_LIBRARIES):
+            _execute_by(spec.loader, execute)
         return spec
 
     PathFinder.find_spec = classmethod(_named(find_spec, _IMPORTING))  # type: ignore[method-assign,assignment]
@@ -52,13 +55,24 @@ def install() -> None:
             change(sys.modules[name])
 
 
-def _change_later(loader: Any, change: Callable[[Any], None]) -> None:
+def _execute_by(loader: Any, execute: Callable[[types.ModuleType, Any], None]) -> None:
     def exec_module(module: types.ModuleType) -> None:
         del loader.exec_module  # the loader is again as it was
+        execute(module, loader)
+
+    loader.exec_module = _named(exec_module, _IMPORTING)
+
+
+def _and_change(change: Callable[[Any], None] | None) -> Any:
+    """Return what executes a module and then changes it; None if there is no change."""
+    if change is None:
+        return None
+
+    def execute(module: types.ModuleType, loader: Any) -> None:
         loader.exec_module(module)
         change(module)
 
-    loader.exec_module = _named(exec_module, _IMPORTING)
+    return _named(execute, _IMPORTING)
 
 
 def _named(function: Any, file: str = _SANDBOX) -> Any:
@@ -138,20 +152,44 @@ def _library_names(cache: bytes) -> Iterator[str]:
             yield os.fsdecode(cache[start + name :].partition(b"\0")[0])
 
 
-def _know_fonts(_module: Any) -> None:
+def _execute_font_manager(module: Any, loader: Any) -> None:
     """Matplotlib looks through all fonts at its first import, which takes a second, and keeps what it found in a file.
 
-    That file was made with the sandbox's libraries; here it is put where matplotlib looks for it.
+    That file was made with the sandbox's libraries; while the module is executed, matplotlib is told to look there.
     """
-    place = os.environ.get("MPLCONFIGDIR")
+    library = sys.modules.get("matplotlib")
+    told = getattr(library, "get_cachedir", None) if os.path.isdir(FONTS) else None
     try:
-        if place:
-            os.makedirs(place, 0o700, exist_ok=True)  # matplotlib may have made it while it was imported
-            for name in os.listdir(FONTS):
-                with open(f"{FONTS}/{name}", "rb") as source, open(f"{place}/{name}", "xb") as copy:
-                    copy.write(source.read())
-    except OSError:
-        pass  # it looks for them itself
+        if told is not None:
+            library.get_cachedir = lambda: FONTS  # type: ignore[union-attr]
+        loader.exec_module(module)
+    finally:
+        if told is not None:
+            library.get_cachedir = told  # type: ignore[union-attr]
+    if hasattr(module.FontManager, "_find_fonts_by_props"):
+        _fall_back(module)
+
+
+def _fall_back(module: Any) -> None:
+    """Have matplotlib look for a glyph that is not in a text's fonts in those for other scripts, where they are.
+
+    ``rcParams`` stay as they are. A fallback that stood there would be gone with the first ``font.family`` or style.
+    """
+    manager, find = module.FontManager, module.FontManager._find_fonts_by_props  # noqa: SLF001  # there is no other place
+    known: list[Any] = []  # found when a text is drawn, for that takes a moment
+    names = {font.name for font in module.fontManager.ttflist if os.access(font.fname, os.R_OK)}
+    wanted = [name for name in _FALLBACKS if name in names]
+
+    def _find_fonts_by_props(self: Any, prop: Any, fontext: str = "ttf", directory: Any = None, **more: Any) -> Any:
+        fonts = find(self, prop, fontext, directory, **more)
+        if fontext != "ttf" or directory is not None:
+            return fonts
+        if not known:
+            known.extend(self.findfont(module.FontProperties(family=name)) for name in wanted)
+        return [*fonts, *(font for font in known if font not in fonts)]
+
+    if wanted:
+        manager._find_fonts_by_props = _named(_find_fonts_by_props)  # noqa: SLF001
 
 
 _STAND_INS: dict[str, Callable[[Any], None]] = {
@@ -159,6 +197,11 @@ _STAND_INS: dict[str, Callable[[Any], None]] = {
     "multiprocessing.reduction": _no_descriptors,
     "multiprocessing.resource_tracker": _no_tracker,
     "asyncio.selector_events": _no_sendmsg,
-    "matplotlib": _know_fonts,
     "ctypes.util": _find_libraries,
 }
+"""What changes a module that was executed."""
+
+_EXECUTED: dict[str, Callable[[Any, Any], None]] = {
+    "matplotlib.font_manager": _named(_execute_font_manager, _IMPORTING)
+}
+"""What executes a module in another way, with its loader."""

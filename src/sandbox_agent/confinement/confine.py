@@ -61,11 +61,12 @@ class Confinement:
     trap_page: Any  # None: what is forbidden ends a program unnamed
 
 
-def prepare(config: AgentConfig, hint: int, *, memory_held: bool = False) -> Confinement:
+def prepare(config: AgentConfig, hint: int, *, memory_held: bool = False, inherited: int = 0) -> Confinement:
     """Make the ruleset and the filter; raise ``ConfinementError`` where a required layer does not exist here.
 
     ``hint``: the descriptor of a child that is told of a forbidden call. ``memory_held``: a control group holds all
-    processes together to the limit of memory.
+    processes together to the limit of memory. ``inherited``: bytes of data that a child has before its program does
+    anything, and that the program is not to lack.
     """
     landlock_fd = None
     if "landlock" not in config.layers_off:
@@ -81,7 +82,7 @@ def prepare(config: AgentConfig, hint: int, *, memory_held: bool = False) -> Con
         raise ConfinementError(f"no system call table for {error}") from None
     program, buffer = seccomp.sock_fprog(code)
     trap_page = trap.prepare(hint) if config.name_violations else None
-    limits = _limits(config, memory_held=memory_held)
+    limits = _limits(config, config.data_bytes + inherited, memory_held=memory_held)
     return Confinement(config, limits, landlock_fd, program, buffer, trap_page)
 
 
@@ -154,16 +155,17 @@ def _write(path: str, data: bytes) -> None:
         os.close(fd)
 
 
-def _limits(config: AgentConfig, *, memory_held: bool) -> tuple[tuple[int, int, int], ...]:
+def _limits(config: AgentConfig, data: int, *, memory_held: bool) -> tuple[tuple[int, int, int], ...]:
     """Return what a child's limits are to be (which, soft, hard), none of them more than this process's own.
 
-    Data has a soft limit below the sandbox's memory, so that ``MemoryError`` comes before a kill. Where that memory is
-    held by a control group anyway, a program may go beyond: `child.stacks` does, for stacks that are only reserved.
+    ``data``, in bytes, is a soft limit below the sandbox's memory, so that ``MemoryError`` comes before a kill. Where
+    that memory is held by a control group anyway, a program may go beyond: `child.stacks` does, for stacks that are
+    only reserved.
     """
-    addresses = config.data_bytes + _ADDRESSES
+    addresses = data + _ADDRESSES
     limits = {
         resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_DATA: addresses if memory_held else config.data_bytes,
+        resource.RLIMIT_DATA: addresses if memory_held else data,
         resource.RLIMIT_AS: addresses,
         resource.RLIMIT_FSIZE: config.limits.disk,
         resource.RLIMIT_NOFILE: config.open_files,
@@ -173,7 +175,7 @@ def _limits(config: AgentConfig, *, memory_held: bool) -> tuple[tuple[int, int, 
     if config.uid is not None:  # counted per uid on the whole host, so only with a uid of one's own
         limits[resource.RLIMIT_NPROC] = config.uid_processes
     # of processor time, a run lowers the hard limit as well, unless it is a session
-    soft = {**limits, resource.RLIMIT_DATA: config.data_bytes, resource.RLIMIT_CPU: config.cpu_seconds}
+    soft = {**limits, resource.RLIMIT_DATA: data, resource.RLIMIT_CPU: config.cpu_seconds}
     hard = {name: _at_most_ours(name, value) for name, value in limits.items()}
     return tuple((name, min(soft[name], most), most) for name, most in hard.items())
 

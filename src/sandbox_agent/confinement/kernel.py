@@ -38,6 +38,8 @@ _CLOSE_RANGE = 436  # the same number on every architecture
 _SECCOMP = {"x86_64": 317, "aarch64": 277}[os.uname().machine]
 _CAPSET = {"x86_64": 126, "aarch64": 91}[os.uname().machine]
 _MPROTECT = {"x86_64": 10, "aarch64": 226}[os.uname().machine]
+_MADVISE = {"x86_64": 28, "aarch64": 233}[os.uname().machine]
+_MADV_COLLAPSE = 25
 _MSEAL = 462  # the same number on every architecture
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -108,6 +110,11 @@ def trim_heap() -> None:
     """
     with contextlib.suppress(AttributeError):
         _libc.malloc_trim(ctypes.c_size_t(_SPARE))
+
+
+def collapse(start: int, length: int) -> None:
+    """Gather memory into huge pages (MADV_COLLAPSE, Linux 6.1); raises ``OSError``."""
+    syscall(_MADVISE, start, length, _MADV_COLLAPSE)
 
 
 def executable_page(code: bytes) -> ctypes.Array[ctypes.c_char]:

@@ -73,7 +73,7 @@ def relative(value: object, most: int) -> str | None:
 def introduction(body: bytes) -> dict[str, Any]:
     """Read what a supervisor says of its sandbox; raise `ClaimError`. Of what is not known or no use, nothing stays."""
     claimed = parsed(body)
-    found: dict[str, Any] = {name: natural(claimed.get(name)) for name in ("protocol", "landlock")}
+    found: dict[str, Any] = {name: natural(claimed.get(name)) for name in ("protocol", "landlock", "preloaded")}
     found |= {name: text(claimed.get(name)) for name in ("python", "kernel", "machine", "no_new_privs", "seccomp")}
     found |= {name: _texts(claimed.get(name)) for name in ("interfaces", "not_preloaded", "shared")}
     found["cgroup"] = _amounts(claimed.get("cgroup"))

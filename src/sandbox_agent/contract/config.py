@@ -54,6 +54,9 @@ class AgentConfig:
     alone. ``accounts``: the directory, if there is one, that /etc/passwd and /etc/group are links into. ``private``:
     files and directories of the machine that the supervisor replaces by its own (native engine only). ``watched``:
     trees with inodes that outlive a run; those that a program could change are proved unchanged after each.
+    ``standard``: modules that are imported as well; a program finds them so only once it imports them itself.
+    ``boot_room``: bytes that the control group has beyond ``limits.memory`` until the host has heard how much of it
+    ``preload`` needs.
     """
 
     uid: int | None = None
@@ -66,6 +69,8 @@ class AgentConfig:
     uid_processes: int = 2 * Limits().tasks
     attachment_files: int = 32
     preload: tuple[str, ...] = ()
+    standard: tuple[str, ...] = ()
+    boot_room: int = 0
     policy: dict[str, Any] = field(default_factory=dict)
     socket: str = ""
     require_landlock: bool = True
@@ -96,7 +101,7 @@ class AgentConfig:
         values = {**json.loads(text)}  # TypeError unless it is an object
         values["mounts"] = tuple(Mount(**mount) for mount in values.get("mounts", ()))
         values["limits"] = Limits(**values.get("limits", {}))
-        for name in ("writable", "readable", "preload", "private", "watched", "layers_off"):
+        for name in ("writable", "readable", "preload", "standard", "private", "watched", "layers_off"):
             if name in values:
                 values[name] = tuple(values[name])
         return cls(**values)

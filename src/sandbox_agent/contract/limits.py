@@ -10,6 +10,8 @@ class Limits:
     """What every sandbox is held to. Bytes, seconds, cores, counts.
 
     ``processes`` is how many processes or threads of its own a program can count on beside its first; see `tasks`.
+    ``cpu_period`` is how long the kernel counts before a sandbox that has used up its ``cpus`` may go on: so late can a
+    limit of time be noticed, but for the share that ``cpus`` is of it, and so much can a program use at once.
     ``attachments`` bounds the files that a run is given, again the files that it leaves, and again what it displays.
     ``input_time`` is how long an interactive run may wait for input in all; ``session_cpu_time`` is for all the cells
     of a session together.
@@ -17,6 +19,7 @@ class Limits:
 
     memory: int = 512 << 20
     cpus: float = 0.5
+    cpu_period: float = 0.5
     processes: int = 10
     disk: int = 64 << 20
     files: int = 2048

@@ -12,10 +12,11 @@ from sandbox_agent.contract.protocol import VERSION
 from sandbox_agent.supervisor import counters
 
 
-def describe(missing: list[str], shared: list[str]) -> dict[str, Any]:
+def describe(missing: list[str], preloaded: int, shared: list[str]) -> dict[str, Any]:
     """Say what this sandbox is, for the log and for doctor. Nothing of any run.
 
-    ``missing``: modules that could not be imported; ``shared``: paths whose inodes are the machine's.
+    ``missing``: modules that could not be imported; ``preloaded``: bytes of memory that those take which could;
+    ``shared``: paths whose inodes are the machine's.
     """
     with open("/proc/self/status") as file:
         status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
@@ -32,6 +33,7 @@ def describe(missing: list[str], shared: list[str]) -> dict[str, Any]:
         "read_only_root": _read_only("/"),
         "interfaces": _interfaces(),
         "not_preloaded": missing,
+        "preloaded": preloaded,
         "shared": shared,
     }
 

@@ -22,13 +22,11 @@ Where anything is not as it should be after a run, the supervisor says FATAL and
 from __future__ import annotations
 
 import gc
-import importlib
 import json
 import os
 import select
 import signal
 import socket
-import sys
 import time
 
 from sandbox_agent.child import callstack, imports, life, pipes, stand_ins
@@ -51,7 +49,7 @@ from sandbox_agent.contract.protocol import (
     Outcome,
     event,
 )
-from sandbox_agent.supervisor import collector, counters, mounts, reset
+from sandbox_agent.supervisor import collector, counters, hugepages, mounts, reset, warm
 from sandbox_agent.supervisor.cells import COUNT_ROOM, CellRelay
 from sandbox_agent.supervisor.clock import Clock
 from sandbox_agent.supervisor.errands import Errands
@@ -71,6 +69,7 @@ from sandbox_agent.supervisor.relay import (
 )
 from sandbox_agent.supervisor.reset import Box, Exit, ResetError
 from sandbox_agent.supervisor.surroundings import Surroundings
+from sandbox_agent.supervisor.warm import UnfitError
 
 CONFINED_WITHIN = 20.0
 """Seconds a child may take to confine itself (a throttled sandbox is slow)."""
@@ -107,7 +106,7 @@ class Supervisor:
                 self._surroundings.prove_unchanged()
         except HostGoneError:
             return 0
-        except (ConfinementError, ResetError, OSError) as error:
+        except (ConfinementError, ResetError, UnfitError, OSError) as error:
             self._outbound.send(event(EventType.FATAL, 0, f"{type(error).__name__}: {error}".encode()))
             return 1
 
@@ -121,33 +120,26 @@ class Supervisor:
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
         stand_ins.install()
-        missing = self._preload()
-        memory = counters.limits()["memory"]
-        memory_held = memory is not None and memory <= self._config.limits.memory
-        self._confinement = confine.prepare(self._config, pipes.HINT, memory_held=memory_held)
         self._box = Box(self._config.writable, self._config.uid)
+        footing = warm.Footing()
+        missing = warm.preload(self._config.standard, self._config.uid)
+        before = warm.weight()
+        missing += warm.preload(self._config.preload, self._config.uid)
+        preloaded = warm.weight() - before
+        footing.check()
+        self._box.wipe()  # of what the libraries made there for themselves
+        memory = counters.limits()["memory"]
+        memory_held = memory is not None and memory <= self._config.limits.memory + self._config.boot_room
+        self._confinement = confine.prepare(self._config, pipes.HINT, memory_held=memory_held, inherited=preloaded.data)
         self._surroundings = Surroundings(self._config.watched, self._config.writable, self._config.uid)
-        self._introduction = json.dumps(describe(missing, shared)).encode()
         callstack.find()
         imports.hide(self._config.preload)
         gc.collect()
         immortalize()
         kernel.trim_heap()
+        filled = hugepages.collapse()
+        self._introduction = json.dumps(describe(missing, preloaded.memory + filled, shared)).encode()
         gc.freeze()
-
-    def _preload(self) -> list[str]:
-        """Import the configured modules; return those that are not there (which costs speed, not safety)."""
-        missing = []
-        for name in self._config.preload:
-            before = set(sys.modules)
-            try:
-                importlib.import_module(name)
-            except Exception as error:  # whatever a module does at import must not stop the sandbox
-                missing.append(f"{name}: {error}")
-                package = name.partition(".")[0]
-                for half in [each for each in sys.modules.keys() - before if each.partition(".")[0] == package]:
-                    del sys.modules[half]  # what it imported of itself would make the program's import fail
-        return missing
 
     def _take_introduction(self) -> bytes:
         introduction, self._introduction = self._introduction, b""

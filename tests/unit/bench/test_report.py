@@ -10,7 +10,8 @@ import pytest
 from bench import contenders as c
 from bench import parts as every_part
 from bench import report
-from bench.parts import burst, latency, openloop, throughput
+from bench.parts import burst, footprint, latency, learners, mixed, openloop, throughput
+from bench.programs import A_PLOT, PROGRAMS
 
 ROOT = Path(__file__).resolve().parents[3]
 FACTS = {
@@ -122,7 +123,7 @@ def test_absences_with_one_reason_are_told_once() -> None:
 
 def test_headline_has_the_medians_and_where_they_are_from() -> None:
     text = report.headline(results(latency=LATENCY))
-    assert row(text, c.http_name("docker", c.IDLE))[1:] == ["2.4 ms", ""]
+    assert row(text, c.http_name("docker", c.IDLE))[1:] == ["2.4 ms", "", ""]
     assert row(text, c.BARE)[1] == "12.0 ms"
     assert "2026-01-02 on A processor, 2 cores, commit abc1234" in text
 
@@ -163,3 +164,78 @@ def test_the_published_report_describes_a_part_as_the_part_does(name: str) -> No
 def test_headline_without_latencies_is_refused() -> None:
     with pytest.raises(ValueError, match="no latencies"):
         report.headline(results(burst=BURST))
+
+
+LEARNERS: dict[str, Any] = {
+    "ms": {
+        program.name: {
+            learners.OURS: [[3.0], [2.0], [4.0]],
+            c.BARE_IMAGE: [[300.0], [200.0], [400.0]],
+        }
+        for program in PROGRAMS
+    },
+    "cpu": {program.name: [1.0, 2.0, 3.0] for program in PROGRAMS},
+}
+
+
+def test_a_program_meets_its_target_by_the_median_ratio_of_the_rounds() -> None:
+    slow = {**LEARNERS, "ms": {**LEARNERS["ms"], "asyncio": {learners.OURS: [[9.0]], c.BARE_IMAGE: [[30.0]]}}}
+    table = learners.render(slow)
+    assert row(table, "asyncio")[1:] == ["9.0", "2.0", "30.0", "0.3 (0.3 to 0.3)", "≤ 0.1", "✗"]
+    assert row(table, "numpy")[1:] == ["3.0", "2.0", "300.0", "0.01 (0.01 to 0.01)", "≤ 0.1", "✓"]
+    assert row(report.targets(results(learners=slow)), "learners'")[1:] == ["≤ 0", "1 ✗", "not measured"]
+
+
+def test_a_plot_has_milliseconds_to_meet_too() -> None:
+    long = {**LEARNERS, "ms": {A_PLOT.name: {learners.OURS: [[101.0]], c.BARE_IMAGE: [[1000.0]]}}}
+    assert row(learners.render(long), A_PLOT.name)[4:] == ["0.101 (0.101 to 0.101)", "≤ 0.2 and ≤ 100 ms", "✗"]
+
+
+def test_a_program_that_was_not_measured_misses_its_target() -> None:
+    without: dict[str, Any] = {"ms": {}, "cpu": {}}
+    assert row(learners.render(without), "asyncio")[1:] == ["not measured", "", "", "", "≤ 0.1", "✗"]
+    assert row(report.targets(results(learners=without)), "learners'")[2] == f"{len(PROGRAMS)} ✗"
+
+
+def test_headline_has_a_plot_beside_print_where_it_was_measured() -> None:
+    text = report.headline(results(latency=LATENCY, learners=LEARNERS))
+    assert row(text, c.http_name("docker", c.IDLE))[1:] == ["2.4 ms", "", "3.0 ms"]
+    assert row(text, c.BARE_IMAGE)[1:] == ["", "", "300.0 ms"]
+    assert c.BARE_IMAGE not in report.headline(results(latency=LATENCY))
+
+
+def test_a_pool_is_weighed_as_a_whole_only_with_every_kind() -> None:
+    sandboxes = [{"pss": 20e6, "private": 1e6, "kind": kind} for kind in footprint.KINDS]
+    table = report.targets(results(footprint={f"docker, {footprint.DEFAULT}": sandboxes}))
+    assert row(table, "all idle sandboxes")[1:] == ["≤ 420", "80 ✓", "not measured"]
+    table = report.targets(results(footprint={f"docker, {footprint.DEFAULT}": sandboxes[1:]}))
+    assert row(table, "all idle sandboxes")[2] == "not measured"
+
+
+def turn(milliseconds: list[float], failures: int = 0) -> dict[str, Any]:
+    return {"rate": 2.0, "ms": milliseconds, "lateness": [0.1], "failures": failures, "complaint": ""}
+
+
+MIXED = {
+    "docker": {
+        mixed.ALONE: turn([3.0] * 99 + [5.0]),
+        mixed.PRINTS: turn([4.0] * 98 + [60.0, 70.0]),
+        mixed.PLOTS: turn([80.0], failures=1),
+        mixed.CELLS: turn([6.0]),
+    },
+    "native": {kind: turn([5.0]) for kind in (mixed.ALONE, mixed.PRINTS, mixed.CELLS)} | {mixed.PLOTS: turn([])},
+}
+
+
+def test_a_mixed_load_is_judged_by_the_tail_of_its_prints_and_by_what_failed_of_any_kind() -> None:
+    table = report.targets(results(mixed=MIXED))
+    assert row(table, "prints among")[1:] == ["≤ 50", "60 ✗", "5 ✓"]
+    (failed,) = (line for line in table.splitlines() if "refused or failed" in line)
+    assert "| 1 ✗ | 0 ✓ |" in failed
+
+
+def test_a_mixed_load_shows_each_kind_of_request_and_what_never_came() -> None:
+    table = mixed.render(MIXED)
+    assert row(table, "docker, prints |")[1:6] == ["2.0", "4.00", "4.00", "60.00", "70.00"]
+    assert row(table, "docker, prints alone")[4] == "3.00"
+    assert row(table, "native, plots")[2:] == ["", "", "", "", "", "0", "0"]

@@ -1,0 +1,29 @@
+"""Which scope of a key a request needs; a test holds the table to the routes."""
+
+from __future__ import annotations
+
+import re
+
+from code_executor.accounts.keys import Scope
+
+ANYBODY = "anybody"
+"""Needs no key: pages, descriptions, and whether the service is alive."""
+
+_TABLE: tuple[tuple[str, Scope | str], ...] = (
+    (r"/api/execute(/ws)?", Scope.RUN),
+    (r"/api/check", Scope.CHECK),
+    (r"/api/sessions(/.*)?", Scope.SESSION),
+    (r"/metrics", Scope.METRICS),
+)
+_PATTERNS = [(re.compile(pattern), scope) for pattern, scope in _TABLE]
+
+
+def needed(path: str) -> Scope | str | None:
+    """Return the scope that a path needs, or `ANYBODY`; None of what is under /api/ and not in the table.
+
+    That needs a key, and there is nothing.
+    """
+    for pattern, scope in _PATTERNS:
+        if pattern.fullmatch(path):
+            return scope
+    return None if path.startswith("/api/") or path == "/api" else ANYBODY

@@ -1,0 +1,111 @@
+"""What the server keeps: its database, which is opened when there is one, and the keys in it.
+
+A server that keeps nothing opens nothing, and does not even import what that takes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from code_executor.accounts.accounts import Accounts, KeySource
+from code_executor.accounts.keyfile import KeyFile
+from code_executor.accounts.keys import Key, KeyStore
+from code_executor.accounts.secret import ServerSecret
+from code_executor.app.access import is_loopback
+from code_executor.app.settings import Settings
+from code_executor.core.errors import ConfigurationError
+
+log = structlog.get_logger()
+
+OPEN = (
+    "no key is configured: whoever can reach {host} can run programs. Make a key with `code-executor keys add`, or "
+    "listen on 127.0.0.1"
+)
+
+
+class Kept:
+    """See above. Use it as an async context manager. It is a `KeySource`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stack = contextlib.AsyncExitStack()
+        self._store: KeyStore | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def store(self) -> KeyStore | None:
+        """Return the store of keys, None while there is no database; raise ``StorageError`` or ``SchemaError``."""
+        if self._store is None and self._settings.database_exists():
+            self._store = await self.make_store()
+        return self._store
+
+    async def make_store(self) -> KeyStore:
+        """Return the store of keys, in a database that is made if there is none."""
+        from code_executor.storage import schema  # noqa: PLC0415  # brings SQLAlchemy along
+        from code_executor.storage.database import Database  # noqa: PLC0415
+        from code_executor.storage.keys import SqlKeyStore  # noqa: PLC0415
+
+        async with contextlib.AsyncExitStack() as opening:
+            database = await opening.enter_async_context(Database.open(self._settings.database_url()))
+            await schema.require(database)
+            await self._stack.enter_async_context(opening.pop_all())
+        return SqlKeyStore(database)
+
+    async def keys(self) -> Sequence[Key]:
+        store = await self.store()
+        return () if store is None else await store.keys()
+
+
+@contextlib.asynccontextmanager
+async def open_accounts(settings: Settings) -> AsyncIterator[Accounts]:
+    """Open the keys of a process that answers HTTP, and make sure that they are this server's.
+
+    Raises ``ConfigurationError`` or ``StorageError``: a server that cannot read its keys does not start.
+    """
+    async with Kept(settings) as kept:
+        sources: list[KeySource] = [kept]
+        if settings.keys:
+            sources.append(KeyFile(settings.keys))
+        path = settings.secret_path()
+        async with Accounts(sources, lambda: ServerSecret.read(path), closed=bool(settings.keys)) as accounts:
+            _require_secret(path, accounts.secret, accounts.keys)
+            if accounts.closed and accounts.secret is None:  # keys of a file that say nothing of it
+                accounts.secret = ServerSecret.make(path)
+            yield accounts
+
+
+def _require_secret(path: str, secret: ServerSecret | None, keys: Sequence[Key]) -> None:
+    for key in keys:
+        if key.server and key.revoked is None and (secret is None or secret.fingerprint != key.server):
+            raise ConfigurationError(
+                f"the key {key.name} was made with another server secret than {path}"
+                f"{' (which does not exist)' if secret is None else ''}: copy the one it was made with, "
+                "or name it in CODE_EXECUTOR_SECRET_FILE"
+            )
+
+
+def exposure(settings: Settings, accounts: Accounts) -> str:
+    """Return what is to be said of a server that strangers can reach and that needs no key; else an empty text."""
+    if accounts.closed or is_loopback(settings.host):
+        return ""
+    return OPEN.format(host=settings.host)
+
+
+def warn_of_exposure(settings: Settings, accounts: Accounts) -> None:
+    """Log it; raise ``ConfigurationError`` if a key is required."""
+    why = exposure(settings, accounts)
+    if why and settings.require_key:
+        raise ConfigurationError(f"CODE_EXECUTOR_REQUIRE_KEY is set, and {why}")
+    if why:
+        log.warning("open_to_the_network", why=why)

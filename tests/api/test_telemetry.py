@@ -1,0 +1,117 @@
+"""A served process sends spans and measurements to a collector, if the standard variables say so."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.api.conftest import execute
+from tests.conftest import Serve
+
+
+@dataclass
+class Collector:
+    url: str = ""
+    spans: list[tuple[dict[str, Any], Any]] = field(default_factory=list)
+    """Each span, and what its process says of itself."""
+    metrics: set[str] = field(default_factory=set)
+
+    def take(self, path: str, body: bytes) -> None:
+        if path == "/v1/traces":
+            for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+                about = values(resource.resource.attributes)
+                self.spans += [(about, span) for scope in resource.scope_spans for span in scope.spans]
+        elif path == "/v1/metrics":
+            for told in ExportMetricsServiceRequest.FromString(body).resource_metrics:
+                self.metrics |= {metric.name for scope in told.scope_metrics for metric in scope.metrics}
+
+    def named(self, name: str) -> list[Any]:
+        return [span for _, span in self.spans if span.name == name]
+
+
+def values(attributes: Any) -> dict[str, Any]:
+    return {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in attributes}
+
+
+@contextmanager
+def collecting() -> Iterator[Collector]:
+    collector = Collector()
+
+    class Taker(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            collector.take(self.path, self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Taker) as server:
+        collector.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield collector
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def until(true: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_spans_of_requests_and_runs_and_measurements_arrive(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    with collecting() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
+        monkeypatch.setenv("OTEL_SERVICE_NAME", "a-course")
+        settings = {"rate_limit": "off", "pool_size": 2, "preload": "", "workers": workers}
+        with serve("native", **settings) as server, httpx.Client(base_url=server.url, timeout=60) as client:
+            name = execute(client, "print(1)")["id"]
+            session = client.post("/api/sessions", json={}).json()["id"]
+            assert client.post(f"/api/sessions/{session}/cells", json={"code": "1"}).status_code == 200
+            client.delete(f"/api/sessions/{session}")
+            until(lambda: collector.named("POST /api/sessions/{session}/cells"))
+            assert {about["service.name"] for about, _ in collector.spans} == {"a-course"}
+            (server_span,) = collector.named("POST /api/execute")
+            runs = {values(span.attributes)["code_executor.use"]: span for span in collector.named("execute python")}
+            assert runs["run"].parent_span_id == server_span.span_id
+            assert values(runs["run"].attributes)["code_executor.id"] == name
+            (cells_span,) = collector.named("POST /api/sessions/{session}/cells")
+            assert runs["cell"].parent_span_id == cells_span.span_id
+            assert len(collector.named("sandbox")) == len(runs) == 2
+            assert session not in str(collector.spans)
+            assert not [span for span in collector.spans if "/metrics" in str(span)]
+        assert {"http.server.request.duration", "code_executor.execution.duration"} <= collector.metrics  # at its end
+        if workers == 1:
+            (line,) = (line for line in server.log if line["event"] == "execution")
+            assert line["trace_id"] == server_span.trace_id.hex()
+
+
+def test_a_collector_that_is_not_there_keeps_nobody_from_running(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:8798")
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
+    with serve("native", rate_limit="off", pool_size=1, preload="") as server:
+        with httpx.Client(base_url=server.url, timeout=60) as client:
+            for _ in range(3):
+                assert execute(client, "print(1)")["output"] == "1\n"
+                time.sleep(0.2)
+        assert server.stop() == 0
