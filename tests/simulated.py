@@ -42,8 +42,8 @@ class Fair:
         ticket.bearer = asked
 
     def next(self, now: float) -> Asked | None:
-        free = self._sandboxes - len(self._queue.running)
-        ticket = self._queue.next(("plain",), now, left=self._queue.rules.left(free, free, self._sandboxes, 0))
+        free, most = self._sandboxes - len(self._queue.running), self._sandboxes
+        ticket = self._queue.next(("plain",), now, left=self._queue.rules.left(free, most, free, most))
         if ticket is None:
             return None
         assert isinstance(ticket.bearer, Asked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from code_executor.app import preloads
 from tests.api.conftest import events, metrics, problem
 from tests.conftest import Serve, Server
 
@@ -305,3 +307,33 @@ def test_a_server_that_stops_ends_its_sessions(serve: Serve) -> None:
             http.post("/api/sessions")
         assert server.stop() == 0
     assert [line["why"] for line in server.log if line["event"] == "session_ended"] == ["stopping"]
+
+
+@pytest.mark.anyio
+async def test_with_default_settings_sessions_open_at_once_and_one_after_another(serve: Serve) -> None:
+    """Of each kind but the plain one, one sandbox is ready, and a session uses it up."""
+    settings = {
+        "rate_limit": "off",
+        "preload": ";".join(",".join(kind) for kind in preloads.KINDS),
+        "sessions_per_client": 2,
+        "queue_timeout": 10,
+    }
+    with serve("native", **settings) as server:
+        async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
+            await until_ready(client, "science")
+            for number in (1, 2, 1, 2):
+                opened = await asyncio.gather(*(client.post("/api/sessions") for _ in range(number)))
+                assert [answer.status_code for answer in opened] == [201] * number
+                await asyncio.gather(*(client.delete(answer.headers["location"]) for answer in opened))
+
+
+async def until_ready(client: httpx.AsyncClient, kind: str) -> None:
+    """Wait until a sandbox of the kind, whose libraries take seconds, is idle."""
+    name = f'code_executor_sandboxes{{kind="{kind}",state="idle"}} '
+    async with asyncio.timeout(120):
+        while not any(line.startswith(name) and line[len(name) :] != "0.0" for line in await lines(client)):  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+
+
+async def lines(client: httpx.AsyncClient) -> list[str]:
+    return (await client.get("/metrics")).text.splitlines()

@@ -18,8 +18,8 @@ from code_executor.service.fairqueue import Rules
 from code_executor.service.looks import Looks
 
 
-def pool(*, idle: int = 0, busy: int = 0) -> Pool:
-    made = Pool(cast("Engine", None), PoolSize(least=0))
+def pool(*, idle: int = 0, busy: int = 0, spare: int = 1) -> Pool:
+    made = Pool(cast("Engine", None), PoolSize(least=0, spare=spare))
     for number in range(idle + busy):
         made.book.arrived(Sandbox(str(number), Limits()), 0.0)
     for _ in range(busy):
@@ -71,7 +71,7 @@ def test_a_session_gets_what_is_preloaded_and_a_check_imports_nothing() -> None:
 def test_where_the_plain_ones_are_kept_back_one_of_the_other_kind_serves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatcher_module, "_CORES", 8)
     execution = Execution("print(1)", caller=Caller("a"))
-    plain, loaded = pool(idle=4), pool(idle=4)
+    plain, loaded = pool(idle=4, spare=2), pool(idle=4, spare=2)
     dispatcher = Dispatcher([plain, loaded], Limits(), looks=Looks((("numpy",),)))
     grants = [dispatcher.lend_at_once(execution) for _ in range(7)]
     assert [grant.kind.pool for grant in grants if grant] == [plain] * 3 + [loaded] * 3
@@ -128,6 +128,22 @@ def test_a_session_takes_what_is_free_rather_than_wait_for_one_that_has_to_start
     grants = [dispatcher.lend_at_once(Execution("", session=True)) for _ in range(4)]
     assert [grant.kind.number for grant in grants if grant] == [2, 3, 1, 0]
     assert dispatcher._wanted(Execution("", session=True))[0] == "0"
+
+
+def test_sessions_of_one_client_get_the_only_ready_sandbox_of_a_kind_but_not_the_last_plain_one() -> None:
+    pools = [pool(idle=3, spare=2), *(pool(idle=1) for _ in range(3))]
+    dispatcher = Dispatcher(pools, Limits(), looks=Looks((("numpy",), ("matplotlib",), ("sympy",))))
+    session = Execution("", session=True, caller=Caller("a"))
+    grants = [dispatcher.lend_at_once(session) for _ in range(6)]
+    assert [grant.kind.number for grant in grants if grant] == [2, 3, 1, 0, 0]
+    assert dispatcher.lend_at_once(Execution("", caller=Caller("b")))
+
+
+def test_what_sessions_of_all_kinds_hold_is_not_counted_on() -> None:
+    dispatcher = Dispatcher([pool(idle=2, spare=2), pool(idle=2)], Limits(), most=2, looks=Looks((("numpy",),)))
+    session = Execution("", session=True, caller=Caller("a"))
+    assert dispatcher.lend_at_once(session)  # of the second kind
+    assert dispatcher.lend_at_once(Execution("", caller=Caller("a")))  # the only one that runs programs is not kept
 
 
 def test_all_kinds_together_run_no_more_than_may() -> None:

@@ -260,21 +260,22 @@ def test_who_held_the_last_one_for_a_moment_may_have_it_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ready", "free", "most", "sessions", "left"),
+    ("ready", "warm", "free", "room", "left"),
     [
-        (4, 4, 4, 0, Left.MANY),
-        (2, 2, 4, 0, Left.MANY),
-        (1, 2, 4, 0, Left.FEW),
-        (0, 4, 4, 0, Left.FEW),
-        (1, 1, 4, 0, Left.LAST),
-        (0, 1, 2, 0, Left.LAST),
-        (1, 1, 1, 0, Left.MANY),
-        (1, 1, 2, 1, Left.MANY),
-        (1, 1, 3, 1, Left.LAST),
+        (4, 4, 4, 4, Left.MANY),
+        (2, 2, 2, 4, Left.MANY),
+        (1, 2, 2, 4, Left.FEW),
+        (0, 2, 4, 4, Left.FEW),
+        (1, 1, 2, 4, Left.MANY),
+        (1, 2, 1, 4, Left.LAST),
+        (1, 1, 1, 4, Left.LAST),
+        (0, 2, 1, 2, Left.LAST),
+        (1, 2, 1, 1, Left.MANY),
+        (1, 2, 1, 2, Left.LAST),
     ],
 )
-def test_something_is_kept_wherever_two_are_left(ready: int, free: int, most: int, sessions: int, left: Left) -> None:
-    assert Rules(reserve=1).left(ready, free, most, sessions) is left
+def test_something_is_kept_wherever_two_are_left(ready: int, warm: int, free: int, room: int, left: Left) -> None:
+    assert Rules(reserve=1).left(ready, warm, free, room) is left
 
 
 def test_who_gets_one_of_the_few_that_are_ready_need_not_rest() -> None:

@@ -195,8 +195,8 @@ class Settings(AccessSettings):
     reserve: int = Field(
         _RULES.reserve,
         ge=0,
-        description="Number of sandboxes of each kind that are kept for clients that have none. At least one of each "
-        "kind is never kept.",
+        description="Number of free sandboxes that are kept for clients that have none, and of ready ones of each kind "
+        "that keeps several ready. The only one is never kept.",
     )
     queue_timeout: float = Field(
         30.0,

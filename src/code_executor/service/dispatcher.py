@@ -56,12 +56,10 @@ class _Kind:
         """Return what it serves now; ``own``: nothing that a lesser kind can."""
         return (self.want,) if own else tuple(str(number) for number in range(self.number + 1))
 
-    def left(self, rules: Rules, free: int) -> Left:
-        """Say how many are left of it, where ``free`` more may run in all."""
-        book = self.pool.book
-        ready = len(book.idle) + len(book.settling)  # which takes some milliseconds
-        most = book.size.most
-        return rules.left(min(ready, free), min(most - len(book.busy), free), most, self.sessions)
+    @property
+    def warm(self) -> int:
+        """How many sandboxes it keeps although nobody asks."""
+        return max(self.pool.book.size.least, self.pool.book.size.spare)
 
 
 @dataclass(eq=False, slots=True)
@@ -101,8 +99,7 @@ class Dispatcher:
         self._executor = SandboxExecutor(limits, check_time)
         self._patience = patience
         self._closing = False
-        sizes = [pool.book.size for pool in self.pools]
-        self._places = self.most + sum(max(size.least, size.spare) for size in sizes)
+        self._places = self.most + sum(kind.warm for kind in self._kinds)
         for pool in self.pools:
             pool.on_free = self._freed
 
@@ -138,7 +135,7 @@ class Dispatcher:
             if not self._may_run(kind, int(want)):
                 break
             if kind.pool.book.idle and not kind.pool.closing:
-                left = kind.left(self.queue.rules, self._free)
+                left = self._left(kind)
                 ticket = self.queue.begin(execution.caller, want, manner, lane, time.monotonic(), left=left)
                 if ticket is not None:
                     return self._lend(ticket, kind)
@@ -206,7 +203,7 @@ class Dispatcher:
         for kind in self._kinds:
             while kind.pool.book.idle and not kind.pool.closing and self._may_run(kind, kind.number):
                 wants = kind.wants(own=not self._may_run(kind, 0))
-                next_one = self.queue.next(wants, now, left=kind.left(self.queue.rules, self._free))
+                next_one = self.queue.next(wants, now, left=self._left(kind))
                 if next_one is None:
                     break
                 waiter = _waiter_of(next_one)
@@ -241,6 +238,14 @@ class Dispatcher:
     @property
     def _running(self) -> int:
         return sum(len(pool.book.busy) for pool in self.pools)
+
+    def _left(self, kind: _Kind) -> Left:
+        """Say how many sandboxes are left of a kind, within what may run in all."""
+        book, free = kind.pool.book, self._free
+        ready = len(book.idle) + len(book.settling)  # which takes some milliseconds
+        sessions = sum(each.sessions for each in self._kinds)
+        room = min(book.size.most - kind.sessions, self.most - sessions)
+        return self.queue.rules.left(min(ready, free), kind.warm, min(book.size.most - len(book.busy), free), room)
 
     def _may_run(self, kind: _Kind, need: int) -> bool:
         """Whether one more may run that needs the kind ``need``, in a sandbox of ``kind``."""

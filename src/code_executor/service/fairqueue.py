@@ -76,7 +76,7 @@ class Rules:
     ``waiting``: executions that wait in all; ``places``: of one caller (half of them for checks); ``running``:
     sandboxes that one caller may have at once. ``learner_places``, ``learner_running``: the same for a learner that has
     a name. ``share``: of all sandboxes, what one caller gets at most while others wait that could have them.
-    ``reserve``: how many free sandboxes of each kind are kept for callers that have none.
+    ``reserve``: how many free sandboxes are kept for callers that have none.
     """
 
     waiting: int = 1000
@@ -87,13 +87,14 @@ class Rules:
     share: float = 0.5
     reserve: int = 1
 
-    def left(self, ready: int, free: int, most: int, sessions: int) -> Left:
-        """Say how many are left of a kind: ``ready`` ones, and ``free`` of ``most`` with those that can be made.
+    def left(self, ready: int, warm: int, free: int, room: int) -> Left:
+        """Say how many are left of a kind: ``ready`` ones, and ``free`` ones with those that can be made.
 
-        ``sessions`` of them are away for long. Of a single sandbox nothing can be kept.
+        ``warm``: how many it has ready when nothing runs; ``room``: how many there can be, but for those that sessions
+        have. The only one is never kept.
         """
-        kept = min(self.reserve, most - sessions - 1)
-        return Left.LAST if free <= kept else Left.FEW if ready <= kept else Left.MANY
+        kept = min(self.reserve, room - 1)
+        return Left.LAST if free <= kept else Left.FEW if ready <= min(kept, warm - 1) else Left.MANY
 
 
 class QueueFullError(Exception):
