@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 STANDARD = tuple(
     """
-    argparse asyncio bisect calendar cmath concurrent.futures copy csv dataclasses datetime decimal difflib
-    fractions hashlib heapq html.parser logging multiprocessing pickle pprint queue random secrets sqlite3
-    statistics string tempfile timeit unittest urllib.parse uuid xml.etree.ElementTree
-    zipfile zoneinfo
+    bisect calendar cmath copy csv dataclasses datetime decimal fractions heapq pprint queue random statistics string
+    timeit
     """.split()  # noqa: SIM905  # a page of names otherwise
 )
-"""Of the standard library: what learners import, but for what needs a network. None of them starts a thread or keeps a
-descriptor."""
+"""Of the standard library: what most learners import. It is in every sandbox, so it must be light."""
+
+LARGER = tuple(
+    """
+    argparse asyncio concurrent.futures difflib hashlib html.parser logging multiprocessing pickle secrets sqlite3
+    tempfile unittest urllib.parse uuid xml.etree.ElementTree zipfile zoneinfo
+    """.split()  # noqa: SIM905  # likewise
+)
+"""Of the standard library: what is larger, but for what needs a network. None starts a thread or keeps a descriptor."""
 
 KINDS = (
-    ("numpy", "pandas"),
+    (*LARGER, "numpy", "pandas"),
     ("matplotlib.pyplot",),
     (
         *("scipy.stats", "scipy.optimize", "scipy.linalg", "scipy.integrate", "scipy.interpolate", "scipy.signal"),
@@ -26,14 +32,15 @@ KINDS = (
 """What each kind of sandbox has beyond those before it, from the second on."""
 
 PLAIN = "plain"
-_NAMES = dict(zip(KINDS, ("data", "plots", "science"), strict=True))
+_NAMES = {"pandas": "data", "matplotlib.pyplot": "plots", "sympy": "science"}
 
 
 def names(kinds: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """Return what the kinds are called, the plain one first: as in the docs, or else after their first module."""
+    """Return what the kinds are called, the plain one first: as in the docs, or else after their first library."""
     called = [PLAIN]
     for kind in kinds:
-        name = _NAMES.get(kind, kind[0])
+        libraries = [module for module in kind if module.partition(".")[0] not in sys.stdlib_module_names]
+        name = next((_NAMES[module] for module in libraries if module in _NAMES), (libraries or kind)[0])
         called.append(f"{name}-{len(called)}" if name in called else name)
     return tuple(called)
 

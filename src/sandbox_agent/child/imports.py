@@ -57,7 +57,7 @@ def watch(at_start: Collection[str]) -> None:
 def hide(preloaded: Iterable[str] = ()) -> None:
     """Take out of the world what was imported and is not there at Python's start. Does nothing if nobody watched.
 
-    ``preloaded``: modules that are to stay, with what their imports need.
+    ``preloaded``: modules whose libraries are to stay, with what their imports need. The standard library never is.
     """
     global _originals, _ours, _visible  # noqa: PLW0603
     if _originals is None:
@@ -69,7 +69,8 @@ def hide(preloaded: Iterable[str] = ()) -> None:
         if any(name[:at] not in sys.modules for at, sign in enumerate(name) if sign == "."):
             del sys.modules[name]
     agent = __name__.partition(".")[0]
-    kept = set().union(*map(_closure, preloaded)) if preloaded else set()
+    libraries = [name for name in preloaded if name.partition(".")[0] not in sys.stdlib_module_names]
+    kept = set().union(*map(_closure, libraries))
     _visible = _at_start | kept
     _take_out(sys.modules.keys() - _visible)
     for name in [name for name in _hidden if name.partition(".")[0] == agent]:
