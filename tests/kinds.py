@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -22,6 +23,11 @@ MADE_WITHIN = 120
 def modules_of(kind: int) -> tuple[str, ...]:
     """Return what is preloaded in a sandbox of that kind."""
     return tuple(module for more in KINDS[:kind] for module in more)
+
+
+def libraries_of(kind: int) -> tuple[str, ...]:
+    """Return those that a program finds in ``sys.modules``: the standard library's are hidden until it imports them."""
+    return tuple(name for name in modules_of(kind) if name.partition(".")[0] not in sys.stdlib_module_names)
 
 
 @contextlib.asynccontextmanager

@@ -15,7 +15,7 @@ from code_executor import Execution, Executor
 from code_executor.core.models import File, Reason
 from code_executor.sandbox import hardening
 from tests.conftest import IMAGE, RUNTIME
-from tests.kinds import DATA, LARGEST, PLAIN, PLOTS, modules_of, open_kind
+from tests.kinds import DATA, LARGEST, PLAIN, PLOTS, libraries_of, open_kind
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
@@ -57,9 +57,11 @@ async def test_all_that_is_to_be_preloaded_is(kind: tuple[int, Executor]) -> Non
     assert introduction["not_preloaded"] == []
     assert (introduction["preloaded"] > 10 << 20) == (number > PLAIN)
     result = await executor.run(
-        f"import sys\nprint([name for name in {modules_of(number)} if name not in sys.modules])"
+        f"""import sys
+print([name for name in {libraries_of(number)} if name not in sys.modules])
+print([name for name in ("asyncio", "multiprocessing", "sqlite3") if name in sys.modules])"""
     )
-    assert result.output == "[]\n"
+    assert result.output == "[]\n[]\n"
 
 
 @pytest.mark.skipif(bool(RUNTIME), reason="gVisor does not count a program's data")
@@ -188,8 +190,9 @@ async def test_the_kinds_are_chosen_by_what_a_program_names(engine: str) -> None
         pools = executor._inner.pools
         for pool in pools:
             await pool.wait_ready(120)
-        for name, kind in (("json", PLAIN), ("numpy", DATA), ("matplotlib", PLOTS), ("scipy", LARGEST)):
+        needed = {"json": PLAIN, "numpy": DATA, "matplotlib": PLOTS, "scipy": LARGEST, "asyncio": DATA}
+        for name, kind in needed.items():
             result = await executor.run(f"import json, sys, {name}\nprint(json.dumps([*sys.modules]))", timeout=20)
             loaded = set(json.loads(result.output))
-            assert set(modules_of(kind)) <= loaded, name
-            assert not loaded & {*modules_of(LARGEST)} - {*modules_of(kind), "numpy"}, name
+            assert set(libraries_of(kind)) <= loaded, name
+            assert not loaded & {*libraries_of(LARGEST)} - {*libraries_of(kind), "numpy"}, name
