@@ -119,19 +119,30 @@ def _same(found: dict[str, Any], kind: int) -> dict[str, Any]:
     return {**found["same"], "limits": limits}
 
 
-@pytest.fixture(scope="module")
-def kind(request: pytest.FixtureRequest) -> int:
-    number: int = request.param
-    return number
+class Corpus:
+    """The selected cases of one engine, by kind. Those of a kind start when the first of them is asked for."""
+
+    def __init__(self, engine: str, selected: list[tuple[int, Case]]) -> None:
+        self._engine = engine
+        self._selected = selected
+        self._lanes: dict[int, Lanes] = {}
+
+    async def verdict(self, kind: int, case: Case) -> Verdict:
+        if kind not in self._lanes:
+            cases_of_kind = [each for number, each in self._selected if number == kind]
+            self._lanes[kind] = Lanes(self._engine, kind, cases_of_kind)
+        return await self._lanes[kind].verdict(case)
+
+    async def close(self) -> None:
+        for lanes in self._lanes.values():
+            await lanes.close()
 
 
 @pytest.fixture(scope="module")
-async def lanes(engine: str, kind: int, request: pytest.FixtureRequest) -> AsyncIterator[Lanes]:
-    """Start the cases that were selected."""
+async def corpus(engine: str, request: pytest.FixtureRequest) -> AsyncIterator[Corpus]:
     wanted = [getattr(item, "callspec", None) for item in request.session.items if item.path == request.path]
     parameters = [spec.params for spec in wanted if spec is not None]
-    here = {"engine": engine, "kind": kind}
-    running = Lanes(engine, kind, [p["case"] for p in parameters if here.items() <= p.items()])
+    running = Corpus(engine, [(p["kind"], p["case"]) for p in parameters if p.get("engine") == engine])
     yield running
     await running.close()
 
@@ -144,9 +155,9 @@ def _whole(case: Case) -> frozenset[Reason]:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(("kind", "case"), SELECTED, indirect=["kind"])
-async def test_is_contained(case: Case, lanes: Lanes, kind: int) -> None:
-    verdict = await lanes.verdict(case)
+@pytest.mark.parametrize(("kind", "case"), SELECTED)
+async def test_is_contained(case: Case, corpus: Corpus, kind: int) -> None:
+    verdict = await corpus.verdict(kind, case)
     result = verdict.result
     said = result.output + result.error
     if ENDED_WHOLE and result.reason in _whole(case):
