@@ -25,6 +25,8 @@ from tests.api.conftest import problem
 from tests.census import eventually
 from tests.conftest import Serve, Server
 
+pytestmark = pytest.mark.timeout(300)  # it starts many processes, one after another
+
 PROGRAM = {"code": "print(1)"}
 SETTINGS: dict[str, object] = {"preload": "", "preload_always": "", "pool_size": 2, "pool_min": 1}
 SOON = 10.0

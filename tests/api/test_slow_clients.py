@@ -48,7 +48,7 @@ def test_clients_that_read_nothing_cost_little_and_are_gone_soon(impatient: Serv
         for client in made:
             client.ask_for_much(how)
         assert peak.watch_until(lambda: all(client.is_gone for client in made), 110)
-    assert peak.bytes < 150 * MB  # 42 to 65 MB each were 630 to 975 MB
+    assert peak.bytes < 200 * MB  # 42 to 65 MB each were 630 to 975 MB; with two processes we saw 139 to 171
     with httpx.Client(base_url=impatient.url, timeout=60) as http:
         assert eventually(lambda: metrics(http)["code_executor_owed_bytes"] == 0)
         assert sum(n for name, n in metrics(http).items() if name.startswith("code_executor_aborted_total")) >= 15
