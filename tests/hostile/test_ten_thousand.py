@@ -281,4 +281,4 @@ def assert_all_are_accounted_for(crowd: Crowd) -> None:
     cancelled = crowd.metric('code_executor_executions_total{reason="cancelled"')
     assert crowd.gone["run"] <= cancelled <= crowd.gone["run"] + crowd.gone["queue"]
     assert crowd.metric("code_executor_executions_total") == statuses[200] + cancelled
-    assert crowd.metric("code_executor_running") == crowd.metric("code_executor_waiting") == 0
+    assert crowd.metric("code_executor_running ") == crowd.metric("code_executor_waiting ") == 0
