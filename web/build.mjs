@@ -70,7 +70,7 @@ async function main() {
   }
 
   const assets = { "run-code.js": component.text };
-  for (const entry of ["index.ts", "embed.ts", "notebook.ts", "page.css"]) {
+  for (const entry of ["index.ts", "embed.ts", "notebook.ts", "tokens.ts", "page.css"]) {
     assets[entry.replace(/\.ts$/, ".js")] = (await bundle(`pages/${entry}`)).text;
   }
   assets["icon.svg"] = await readFile(join(here, "pages/icon.svg"));
@@ -78,7 +78,7 @@ async function main() {
   await rm(fresh, { recursive: true, force: true });
   const files = { "assets/run-code.js": component.text, "assets/licenses.txt": notices };
   for (const [name, contents] of Object.entries(assets)) files[`assets/${hashed(name, contents)}`] = contents;
-  for (const page of ["index.html", "embed.html", "notebook.html"]) {
+  for (const page of ["index.html", "embed.html", "notebook.html", "tokens.html"]) {
     const template = await readFile(join(here, "pages", page), "utf8");
     files[page] = template.replace(/\{\{(.+?)\}\}/g, (_, name) => hashed(name, assets[name]));
   }

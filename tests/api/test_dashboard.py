@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from tests.api.conftest import execute
+from tests.api.test_keys import made
 from tests.conftest import Serve
 from tests.promql import Series, faults, series_of
 
@@ -27,10 +28,20 @@ EXPRESSIONS = {
 
 
 @pytest.fixture(scope="module")
-def told(serve: Serve) -> Series:
-    """What a server tells after a few runs, a check, a session and an attack."""
-    settings = {"rate_limit": "off", "pool_size": 3, "pool_min": 1, "preload": "", "policy": "off"}
-    with serve("native", **settings) as server, httpx.Client(base_url=server.url, timeout=60) as client:
+def told(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> Series:
+    """What a server tells after a few runs of those with keys, a check, a session and an attack."""
+    data = tmp_path_factory.mktemp("kept")
+    key = made(data, "school", "--scope", "run,check,session,metrics")
+    seldom = made(data, "seldom", "--rate", "1/hour")
+    settings = {"rate_limit": "off", "pool_size": 3, "pool_min": 1, "preload": "", "policy": "off", "data": data}
+    headers = {"Authorization": f"Bearer {key}"}
+    with (
+        serve("native", **settings) as server,
+        httpx.Client(base_url=server.url, headers=headers, timeout=60) as client,
+    ):
+        for status in (200, 429):
+            refused = client.post("/api/execute", json={"code": ""}, headers={"Authorization": f"Bearer {seldom}"})
+            assert refused.status_code == status
         execute(client, "print(1)")
         assert execute(client, "import ctypes; ctypes.CDLL(None).ptrace(0)")["reason"] == "violation"
         assert client.post("/api/check", json={"code": "1"}).status_code == 200
@@ -69,7 +80,7 @@ def test_what_is_no_expression_is_an_error(told: Series) -> None:
 
 def test_the_variables_of_the_dashboard_are_labels_that_there_are(told: Series) -> None:
     queries = [each["query"]["query"] for each in DASHBOARD["templating"]["list"] if each["type"] == "query"]
-    assert len(queries) == 2
+    assert len(queries) == 3
     for query in queries:
         asked = re.fullmatch(r"label_values\((.*), (\w+)\)", query)
         assert asked is not None

@@ -13,7 +13,7 @@ import structlog
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
-from code_executor.core.caller import Caller
+from code_executor.core.caller import Caller, Terms
 from code_executor.core.errors import CodeExecutorError, PoolBusyError
 from code_executor.core.limits import Limits, SessionLimits
 from code_executor.core.models import CellDone, Event, Execution, Input, Output, Reason, Result, Started
@@ -257,6 +257,22 @@ async def test_a_sandbox_that_is_lent_is_counted_by_its_kind_and_by_what_for_and
     assert 0 < seen[seconds] < 1
     assert seen.get('code_executor_cpu_seconds_total{kind="data"}') == (None if "session" in how else 0.003)
     assert [line["kind"] for line in lines] == ([] if "session" in how else ["data"])
+
+
+async def test_what_a_key_takes_and_is_refused_is_told_by_its_id_and_of_nobody_else() -> None:
+    metrics = Metrics()
+    key = Caller("ce_k3x9q2pa", learner="5f0c", terms=Terms())
+    runner = observed(metrics, Started("id", 0.0, "data", own=True), Output("stdout", ""), RESULT)
+    for caller in (key, Caller("203.0.113.7")):
+        await ran(runner, Execution("", caller=caller))
+        with pytest.raises(PoolBusyError):
+            await ran(observed(metrics, failure=PoolBusyError("full")), Execution("", caller=caller))
+    seen = {name: value for name, value in samples(metrics).items() if "key=" in name and "_created" not in name}
+    assert 0 < seen.pop('code_executor_key_seconds_total{key="ce_k3x9q2pa"}') < 1
+    assert seen.pop('code_executor_key_refused_total{key="ce_k3x9q2pa",why="PoolBusyError"}') == 1
+    assert seen.pop('code_executor_flow_wait_seconds_count{key="ce_k3x9q2pa"}') == 1
+    assert seen.pop('code_executor_flow_wait_seconds_sum{key="ce_k3x9q2pa"}') == 0.02
+    assert all(name.startswith('code_executor_flow_wait_seconds_bucket{key="ce_k3x9q2pa"') for name in seen)
 
 
 async def test_what_may_happen_is_told_before_it_has_happened() -> None:

@@ -1,14 +1,10 @@
 /** The page at /: the gallery, the editor, and links to share a program. */
 
 import { EXAMPLES, type Example } from "./examples.js";
+import { copyFrom, find } from "./find.js";
 import { fromFragment, toFragment } from "./share.js";
 import { installThemeButton } from "./theme.js";
-
-function find<T extends Element>(selector: string): T {
-  const element = document.querySelector<T>(selector);
-  if (!element) throw new Error(`the page has no ${selector}`);
-  return element;
-}
+import { letIn } from "./visitor.js";
 
 const program = find<HTMLElementTagNameMap["run-code"]>("run-code");
 const list = find<HTMLUListElement>("#examples");
@@ -37,6 +33,7 @@ function show(heading: string, text: string, code: string, example?: Example): v
 }
 
 async function showWhatTheAddressSays(): Promise<void> {
+  letIn(program);
   const shared = await fromFragment(location.hash);
   if (shared !== null) {
     show("A shared program", "Somebody sent you this. Read it, change it, run it.", shared);
@@ -58,13 +55,7 @@ async function share(): Promise<void> {
 
 async function copy(button: HTMLButtonElement): Promise<void> {
   const field = find<HTMLInputElement | HTMLTextAreaElement>(`#${button.dataset["copies"]}`);
-  field.select();
-  try {
-    await navigator.clipboard.writeText(field.value);
-    button.textContent = "Copied";
-  } catch {
-    button.textContent = "Press Ctrl-C"; // no clipboard without HTTPS; the text is selected
-  }
+  await copyFrom(button, field.value, () => field.select());
 }
 
 for (const { id, title: text } of EXAMPLES) {

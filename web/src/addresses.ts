@@ -21,9 +21,14 @@ export class Addresses {
     this.sessions = new URL("sessions", this.execute);
   }
 
+  /** The header that shows the token, where there is one. */
+  authorization(): Record<string, string> {
+    return this.token ? { Authorization: `Bearer ${this.token}` } : {};
+  }
+
   /** The headers of a request in JSON. */
   headers(): Record<string, string> {
-    return { "Content-Type": "application/json", ...(this.token ? { Authorization: `Bearer ${this.token}` } : {}) };
+    return { "Content-Type": "application/json", ...this.authorization() };
   }
 
   /** What a WebSocket offers: browsers let it have no headers, but this. */

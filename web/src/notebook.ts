@@ -217,7 +217,7 @@ export class RunNotebookElement extends HTMLElement {
 
   #open(): Promise<SessionClient | null> {
     this.#status.say("busy", "Starting a session");
-    this.#opening ??= SessionClient.open(this.#addresses().sessions);
+    this.#opening ??= SessionClient.open(() => this.#addresses());
     return this.#opening.then((opened) => {
       this.#opening = null;
       if (opened instanceof SessionClient) {
@@ -261,7 +261,8 @@ export class RunNotebookElement extends HTMLElement {
   }
 
   #addresses(): Addresses {
-    return new Addresses(this.getAttribute("endpoint") || "api/execute", document.baseURI);
+    const token = this.getAttribute("token")?.trim() ?? "";
+    return new Addresses(this.getAttribute("endpoint") || "api/execute", document.baseURI, token);
   }
 
   #showAllowance(): void {

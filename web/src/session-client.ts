@@ -1,27 +1,32 @@
 /** A session of the service, as a page uses it: an interpreter that lives on between the cells that are sent to it. */
 
+import type { Addresses } from "./addresses.js";
 import { type Failure, failureOf, UNREACHABLE } from "./failure.js";
 import { type Listener, stream } from "./run.js";
 import type { CellRequest, FileList, InputRequest, SessionInfo } from "./wire.js";
 
 export class SessionClient {
   readonly #address: URL;
+  readonly #service: () => Addresses;
   /** Seconds without a cell after which it ends. */
   readonly idleTimeout: number;
   #before: Promise<unknown> = Promise.resolve(); // what was asked for last about files, or to restart
 
-  private constructor(address: URL, idleTimeout: number) {
+  private constructor(address: URL, service: () => Addresses, idleTimeout: number) {
     this.#address = address;
+    this.#service = service;
     this.idleTimeout = idleTimeout;
   }
 
-  /** Open one, or say why there is none. */
-  static async open(sessions: URL): Promise<SessionClient | Failure> {
+  /** Open one, or say why there is none. The service is asked for anew each time: its token changes meanwhile. */
+  static async open(service: () => Addresses): Promise<SessionClient | Failure> {
+    const addresses = service();
+    const { sessions } = addresses;
     try {
-      const response = await fetch(sessions, { method: "POST" });
+      const response = await fetch(sessions, { method: "POST", headers: addresses.authorization() });
       if (!response.ok) return await failureOf(response);
       const { id, idleTimeout } = (await response.json()) as SessionInfo;
-      return new SessionClient(new URL(`${sessions.pathname}/${id}`, sessions), idleTimeout);
+      return new SessionClient(new URL(`${sessions.pathname}/${id}`, sessions), service, idleTimeout);
     } catch {
       return UNREACHABLE;
     }
@@ -31,7 +36,8 @@ export class SessionClient {
   async run(code: string, listener: Listener, { interactive = true } = {}): Promise<void> {
     const request: CellRequest = { code };
     await this.#before;
-    return stream(this.#at("cells"), interactive ? request : { ...request, interactive }, listener);
+    const said = interactive ? request : { ...request, interactive };
+    return stream(this.#at("cells"), said, listener, null, this.#service().headers());
   }
 
   /** Begin anew under the same name, without variables and files. */
@@ -64,19 +70,19 @@ export class SessionClient {
   input(data: string): void {
     void fetch(this.#at("stdin"), {
       method: "POST",
-      headers: { "Content-Type": "application/json" },
+      headers: this.#service().headers(),
       body: JSON.stringify({ data } satisfies InputRequest),
     }).catch(() => undefined); // the stream of the cell tells of a lost connection
   }
 
   interrupt(): void {
-    void fetch(this.#at("interrupt"), { method: "POST" }).catch(() => undefined);
+    void fetch(this.#at("interrupt"), { method: "POST", headers: this.#service().authorization() }).catch(() => undefined);
   }
 
   /** Whether it is still there; true where nobody can be asked. */
   async lives(): Promise<boolean> {
     try {
-      return (await fetch(this.#address)).status !== 404;
+      return (await fetch(this.#address, { headers: this.#service().authorization() })).status !== 404;
     } catch {
       return true;
     }
@@ -84,11 +90,12 @@ export class SessionClient {
 
   /** End it; also while the page is left. */
   async end(): Promise<void> {
-    await fetch(this.#address, { method: "DELETE", keepalive: true }).catch(() => undefined);
+    const headers = this.#service().authorization();
+    await fetch(this.#address, { method: "DELETE", headers, keepalive: true }).catch(() => undefined);
   }
 
   #inTurn(address: URL, init: RequestInit = {}): Promise<Response | Failure> {
-    const answer = this.#before.then(() => ask(address, init));
+    const answer = this.#before.then(() => ask(address, { ...init, headers: this.#service().authorization() }));
     this.#before = answer;
     return answer;
   }

@@ -17,16 +17,19 @@ export interface Service {
 }
 
 /** Serve until the test is over. */
-export async function serve(test: TestContext, answer: (request: Asked, response: ServerResponse) => void): Promise<Service> {
+export async function serve(
+  test: TestContext,
+  answer: (request: Asked, response: ServerResponse, authorization: string | undefined) => void,
+): Promise<Service> {
   const asked: Asked[] = [];
   const server = createServer((request: IncomingMessage, response) => {
     let text = "";
     request.setEncoding("utf8");
     request.on("data", (piece: string) => (text += piece));
     request.on("end", () => {
-      const one = { method: request.method ?? "", path: request.url ?? "", body: text ? JSON.parse(text) : null };
+      const one = { method: request.method ?? "", path: request.url ?? "", body: text.startsWith("{") ? JSON.parse(text) : text || null };
       asked.push(one);
-      answer(one, response);
+      answer(one, response, request.headers.authorization);
     });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Addresses } from "../src/addresses.js";
 import { UNREACHABLE } from "../src/failure.js";
 import type { RunEvent } from "../src/run.js";
 import { SessionClient } from "../src/session-client.js";
@@ -9,7 +10,7 @@ import { json, serve, type Service } from "./server.js";
 const SESSION = { id: "s3cret", state: "idle", cells: 0, idleTimeout: 600, expiresIn: 3600 };
 
 async function opened({ url }: Service): Promise<SessionClient> {
-  const session = await SessionClient.open(new URL("/api/sessions", url));
+  const session = await SessionClient.open(() => new Addresses("/api/execute", url.href));
   assert.ok(session instanceof SessionClient);
   return session;
 }
@@ -98,9 +99,9 @@ test("a cell waits for the files that were given before it", async (t) => {
 test("why there is none is told", async (t) => {
   const full = await serve(t, (_, response) => json(response, 503, { title: "Service Unavailable", detail: "All are in use." }));
   const failure = { status: 503, title: "Service Unavailable", detail: "All are in use." };
-  assert.deepEqual(await SessionClient.open(new URL("/api/sessions", full.url)), failure);
+  assert.deepEqual(await SessionClient.open(() => new Addresses("/api/execute", full.url.href)), failure);
   const gone = await serve(t, (_, response) => void response.socket?.destroy());
-  assert.deepEqual(await SessionClient.open(new URL("/api/sessions", gone.url)), UNREACHABLE);
+  assert.deepEqual(await SessionClient.open(() => new Addresses("/api/execute", gone.url.href)), UNREACHABLE);
 });
 
 test("a session is over when the service says so, and not when nobody answers", async (t) => {
@@ -159,4 +160,30 @@ test("a cell for which nobody types says so", async (t) => {
   const session = await opened(service);
   await session.run("input()", () => undefined, { interactive: false });
   assert.deepEqual(service.asked[1]?.body, { code: "input()", interactive: false });
+});
+
+test("every order shows the token that there is then", async (t) => {
+  const shown: (string | undefined)[] = [];
+  const service = await serve(t, ({ path }, response, authorization) => {
+    shown.push(authorization);
+    if (path === "/api/sessions") json(response, 201, SESSION);
+    else if (path.endsWith("/cells")) {
+      response.writeHead(200, { "Content-Type": "text/event-stream" });
+      response.end(`event: result\ndata: ${JSON.stringify(result())}\n\n`);
+    } else json(response, 200, { files: [], filesOmitted: 0 });
+  });
+  let token = "first";
+  const session = await SessionClient.open(() => new Addresses("/api/execute", service.url.href, token));
+  assert.ok(session instanceof SessionClient);
+  token = "second";
+  await session.run("x = 1", () => undefined);
+  await session.putFile("a.txt", new Blob(["a"]));
+  await session.readFile("a.txt");
+  await session.files();
+  await session.deleteFile("a.txt");
+  await session.restart();
+  await session.lives();
+  token = "";
+  await session.end();
+  assert.deepEqual(shown, ["Bearer first", ...Array<string>(7).fill("Bearer second"), undefined]);
 });

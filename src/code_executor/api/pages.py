@@ -1,4 +1,4 @@
-"""The pages: `/`, `/notebook`, `/embed` for other sites' frames, and their assets, as `make web` built them.
+"""The pages: `/`, `/notebook`, `/tokens`, `/embed` for other sites' frames, and their assets, as `make web` built them.
 
 They are read once, when the app is made: what is not among them does not exist, whatever a path says. Where there is no
 build, `/` says so, and the API works all the same.
@@ -47,7 +47,7 @@ _DOCS_POLICY = (
 
 _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
-_PAGES = ("index.html", "notebook.html", "embed.html")
+_PAGES = ("index.html", "notebook.html", "tokens.html", "embed.html")
 
 _NO_BUILD = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Code Executor</title>
@@ -172,7 +172,7 @@ def install(app: Starlette, *, embedders: Iterable[str] = ("*",), directory: str
         return
 
     whole, embedded = _page("index.html", directory, ["'self'"]), _page("embed.html", directory, embedders)
-    cells = _page("notebook.html", directory, ["'self'"])
+    cells, links = (_page(name, directory, ["'self'"]) for name in ("notebook.html", "tokens.html"))
     assets = _assets(os.path.join(directory, "assets"))
 
     async def index(request: Request) -> Response:
@@ -180,6 +180,9 @@ def install(app: Starlette, *, embedders: Iterable[str] = ("*",), directory: str
 
     async def notebook(request: Request) -> Response:
         return cells.answer(request)
+
+    async def tokens(request: Request) -> Response:
+        return links.answer(request)
 
     async def embed(request: Request) -> Response:
         return embedded.answer(request)
@@ -192,5 +195,6 @@ def install(app: Starlette, *, embedders: Iterable[str] = ("*",), directory: str
 
     app.add_route("/", index, include_in_schema=False)
     app.add_route("/notebook", notebook, include_in_schema=False)
+    app.add_route("/tokens", tokens, include_in_schema=False)
     app.add_route("/embed", embed, include_in_schema=False)
     app.add_route("/assets/{name}", asset, include_in_schema=False)

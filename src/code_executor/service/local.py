@@ -22,7 +22,7 @@ class LocalRates:
     async def hit(self, caller: Caller, what: str = RUNS) -> Allowance | None:
         allowance = await self._limiters[what].hit(caller)
         if allowance is not None and not allowance.allowed:
-            self._metrics.refused.labels("rate_limit").inc()
+            self._metrics.note_refusal(caller, "rate_limit")
         return allowance
 
     async def peek(self, caller: Caller) -> Allowance | None:

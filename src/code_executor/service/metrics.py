@@ -31,6 +31,8 @@ from code_executor.service.sessions import SessionBook
 log = structlog.get_logger()
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_WAITS = (0.01, 0.05, 0.25, 1, 5, 30)
+"""There is a histogram of them for each key."""
 
 
 class LoanCounts(NamedTuple):
@@ -96,6 +98,25 @@ class Metrics:
         self.cpu_seconds = Counter(
             "code_executor_cpu_seconds_total", "Processor time of runs.", ["kind"], registry=self.registry
         )
+        self.key_seconds = Counter(
+            "code_executor_key_seconds_total",
+            "Time for which sandboxes were lent to those with a key, counted when they are back.",
+            ["key"],
+            registry=self.registry,
+        )
+        self.key_waits = Histogram(
+            "code_executor_flow_wait_seconds",
+            "Time of waiting for a sandbox, of those with a key.",
+            ["key"],
+            buckets=_WAITS,
+            registry=self.registry,
+        )
+        self.key_refused = Counter(
+            "code_executor_key_refused_total",
+            "Executions that never ran, of those with a key.",
+            ["key", "why"],
+            registry=self.registry,
+        )
         self._counts: dict[tuple[str, str], LoanCounts] = {}
         self.slowest = Slowest()
         self._debts = DebtCollector()
@@ -124,6 +145,12 @@ class Metrics:
                 self.cpu_seconds.labels(kind),
             )
         return counts
+
+    def note_refusal(self, caller: Caller, why: str) -> None:
+        """Count an execution of this caller that never ran."""
+        self.refused.labels(why).inc()
+        if caller.terms is not None:
+            self.key_refused.labels(caller.id, why).inc()
 
     def tell(self, version: str, engine: str, limits: Limits, most: int) -> None:
         """Report what serves: ``most`` runs at once, each within ``limits``."""
@@ -208,13 +235,16 @@ class ObservedRunner:
                 log.info("execution", id=execution.id, client=execution.caller.id, status="error", reason="cancelled")
             raise
         except CodeExecutorError as error:
-            self._metrics.refused.labels(type(error).__name__).inc()
+            self._metrics.note_refusal(execution.caller, type(error).__name__)
             log.warning("refused", id=execution.id, client=execution.caller.id, why=str(error))
             raise
         finally:
             self._metrics.running.dec(running)
             if lent is not None:
-                lent.counts.seconds.inc(time.monotonic() - lent.since)
+                seconds = time.monotonic() - lent.since
+                lent.counts.seconds.inc(seconds)
+                if execution.caller.terms is not None:
+                    self._metrics.key_seconds.labels(execution.caller.id).inc(seconds)
 
     def _tell(self, execution: Execution, result: Result, total: float, lent: _Lent | None) -> None:
         log.info("execution", **self._count(execution, result, total, lent))
@@ -227,6 +257,8 @@ class ObservedRunner:
             metrics.violations.labels(result.syscall or "unknown").inc()
         metrics.execution_seconds.observe(result.execution_time / 1000)
         metrics.queue_seconds.observe(result.queue_time / 1000)
+        if execution.caller.terms is not None:
+            metrics.key_waits.labels(execution.caller.id).observe(result.queue_time / 1000)
         metrics.total_seconds.observe(total)
         metrics.memory_bytes.observe(result.memory)
         if lent is not None:
