@@ -17,7 +17,7 @@ Series = dict[str, list[Labels]]
 SCRAPED = {"instance": "localhost:8000", "job": "code-executor"}
 """What Prometheus adds to all that it reads from one server."""
 
-_VARIABLES = {"$__rate_interval": "5m", "$instance": ".*", "$kind": ".*"}
+_VARIABLES = {"$__rate_interval": "5m", "$instance": ".*", "$kind": ".*", "$key": ".*"}
 _CHILDREN = ("expr", "lhs", "rhs", "vector_selector", "param")
 
 

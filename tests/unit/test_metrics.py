@@ -266,7 +266,7 @@ async def test_what_a_key_takes_and_is_refused_is_told_by_its_id_and_of_nobody_e
     for caller in (key, Caller("203.0.113.7")):
         await ran(runner, Execution("", caller=caller))
         with pytest.raises(PoolBusyError):
-            await ran(observed(metrics, failure=PoolBusyError("full")), Execution("", caller=caller))
+            await ran(observed(metrics, failure=PoolBusyError("full", 1)), Execution("", caller=caller))
     seen = {name: value for name, value in samples(metrics).items() if "key=" in name and "_created" not in name}
     assert 0 < seen.pop('code_executor_key_seconds_total{key="ce_k3x9q2pa"}') < 1
     assert seen.pop('code_executor_key_refused_total{key="ce_k3x9q2pa",why="PoolBusyError"}') == 1
