@@ -42,9 +42,11 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     @classmethod
-    async def open(cls, host: str, port: int) -> Connection:
+    async def open(cls, host: str, port: int, guest: int = 0) -> Connection:
+        """Open one from the loopback address of this ``guest``: an address may have only so many connections."""
         loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(cls, host, port)
+        source = f"127.0.{1 + guest // 250}.{1 + guest % 250}" if guest else "127.0.0.1"
+        _, connection = await loop.create_connection(cls, host, port, local_addr=(source, 0))
         return connection
 
     async def ask(self, request: bytes, on_data: Callable[[bytes], None] | None = None) -> Response:

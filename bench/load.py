@@ -75,10 +75,13 @@ async def closed(host: str, port: int, request: bytes, *, clients: int, seconds:
     return outcome
 
 
-async def open_loop(host: str, port: int, request: bytes, times: Sequence[float]) -> Outcome:
-    """Send ``request`` at each of ``times`` (seconds from now, ascending)."""
+async def open_loop(host: str, port: int, request: bytes, times: Sequence[float], *, alone: bool = False) -> Outcome:
+    """Send ``request`` at each of ``times`` (seconds from now, ascending).
+
+    Each connection has an address of its own, or all have the same if there is one client ``alone``.
+    """
     outcome = Outcome()
-    free = [await Connection.open(host, port) for _ in range(32)]
+    free = [await Connection.open(host, port, 0 if alone else guest) for guest in range(32)]
     opened = list(free)
     loop = asyncio.get_running_loop()
     tasks: list[asyncio.Task[None]] = []
@@ -90,7 +93,7 @@ async def open_loop(host: str, port: int, request: bytes, times: Sequence[float]
         if free:
             connection = free.pop()
         else:
-            opened.append(connection := await Connection.open(host, port))
+            opened.append(connection := await Connection.open(host, port, 0 if alone else len(opened)))
         await outcome.ask(connection, request, due)
         free.append(connection)
 
@@ -117,13 +120,13 @@ async def open_loop(host: str, port: int, request: bytes, times: Sequence[float]
 
 
 async def burst(host: str, port: int, request: bytes, count: int) -> tuple[Outcome, list[int]]:
-    """Send ``count`` requests at once, in order, each on a connection of its own.
+    """Send ``count`` requests at once, in order, each on a connection of its own, from an address of its own.
 
     Returns also the numbers of the requests in the order in which they were answered.
     """
     outcome = Outcome()
     finished: list[int] = []
-    connections = [await Connection.open(host, port) for _ in range(count)]
+    connections = [await Connection.open(host, port, guest) for guest in range(count)]
     began = time.perf_counter()
 
     async def ask(number: int, connection: Connection) -> None:

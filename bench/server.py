@@ -31,6 +31,7 @@ _UP_WITHIN = 90.0
 _DOWN_WITHIN = 60.0
 _QUIET_WITHIN = 180.0
 _SANDBOXES = re.compile(rb'^code_executor_sandboxes\{[^}]*state="(\w+)"[^}]*\} ([\d.]+)', re.MULTILINE)
+_READY = re.compile(rb"^code_executor_ready\{[^}]*\} ([01])", re.MULTILINE)
 
 
 class ServerError(Exception):
@@ -106,7 +107,7 @@ class Server:
         return await Connection.open(self.host, self.port)
 
     async def quiet(self, idle: int = 1, sessions: int = 0) -> None:
-        """Wait until it is idle, makes no sandbox, and has at least ``idle`` idle ones; else raise ``ServerError``.
+        """Wait until every kind serves, no sandbox is made or used, and ``idle`` are idle; else raise ``ServerError``.
 
         ``sessions``: how many are open; each keeps a sandbox.
         """
@@ -120,7 +121,7 @@ class Server:
                     states[state] = states.get(state, 0) + float(count)
                 resting = states.pop(b"idle", 0)
                 states[b"busy"] = states.get(b"busy", 0) - sessions
-                if resting >= idle and not any(states.values()):
+                if resting >= idle and not any(states.values()) and set(_READY.findall(answer.body)) == {b"1"}:
                     return
                 if time.monotonic() > deadline:
                     raise ServerError(f"the server on {self.engine} did not become idle: {states}")

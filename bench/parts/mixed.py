@@ -68,7 +68,7 @@ async def _measure(plan: Plan, server: Server) -> dict[str, Any]:
     await server.quiet(sessions=_SESSIONS)
     prints, plots, *of_sessions = await asyncio.gather(
         *(load.open_loop(*at, requests[kind], times[kind]) for kind in (PRINTS, PLOTS)),
-        *(load.open_loop(*at, cell, arrivals(_CELLS_A_SECOND, seconds)) for cell in cells),
+        *(load.open_loop(*at, cell, arrivals(_CELLS_A_SECOND, seconds), alone=True) for cell in cells),
     )
     return {
         ALONE: _turn(rates[PRINTS], alone),
