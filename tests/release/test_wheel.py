@@ -20,6 +20,7 @@ import httpx
 import pytest
 
 import code_executor
+import code_labs
 import sandbox_agent
 from tests.conftest import STARTED_WITHIN, Server
 from tests.release.conftest import ROOT, run
@@ -115,13 +116,13 @@ def installed(tmp_path_factory: pytest.TempPathFactory, wheel: Path, uv: str) ->
 
 
 def test_there_is_one_version(dist: Path, wheel: Path) -> None:
-    assert code_executor.__version__ == sandbox_agent.__version__ == VERSION
+    assert code_executor.__version__ == code_labs.__version__ == sandbox_agent.__version__ == VERSION
     assert sorted(path.name for path in dist.glob("code_executor*")) == [wheel.name, f"code_executor-{VERSION}.tar.gz"]
     released = re.findall(r"^## \[(\d.*?)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert released[0] == VERSION
 
 
-def test_the_wheel_has_both_packages_whole_the_page_and_the_lock(wheel: Path) -> None:
+def test_the_wheel_has_all_packages_whole_the_page_and_the_lock(wheel: Path) -> None:
     files = set(contents(wheel))
     ours = {
         str(path.relative_to(ROOT / "src"))
