@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,3 +92,19 @@ def test_labs_are_imported_once_and_exported(tmp_path: Path, labs: list[str], ca
     assert main(["export", "json", labs[0]]) == 0
     assert json.loads(capsys.readouterr().out)[0]["id"] == "tally"
     assert main(["export", "nbgrader", *labs]) == EXIT_INPUT
+
+
+def test_without_the_extra_the_command_says_what_to_install() -> None:
+    block = "import sys; sys.modules['snowballstemmer'] = None; sys.argv = ['code-labs', '--version']; "
+    run = "from code_labs.__main__ import main; sys.exit(main())"
+    for program, status, said in ((run, 0, ""), (block + run, EXIT_INPUT, "pip install 'code-executor[labs]'")):
+        done = subprocess.run(
+            [sys.executable, "-c", f"import sys; sys.argv = ['code-labs', '--version']; {program}"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == status, done.stderr
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
