@@ -1,13 +1,11 @@
 /** Learner tokens, made in the browser: the secret that they are signed with is sent to nobody. */
 
-/** Bytes of a learner's or a course's name, and minutes that a token may be valid, as the server has them. */
-export const MOST_NAME = 128;
-export const MOST_MINUTES = 60;
+/** Bytes of a learner's or a course's name, as the server has it. */
+const MOST_NAME = 128;
 
 export interface Claims {
   sub: string;
   course?: string;
-  scope?: string;
   /** Seconds since 1970. */
   exp: number;
 }
