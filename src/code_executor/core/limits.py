@@ -49,7 +49,7 @@ class SessionLimits:
 class RequestLimits:
     """Bytes of source, of stdin, and of all files together in a request; ``arrival``: seconds that it may take.
 
-    ``check``: seconds that the check of a source may take.
+    ``check``: seconds that the check of a source may take. ``batch``: bytes of the body of a batch.
     """
 
     code: int = 256 << 10
@@ -57,6 +57,7 @@ class RequestLimits:
     files: int = Limits().attachments
     arrival: float = 30.0
     check: float = 2.0
+    batch: int = 32 << 20
 
     @property
     def body(self) -> int:

@@ -89,12 +89,14 @@ async def _value(service: Service, call: Object) -> Packed:
             return pack(await service.sessions.order(name, caller, decode(order)))
         case {"op": "end_session", "name": name}:
             await service.sessions.end(name, caller)
-        case {"op": "hit", "what": what}:
-            return _maybe(await service.rates.hit(caller, what))
+        case {"op": "hit", "what": what, "times": times}:
+            return _maybe(await service.rates.hit(caller, what, times))
         case {"op": "peek"}:
             return _maybe(await service.rates.peek(caller))
         case {"op": "metrics"}:
             return {"metrics": (await service.health.metrics()).decode()}, ()
+        case {"op": "note_replay"}:
+            await service.health.note_replay()
         case {"op": "note_debts", "process": process, "owed": owed, "aborted": aborted}:
             await service.health.note_debts(process, owed, aborted)
         case {"op": "readiness"}:
