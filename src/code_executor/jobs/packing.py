@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from code_executor.core.codec import decode, encode
-from code_executor.core.models import Execution, File, Result
+from code_executor.core.models import Display, Execution, File, Result
 
 _WORTH_IT = 1 << 10
 _LARGE = 256 << 10
@@ -52,6 +52,5 @@ async def _apart(make: Callable[[Any], T], value: object, size: int) -> T:
 
 def _size(value: Execution | Result) -> int:
     texts = (value.code, value.stdin) if isinstance(value, Execution) else (value.output, value.error)
-    files: tuple[File, ...] = value.files
-    shown = value.displays if isinstance(value, Result) else ()
-    return sum(map(len, texts)) + sum(len(each.data) for each in (*files, *shown))
+    shown: tuple[File | Display, ...] = value.displays if isinstance(value, Result) else ()
+    return sum(map(len, texts)) + sum(len(each.data) for each in value.files + shown)
