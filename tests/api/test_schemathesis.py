@@ -11,7 +11,6 @@ import pytest
 
 from tests.conftest import Serve, Server
 
-
 CONFIGURATION = """
 [[operations]]
 include-path-regex = "^/api/(jobs|batches)/"
