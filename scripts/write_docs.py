@@ -33,6 +33,7 @@ _SECTIONS = {
     "send_timeout": "Slow clients",
     "allow_missing": "Protection and logs",
     "data": "What the server keeps",
+    "webhook_allow": "Webhooks",
 }
 """The first setting of each section of `docs/settings.md`, and its heading, in the order of the page."""
 

@@ -30,12 +30,24 @@ from code_executor.core.errors import (
     SessionKeyError,
     SessionsFullError,
     StorageError,
+    WebhookRefusedError,
+    WebhookUnknownError,
 )
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 _MOST_TOLD = 100
 """Errors of one request that are told."""
+
+_PLAIN: tuple[tuple[type[CodeExecutorError], int], ...] = (
+    (LearnerNameError, 400),
+    (WebhookRefusedError, 422),
+    (WebhookUnknownError, 404),
+    (SessionKeyError, 409),
+    (SessionBusyError, 409),
+    (SessionError, 404),  # all others of sessions
+)
+"""Failures that are answered with this status and their sentence; the first that fits."""
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -109,8 +121,6 @@ def from_failure(error: CodeExecutorError) -> Refusal:
         return Refusal(503, _sentence(error), {"Retry-After": "5"})
     if isinstance(error, UnknownCredentialError):
         return Refusal(401, _sentence(error), {"WWW-Authenticate": "Bearer"})
-    if isinstance(error, LearnerNameError):
-        return Refusal(400, _sentence(error))
     if isinstance(error, MissingScopeError):
         return Refusal(403, _sentence(error), scope=error.scope.value)
     if isinstance(error, StorageError):
@@ -120,10 +130,9 @@ def from_failure(error: CodeExecutorError) -> Refusal:
         return Refusal(429, _sentence(error)) if error.own else Refusal(503, _sentence(error), {"Retry-After": "30"})
     if isinstance(error, FileError):
         return Refusal(files_status(error.fault), _sentence(error))
-    if isinstance(error, SessionKeyError | SessionBusyError):
-        return Refusal(409, _sentence(error))
-    if isinstance(error, SessionError):
-        return Refusal(404, _sentence(error))
+    for kind, status in _PLAIN:
+        if isinstance(error, kind):
+            return Refusal(status, _sentence(error))
     return Refusal(500, "The service failed to run the program. It is safe to try again.")
 
 

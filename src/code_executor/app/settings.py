@@ -16,6 +16,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from code_executor.app import preloads
 from code_executor.app.access import AccessSettings
+from code_executor.app.hooks import HookSettings
 from code_executor.core.errors import ConfigurationError
 from code_executor.core.limits import Limits, RequestLimits, SendLimits, SessionLimits
 from code_executor.core.proxies import parse_proxy
@@ -80,7 +81,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-class Settings(AccessSettings):
+class Settings(AccessSettings, HookSettings):
     """See each field's description. Sizes take k, m and g; lists are separated by commas."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)

@@ -31,6 +31,7 @@ from code_executor.service.sessions import SessionBook
 log = structlog.get_logger()
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_LAGS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43200)
 
 
 class LoanCounts(NamedTuple):
@@ -96,6 +97,15 @@ class Metrics:
         self.cpu_seconds = Counter(
             "code_executor_cpu_seconds_total", "Processor time of runs.", ["kind"], registry=self.registry
         )
+        self.webhooks = Counter(
+            "code_executor_webhooks_total", "Attempts to deliver webhooks.", ["outcome"], registry=self.registry
+        )
+        self.webhook_lag = Histogram(
+            "code_executor_webhook_lag_seconds",
+            "From the end of a job to the delivery of its webhook.",
+            buckets=_LAGS,
+            registry=self.registry,
+        )
         self._counts: dict[tuple[str, str], LoanCounts] = {}
         self.slowest = Slowest()
         self._debts = DebtCollector()
@@ -112,6 +122,8 @@ class Metrics:
             self.refused.labels(refused)
         for aborted in ("stall", "rate", "client_budget", "budget"):
             self.aborted.labels(aborted)
+        for outcome in ("delivered", "retried", "failed", "gone"):
+            self.webhooks.labels(outcome)
 
     def counts_of(self, kind: str, use: str) -> LoanCounts:
         """Return what is counted of sandboxes of this kind that are lent for this, so that a run looks up one thing."""
@@ -134,6 +146,12 @@ class Metrics:
         self._debts.note(process, owed)
         for why, count in aborted.items():
             self.aborted.labels(why).inc(count)
+
+    def note_webhook(self, outcome: str, lag: float | None) -> None:
+        """Count an attempt to deliver a webhook; ``lag``: seconds since its job ended, if it was delivered."""
+        self.webhooks.labels(outcome).inc()
+        if lag is not None:
+            self.webhook_lag.observe(lag)
 
     def watch(self, *pools: Pool) -> None:
         """Report the state of each pool as it is when asked."""
