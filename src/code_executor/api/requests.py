@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -48,6 +48,7 @@ def parse_execution(body: bytes, caller: Caller, limits: Limits, bounds: Request
         asked.timeout,
         files=files,
         display=bool(asked.display),
+        environment=asked.environment or "",
         caller=caller,
     )
 
@@ -56,16 +57,21 @@ def parse_check(body: bytes, caller: Caller, bounds: RequestLimits) -> Execution
     """Read a request to check a source without running it; raise ``Refusal``."""
     asked = _read(CheckRequest, body)
     _bounded("code", asked.code, bounds.code)
-    return Execution(asked.code, check_only=True, caller=caller)
+    return Execution(asked.code, check_only=True, environment=asked.environment or "", caller=caller)
 
 
-def parse_session(body: bytes, bounds: RequestLimits) -> tuple[tuple[File, ...], bool | None]:
-    """Read a request to open a session, which may be empty.
+class SessionAsked(NamedTuple):
+    """``interactive`` and ``environment``: as of a `Session`."""
 
-    Returns its files, and whether its cells are interactive; raises ``Refusal``.
-    """
+    files: tuple[File, ...]
+    interactive: bool | None
+    environment: str
+
+
+def parse_session(body: bytes, bounds: RequestLimits) -> SessionAsked:
+    """Read a request to open a session, which may be empty; raise ``Refusal``."""
     asked = _read(SessionRequest, body or b"{}")
-    return _files(asked.files, bounds, program=False), asked.interactive
+    return SessionAsked(_files(asked.files, bounds, program=False), asked.interactive, asked.environment or "")
 
 
 def parse_key(key: str | None) -> str:

@@ -138,6 +138,10 @@ class FileIn(BaseModel):
 
 Files = Annotated[list[FileIn], Field(max_length=MAX_FILES)]
 
+EnvironmentName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+_CHOSEN = "The interpreter and libraries to use, one of `GET /api/environments`; null: the default."
+_ASKED = "The `environment` of the request; it is missing where none was asked for."
+
 
 class ProblemOut(BaseModel):
     line: int
@@ -173,6 +177,7 @@ class ExecuteRequest(BaseModel):
         False,  # a default
         description="Return figures, the value of the last expression, and what `display()` is given, in `displays`.",
     )
+    environment: EnvironmentName | None = Field(None, description=_CHOSEN)
 
 
 class SessionRequest(BaseModel):
@@ -184,6 +189,7 @@ class SessionRequest(BaseModel):
         default_factory=list, description="Files for the working directory of the cells. None may lie where another is."
     )
     interactive: bool | None = Field(None, description="`interactive` of the cells that do not say it themselves.")
+    environment: EnvironmentName | None = Field(None, description=_CHOSEN)
 
 
 class CellRequest(BaseModel):
@@ -247,6 +253,7 @@ class SessionResponse(BaseModel):
     idle_timeout: float = Field(description="Time in seconds without a running cell after which the session ends.")
     expires_in: float = Field(description="Time in seconds until the session ends in any case.")
     age: float = Field(description="Time in seconds since it was opened, or restarted.")
+    environment: str = Field("", description=_ASKED)
 
 
 class SessionListResponse(BaseModel):
@@ -279,6 +286,7 @@ class CheckRequest(BaseModel):
 
     code: str = Field(description="The source of the program.")
     language: Language | None = Field("python", description="The language of the program.")
+    environment: EnvironmentName | None = Field(None, description=_CHOSEN)
 
 
 class CheckResponse(BaseModel):
@@ -287,6 +295,7 @@ class CheckResponse(BaseModel):
     ok: bool
     reason: Literal["policy", "syntax"] | None
     problems: list[ProblemOut]
+    environment: str = Field("", description=_ASKED)
 
 
 class PictureOut(BaseModel):
@@ -353,6 +362,7 @@ class ExecuteResponse(BaseModel):
         "in another way. null if there is none, or it is None."
     )
     exception: ExceptionOut | None = Field(description="Of a cell: what it ended with, if it did.")
+    environment: str = Field("", description=_ASKED)
 
 
 class StreamedOut(BaseModel):

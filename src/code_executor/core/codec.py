@@ -15,6 +15,7 @@ from typing import Any
 
 from code_executor.core import errors
 from code_executor.core.caller import Caller
+from code_executor.core.environments import Environment
 from code_executor.core.errors import CallerBusyError, CodeExecutorError, FileError, PoolBusyError, SessionsFullError
 from code_executor.core.models import (
     SHOWN_TEXTS,
@@ -152,6 +153,7 @@ def result_object(result: Result, *, attachments: bool = True) -> Object:
         "filesOmitted": result.files_omitted,
         "value": result.value,
         "exception": _raised_object(result.exception),
+        **({"environment": result.environment} if result.environment else {}),
     }
 
 
@@ -171,6 +173,7 @@ def check_object(result: Result) -> Object:
         "ok": not result.problems,
         "reason": result.reason.value if result.problems else None,
         "problems": [problem_object(problem) for problem in result.problems],
+        **({"environment": result.environment} if result.environment else {}),
     }
 
 
@@ -196,19 +199,15 @@ def _result(message: Object) -> Result:
         files_omitted=message["filesOmitted"],
         value=message["value"],
         exception=_raised(message["exception"]),
+        environment=message.get("environment", ""),
     )
 
 
 # ---- what is asked for
 
 
-def caller_object(caller: Caller) -> Object:
-    """Return the object of a caller, which only processes of one service show each other."""
-    return caller.as_object()
-
-
-def caller_of_object(message: Object) -> Caller:
-    return Caller.of_object(message)
+caller_object, caller_of_object = Caller.as_object, Caller.of_object
+"""The object of a caller, which only processes of one service show each other; and back."""
 
 
 def _execution_object(execution: Execution) -> Object:
@@ -223,6 +222,7 @@ def _execution_object(execution: Execution) -> Object:
         "display": execution.display,
         "session": execution.session,
         "batch": execution.batch,
+        "environment": execution.environment,
         "caller": caller_object(execution.caller),
         "id": execution.id,
     }
@@ -240,6 +240,7 @@ def _execution(message: Object) -> Execution:
         display=message["display"],
         session=message["session"],
         batch=message["batch"],
+        environment=message["environment"],
         caller=caller_of_object(message["caller"]),
         id=message["id"],
     )
@@ -330,18 +331,14 @@ def session_object(info: SessionInfo) -> Object:
         "idleTimeout": info.idle,
         "expiresIn": round(info.left, 3),
         "age": round(info.age, 3),
+        **({"environment": info.environment} if info.environment else {}),
     }
 
 
 def _session(message: Object) -> SessionInfo:
-    return SessionInfo(
-        message["id"],
-        SessionState(message["state"]),
-        message["cells"],
-        message["idleTimeout"],
-        message["expiresIn"],
-        message["age"],
-    )
+    seconds = (message[name] for name in ("idleTimeout", "expiresIn", "age"))
+    state = SessionState(message["state"])
+    return SessionInfo(message["id"], state, message["cells"], *seconds, environment=message.get("environment", ""))
 
 
 def _allowance_object(allowance: Allowance) -> Object:
@@ -421,6 +418,7 @@ _FORMS = {
     "interrupt": _Form(_empty, lambda _: Interrupt()),
     "cancel": _Form(_empty, lambda _: Cancel()),
     "session": _Form(session_object, _session),
+    "environment": _Form(Environment.as_object, Environment.of_object),
     "allowance": _Form(_allowance_object, _allowance),
     "readiness": _Form(
         lambda readiness: {"ready": readiness.ready, "engine": readiness.engine, "why": readiness.why},
@@ -445,6 +443,7 @@ _NAMES: dict[type, str] = {
     Interrupt: "interrupt",
     Cancel: "cancel",
     SessionInfo: "session",
+    Environment: "environment",
     Allowance: "allowance",
     Readiness: "readiness",
 }

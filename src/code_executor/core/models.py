@@ -72,7 +72,8 @@ class Execution:
 
     ``timeout`` in seconds (wall clock; None: as many as the limits allow). ``policy`` False runs the code without
     the check of its source; ``check_only`` True checks and compiles it without running it, in as many seconds as the
-    limits give to a check. ``batch``: nobody waits for it. ``caller``: who asked.
+    limits give to a check. ``batch``: nobody waits for it. ``environment``: on which interpreter, with which libraries;
+    empty: the default. ``caller``: who asked.
     """
 
     code: str
@@ -85,6 +86,7 @@ class Execution:
     display: bool = False
     session: bool = False
     batch: bool = False
+    environment: str = ""
     caller: Caller = LOCAL
     id: str = field(default_factory=lambda: secrets.token_hex(8))
 
@@ -98,14 +100,15 @@ class Execution:
 class Started:
     """Event, always the first: a sandbox has been found. ``queue_time`` in milliseconds.
 
-    For observers in the process that has the pools, and sent nowhere: ``kind``, the name of the sandbox's kind, and
-    ``own`` False if it is a larger one than was asked for, because that was busy.
+    For observers in the process that has the pools, and sent nowhere: ``kind``, the name of the sandbox's kind,
+    ``own`` False if it is a larger one than was asked for, because that was busy, and the name of its ``environment``.
     """
 
     id: str
     queue_time: float
     kind: str = ""
     own: bool = True
+    environment: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +142,9 @@ class Result:
     ``execution_time`` of the run alone, ``queue_time`` of waiting for a sandbox before it, ``cpu_time`` of the
     processor. ``memory`` in bytes, at its peak. ``truncated``: it wrote more than is kept.
     ``line`` and ``column`` (from 1): where it went wrong, where that is known. ``files``: what it made or changed in
-    its working directory; ``files_omitted`` more were too many or too large. Of a cell alone: ``value``, the text of
-    the last expression's value, and ``exception``, what it ended with; None where there is none.
+    its working directory; ``files_omitted`` more were too many or too large. ``environment``: that was asked for, if
+    one was. Of a cell alone: ``value``, the text of the last expression's value, and ``exception``, what it ended with;
+    None where there is none.
     """
 
     id: str
@@ -163,6 +167,7 @@ class Result:
     files_omitted: int = 0
     value: str | None = None
     exception: Raised | None = None
+    environment: str = ""
 
     @property
     def status(self) -> Status:
@@ -287,7 +292,10 @@ class SessionState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SessionInfo:
-    """What a client is told of its session; ``idle``, ``left`` and ``age`` are seconds."""
+    """What a client is told of its session; ``idle``, ``left`` and ``age`` are seconds.
+
+    ``environment``: that was asked for, if one was.
+    """
 
     id: str
     state: SessionState
@@ -295,6 +303,7 @@ class SessionInfo:
     idle: float
     left: float
     age: float = 0.0
+    environment: str = ""
 
 
 @dataclass(frozen=True, slots=True)

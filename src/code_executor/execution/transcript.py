@@ -57,6 +57,7 @@ class Transcript:
 
     def __init__(self, execution: Execution | Cell, limits: Limits) -> None:
         self.id = execution.id
+        self._environment = execution.environment if isinstance(execution, Execution) else ""
         self._limits = limits
         self._text: dict[str, list[str]] = {"stdout": [], "stderr": []}
         # bytes may be cut anywhere, also in the middle of a character; what is no UTF-8 becomes U+FFFD
@@ -179,6 +180,7 @@ class Transcript:
             displays=tuple(self._displays),
             files=tuple(self._files),
             files_omitted=max(0, self._files_left - len(self._files)),
+            environment=self._environment,
         )
 
     def _told(self) -> Report:
