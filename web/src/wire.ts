@@ -20,6 +20,8 @@ export interface RunRequest {
   files?: InputFile[] | null;
   /** Return figures, the value of the last expression, and what `display()` is given, in `displays`. */
   display?: boolean | null;
+  /** The interpreter and libraries to use, one of `GET /api/environments`; null: the default. */
+  environment?: string | null;
 }
 
 /** A file for the working directory: its content as text, or anything in base64. */
@@ -71,6 +73,8 @@ export interface Result {
   value: string | null;
   /** Of a cell: what it ended with, if it did. */
   exception: Raised | null;
+  /** The `environment` of the request; it is missing where none was asked for. */
+  environment?: string;
 }
 
 /** What came of it, at the end of a stream: without what the events before it had. `output`, `displays` and `files` have only what no event had, which is nothing unless something went wrong. `error` is why the program was stopped, if it was. */
@@ -114,6 +118,8 @@ export interface StreamedResult {
   value: string | null;
   /** Of a cell: what it ended with, if it did. */
   exception: Raised | null;
+  /** The `environment` of the request; it is missing where none was asked for. */
+  environment?: string;
   streamed: Streamed;
 }
 
@@ -198,6 +204,8 @@ export interface CheckRequest {
   code: string;
   /** The language of the program. */
   language?: string | null;
+  /** The interpreter and libraries to use, one of `GET /api/environments`; null: the default. */
+  environment?: string | null;
 }
 
 /** Whether a source may run, and what is refused if not. */
@@ -205,6 +213,8 @@ export interface CheckResponse {
   ok: boolean;
   reason: ("policy" | "syntax") | null;
   problems: Problem[];
+  /** The `environment` of the request; it is missing where none was asked for. */
+  environment?: string;
 }
 
 /** How a session stands. */
@@ -221,6 +231,8 @@ export interface SessionInfo {
   expiresIn: number;
   /** Time in seconds since it was opened, or restarted. */
   age: number;
+  /** The `environment` of the request; it is missing where none was asked for. */
+  environment?: string;
 }
 
 /** The files of a session. */
