@@ -144,8 +144,9 @@ def _serve(options: dict[str, Any]) -> int:
 
 def _run(options: dict[str, Any]) -> int:
     code = _read(options["file"])
-    asked = {"timeout": options["timeout"], "environment": options["environment"]}
-    execution = Execution(code, args=tuple(options["args"]), **asked)
+    execution = Execution(
+        code, args=tuple(options["args"]), timeout=options["timeout"], environment=options["environment"]
+    )
     fed = options["file"] != "-"  # else stdin was the program
     result = asyncio.run(_execute(execution, _settings(options), quiet=options["json"], fed=fed))
     if options["json"]:
