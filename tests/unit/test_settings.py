@@ -77,6 +77,7 @@ FREE = {
     "keys",
     "secret_file",
     "image",
+    "environments",
     "runtime",
     "python",
     "preload",

@@ -336,9 +336,9 @@ def session_object(info: SessionInfo) -> Object:
 
 
 def _session(message: Object) -> SessionInfo:
-    seconds = (message[name] for name in ("idleTimeout", "expiresIn", "age"))
+    idle, left, age = (message[name] for name in ("idleTimeout", "expiresIn", "age"))
     state = SessionState(message["state"])
-    return SessionInfo(message["id"], state, message["cells"], *seconds, environment=message.get("environment", ""))
+    return SessionInfo(message["id"], state, message["cells"], idle, left, age, message.get("environment", ""))
 
 
 def _allowance_object(allowance: Allowance) -> Object:
