@@ -11,14 +11,27 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from code_executor.accounts.accounts import Accounts
-from code_executor.api import check, description, execute, operations, pages, problems, session_files, sessions
+from code_executor.api import (
+    check,
+    description,
+    execute,
+    grade,
+    operations,
+    pages,
+    problems,
+    session_files,
+    sessions,
+    suites,
+)
 from code_executor.api.execute import Endpoint
 from code_executor.api.gate import Gate
 from code_executor.api.hosts import HostNames, Hosts
 from code_executor.api.identity import Identity
 from code_executor.api.middleware import BodyLimit, RateLimit
 from code_executor.api.outbox import Ledger, Outbox, telling
+from code_executor.core.errors import StorageError
 from code_executor.core.limits import RequestLimits, SendLimits
+from code_executor.grading.store import Suites, SuiteStore
 from code_executor.service.ports import CHECKS, RUNS, Service
 
 log = structlog.get_logger()
@@ -30,6 +43,7 @@ _COUNTED = {
     ("POST", "/api/sessions/*/cells"): RUNS,
     ("POST", "/api/sessions/*/restart"): RUNS,
     ("POST", "/api/check"): CHECKS,
+    ("POST", grade.PATH): RUNS,
 }
 """All else under /api/ is counted as `REQUESTS`."""
 
@@ -88,6 +102,10 @@ class Shortcut:
         await response(scope, receive, send)
 
 
+async def _no_store() -> SuiteStore:
+    raise StorageError("this service stores no suites")
+
+
 def create_app(
     service: Service,
     bounds: RequestLimits,
@@ -97,11 +115,13 @@ def create_app(
     origins: tuple[str, ...] = (),
     sending: SendLimits = _SENDING,
     accounts: Accounts | None = None,
+    kept_suites: Suites | None = None,
 ) -> ASGIApp:
     """Return the ASGI application over ``service``, whose owner keeps it open for as long as the app is served.
 
     ``names``: the hosts that it answers to. ``origins``: whose pages may call it from a browser, besides its own.
     ``sending``: what clients may leave unread. ``accounts``: the keys; None: nobody needs one.
+    ``kept_suites``: those that are stored; None: none can be.
     """
     accounts = accounts or Accounts()
     # "offline": the pages under /docs bring their scripts along instead of loading them from somebody's CDN
@@ -122,6 +142,9 @@ def create_app(
     app.include_router(operations.make_router(service.health))
     app.include_router(sessions.make_router(service, bounds, origins))
     app.include_router(session_files.make_router(service, bounds))
+    kept_suites = kept_suites or Suites(_no_store)
+    app.include_router(grade.make_router(service, kept_suites, bounds))
+    app.include_router(suites.make_router(service, kept_suites, bounds))
     description.install(app, service.runs.limits)
     problems.install(app)
     pages.install_docs(app)

@@ -33,6 +33,7 @@ from code_executor.api.schemas import (
     described,
 )
 from code_executor.api.scopes import ANYBODY, needed
+from code_executor.api.suite_schemas import GradeEnd, GradeRequest, SuiteIn, TestOut
 from code_executor.core.limits import Limits
 
 EVENTS: dict[str, type[BaseModel]] = {
@@ -43,6 +44,8 @@ EVENTS: dict[str, type[BaseModel]] = {
     "display": DisplayOut,
     "file": FileOut,
     "result": StreamedResult,
+    "test": TestOut,
+    "grade": GradeEnd,
     "problem": ProblemDetails,
 }
 """Every event, and its data."""
@@ -50,7 +53,15 @@ EVENTS: dict[str, type[BaseModel]] = {
 MESSAGES: tuple[type[BaseModel], ...] = (StdinMessage, ControlMessage)
 """What a client may send over the WebSocket after its request."""
 
-_REQUESTS: tuple[type[BaseModel], ...] = (ExecuteRequest, CheckRequest, SessionRequest, CellRequest, InputRequest)
+_REQUESTS: tuple[type[BaseModel], ...] = (
+    ExecuteRequest,
+    CheckRequest,
+    SessionRequest,
+    CellRequest,
+    InputRequest,
+    GradeRequest,
+    SuiteIn,
+)
 
 _REFERENCE = "#/components/schemas/{model}"
 

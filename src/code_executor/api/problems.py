@@ -31,6 +31,8 @@ from code_executor.core.errors import (
     SessionsFullError,
     StorageError,
 )
+from code_executor.grading.grader import SubmissionError
+from code_executor.grading.suite import SuiteError, SuitesFullError, SuiteUnknownError
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -124,7 +126,17 @@ def from_failure(error: CodeExecutorError) -> Refusal:
         return Refusal(409, _sentence(error))
     if isinstance(error, SessionError):
         return Refusal(404, _sentence(error))
-    return Refusal(500, "The service failed to run the program. It is safe to try again.")
+    return _from_grading(error) or Refusal(500, "The service failed to run the program. It is safe to try again.")
+
+
+def _from_grading(error: CodeExecutorError) -> Refusal | None:
+    if isinstance(error, SuiteUnknownError):
+        return Refusal(404, _sentence(error))
+    if isinstance(error, SubmissionError | SuiteError):
+        return Refusal(422, _sentence(error))
+    if isinstance(error, SuitesFullError):
+        return Refusal(507, _sentence(error))
+    return None
 
 
 def files_status(fault: str) -> int:

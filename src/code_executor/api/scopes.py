@@ -13,6 +13,8 @@ _TABLE: tuple[tuple[str, Scope | str], ...] = (
     (r"/api/execute(/ws)?", Scope.RUN),
     (r"/api/check", Scope.CHECK),
     (r"/api/sessions(/.*)?", Scope.SESSION),
+    (r"/api/grade", Scope.GRADE),
+    (r"/api/suites(/.*)?", Scope.SUITES),
     (r"/metrics", Scope.METRICS),
 )
 _PATTERNS = [(re.compile(pattern), scope) for pattern, scope in _TABLE]
