@@ -5,7 +5,9 @@ A server that keeps nothing opens nothing, and does not even import what that ta
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import importlib
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Self
@@ -19,6 +21,7 @@ from code_executor.accounts.secret import ServerSecret
 from code_executor.app.access import is_loopback
 from code_executor.app.settings import Settings
 from code_executor.core.errors import ConfigurationError
+from code_executor.grading.store import Suites, SuiteStore
 
 log = structlog.get_logger()
 
@@ -35,6 +38,8 @@ class Kept:
         self._settings = settings
         self._stack = contextlib.AsyncExitStack()
         self._store: KeyStore | None = None
+        self._opening = asyncio.Lock()
+        self._suites: SuiteStore | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -62,6 +67,21 @@ class Kept:
             await self._stack.enter_async_context(opening.pop_all())
         return SqlKeyStore(database)
 
+    async def suites(self) -> SuiteStore:
+        """Return the store of suites, in a database that is made if there is none; raise as `store`."""
+        async with self._opening:
+            if self._suites is None:
+                # which take long to import: meanwhile programs run
+                storage = await asyncio.to_thread(importlib.import_module, "code_executor.storage.suites")
+                schema = await asyncio.to_thread(importlib.import_module, "code_executor.storage.schema")
+                async with contextlib.AsyncExitStack() as opening:
+                    opened = storage.Database.open(self._settings.database_url())
+                    database = await opening.enter_async_context(opened)
+                    await schema.require(database)
+                    await self._stack.enter_async_context(opening.pop_all())
+                self._suites = storage.SqlSuiteStore(database)
+        return self._suites
+
     async def keys(self) -> Sequence[Key]:
         store = await self.store()
         return () if store is None else await store.keys()
@@ -83,6 +103,13 @@ async def open_accounts(settings: Settings) -> AsyncIterator[Accounts]:
             if accounts.closed and accounts.secret is None:  # keys of a file that say nothing of it
                 accounts.secret = ServerSecret.make(path)
             yield accounts
+
+
+@contextlib.asynccontextmanager
+async def open_suites(settings: Settings) -> AsyncIterator[Suites]:
+    """Open the suites of a process that answers HTTP; a database is opened when one is asked for."""
+    async with Kept(settings) as kept:
+        yield Suites(kept.suites)
 
 
 def _require_secret(path: str, secret: ServerSecret | None, keys: Sequence[Key]) -> None:

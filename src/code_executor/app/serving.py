@@ -22,7 +22,7 @@ import structlog
 
 from code_executor.app.bootstrap import open_service
 from code_executor.app.guests import raise_descriptors
-from code_executor.app.kept import open_accounts, warn_of_exposure
+from code_executor.app.kept import open_accounts, open_suites, warn_of_exposure
 from code_executor.app.logs import configure_logging
 from code_executor.app.settings import PREFIX, Settings
 from code_executor.core.errors import CodeExecutorError, ConfigurationError
@@ -82,12 +82,12 @@ async def serve(settings: Settings) -> None:
     try:
         # while the sandboxes start; with more workers than one, they answer and not this process
         importing = asyncio.create_task(asyncio.to_thread(_webserver)) if settings.workers == 1 else None
-        async with open_accounts(settings) as accounts:
+        async with open_accounts(settings) as accounts, open_suites(settings) as suites:
             warn_of_exposure(settings, accounts)
             async with open_service(settings) as service:
                 listener.listen(2048)
                 if importing is not None:
-                    server = (await importing).web_server(service, settings, accounts)
+                    server = (await importing).web_server(service, settings, accounts, suites)
                     server.when_answering = lambda: _announce(listener, settings)
                     # what uvicorn puts back: a second cuts no closing short
                     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -173,8 +173,9 @@ def _worker_environment(sockets: tuple[int, int], settings: Settings) -> dict[st
 async def _work(settings: Settings, fd: int, way: int) -> None:
     configure_logging(settings)
     connections = Connections(way)
-    async with open_accounts(settings) as accounts:
-        server = _webserver().web_server(remote_service(connections, settings.limits()), settings, accounts)
+    async with open_accounts(settings) as accounts, open_suites(settings) as suites:
+        service = remote_service(connections, settings.limits())
+        server = _webserver().web_server(service, settings, accounts, suites)
         await _answer(server, fd)
     connections.close()
 

@@ -27,12 +27,15 @@ from code_executor.app.logs import Seldom
 from code_executor.app.settings import Settings
 from code_executor.app.wire import WebSocketConnection
 from code_executor.core.proxies import TrustedProxies
+from code_executor.grading.store import Suites
 from code_executor.service.ports import Service
 
 _GRACE = 10.0
 
 
-def application(service: Service, settings: Settings, accounts: Accounts | None = None) -> ASGIApp:
+def application(
+    service: Service, settings: Settings, accounts: Accounts | None = None, suites: Suites | None = None
+) -> ASGIApp:
     """Return the app, behind the middleware that reads ``X-Forwarded-For`` of trusted proxies.
 
     If OpenTelemetry is configured, observers are around the service and around the whole.
@@ -49,6 +52,7 @@ def application(service: Service, settings: Settings, accounts: Accounts | None 
         origins=settings.allowed_origins,
         sending=settings.send_limits(),
         accounts=accounts,
+        kept_suites=suites,
     )
     trusted = TrustedProxies(settings.trusted_proxies)
     app = Proxies(app, trusted) if trusted else app
@@ -85,11 +89,11 @@ class WebServer(uvicorn.Server):
         self.should_exit = True
 
 
-def web_server(service: Service, settings: Settings, accounts: Accounts) -> WebServer:
+def web_server(service: Service, settings: Settings, accounts: Accounts, suites: Suites | None = None) -> WebServer:
     """Return a server of ``service``, for those whom ``accounts`` knows, which is to be given its listening socket."""
     book = guests(settings)
     config = uvicorn.Config(
-        application(service, settings, accounts),
+        application(service, settings, accounts, suites),
         http=_door(settings, book),
         ws=WebSocketConnection,
         ws_per_message_deflate=False,  # 15 KB could be 15 MB
