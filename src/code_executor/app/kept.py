@@ -67,10 +67,10 @@ class Kept:
             await self._stack.enter_async_context(opening.pop_all())
         return SqlKeyStore(database)
 
-    async def suites(self) -> SuiteStore:
-        """Return the store of suites, in a database that is made if there is none; raise as `store`."""
+    async def suites(self, make: bool = False) -> SuiteStore | None:
+        """Return the store of suites, None while there is no database, unless it is to be made; raise as `store`."""
         async with self._opening:
-            if self._suites is None:
+            if self._suites is None and (make or self._settings.database_exists()):
                 # which take long to import: meanwhile programs run
                 storage = await asyncio.to_thread(importlib.import_module, "code_executor.storage.suites")
                 schema = await asyncio.to_thread(importlib.import_module, "code_executor.storage.schema")
