@@ -15,7 +15,7 @@ from contextlib import aclosing
 from typing import Any
 
 from code_executor._version import __version__
-from code_executor.app import administration
+from code_executor.app import administration, gradecommand
 from code_executor.app.bootstrap import examine_sandbox, interpreter, open_executor
 from code_executor.app.kept import exposure, open_accounts
 from code_executor.app.logs import configure_logging
@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
 
     examine = commands.add_parser("doctor", parents=[common], help="show which layers of protection hold here")
     examine.add_argument("--json", action="store_true")
+    gradecommand.add_parser(commands)
     administration.add_parsers(commands)
 
     status = commands.add_parser("status", help="show how a running service is")
@@ -281,6 +282,7 @@ _COMMANDS = {
     "run": _run,
     "check": _check,
     "doctor": _doctor,
+    "grade": gradecommand.main,
     "status": _status,
     "cost": _cost,
     **administration.COMMANDS,
