@@ -31,8 +31,9 @@ def test_the_server_does_what_it_describes(described: Server, tmp_path: Path) ->
     (tmp_path / "schemathesis.toml").write_text(BEYOND_SCHEMAS)
     command = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{described.url}/openapi.json"]
     options = ["--checks", "all", "--max-examples", "40", "--seed", "1", "--continue-on-failure"]
+    patience = ["--request-timeout", "60", "--max-response-time", "60"]  # of a suite with a thousand tests
     done = subprocess.run(
-        [*command, *options],
+        [*command, *options, *patience],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
