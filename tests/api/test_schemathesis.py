@@ -11,7 +11,6 @@ import pytest
 
 from tests.conftest import Serve, Server
 
-
 BEYOND_SCHEMAS = """
 [[operations]]
 include-path-regex = "^/api/(suites/.*|grade)$"
