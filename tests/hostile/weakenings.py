@@ -120,7 +120,7 @@ WEAKENINGS = {
         )
     ),
     "doubt destroys": Weakening(
-        patches=(Patch("supervisor/loop.py", "if outcome.signal not in _EXPECTED:", "if False:"),)
+        patches=(Patch("supervisor/loop.py", "if outcome.signal not in _EXPECTED and", "if False and"),)
     ),
     "unread payload": Weakening(
         patches=(

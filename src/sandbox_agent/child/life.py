@@ -21,7 +21,9 @@ from sandbox_agent.child import (
     asking,
     display,
     ending,
+    entry,
     given,
+    holding,
     imports,
     pipes,
     program,
@@ -30,6 +32,7 @@ from sandbox_agent.child import (
     stdin,
     streams,
 )
+from sandbox_agent.child.entry import Entry
 from sandbox_agent.child.given import GivenFile
 from sandbox_agent.child.script import Script
 from sandbox_agent.child.source import RefusedError, compiled
@@ -121,7 +124,9 @@ def _serve(policy: Policy, config: AgentConfig, script: Script) -> NoReturn:
         script.drop()
         _write_files(files)
         session.serve(messages, policy, config.limits.attachments, given.problems(files, policy))
-    code = _prepare(request, files, policy if request["policy"] else None, script)
+    more: dict[str, Any] = request.get("more") or {}
+    start = _enter(more, files, script) if more else None
+    code = _prepare(request, files, policy if request["policy"] else None, script, start)
     _write_files(files)
     if request["display"]:
         display.open_on(pipes.DISPLAY, config.limits.attachments)
@@ -130,13 +135,36 @@ def _serve(policy: Policy, config: AgentConfig, script: Script) -> NoReturn:
         asking.install()
     _close_pipes(display=request["display"], prompt=request["interactive"])
     _limit_processor(int(request.get("cpu") or config.cpu_seconds), config)
+    if more:
+        os.environ.update(more["env"])
+        if more["hold"] is not None:
+            holding.hold(more["hold"], config)
     arguments = request["args"]
-    del request
-    status = program.run(code, program.main_module(arguments, script.path), script.path)
+    del request, more
+    if start is None:
+        module = program.main_module(arguments, script.path, os.path.basename(script.path))
+        status = program.run(code, module, script.path)
+    else:
+        status = entry.run(start, code, entry.main_module(start, arguments))
     status = ending.finalize(status)
     if pipes.is_leader():
         script.remove()
     ending.leave(status)
+
+
+def _enter(more: dict[str, Any], files: list[GivenFile], script: Script) -> Entry | None:
+    """Give the program's file its name; return what is run instead of it, if something is."""
+    if more["name"] != MAIN:
+        imports.make_way([more["name"]])
+        try:
+            script.rename(more["name"])
+        except OSError as error:
+            _report_unwritten(more["name"], error)
+    start = Entry.read(more["entry"])
+    if start is not None:
+        start.make_way(files)
+        start.enter()
+    return start
 
 
 def _close_pipes(*, display: bool, prompt: bool) -> None:
@@ -158,17 +186,27 @@ def _limit_processor(seconds: int, config: AgentConfig) -> None:
 
 
 def _prepare(
-    request: dict[str, Any], files: list[GivenFile], policy: Policy | None, script: Script
+    request: dict[str, Any], files: list[GivenFile], policy: Policy | None, script: Script, start: Entry | None
 ) -> list[types.CodeType]:
-    """Write down, check and compile the source; on a problem, or when only a check was asked for, report and exit."""
-    refused_files = given.problems(files, policy) if policy is not None else []
+    """Write down, check and compile the source; on a problem, or when only a check was asked for, report and exit.
+
+    Returns nothing where a module is run, which Python compiles.
+    """
+    refused_files = given.problems(_beside(start, files), policy) if policy is not None else []
+    source = request["code"]
+    if source is None:
+        script.drop()
+    else:
+        name = os.path.basename(script.path)
+        try:
+            script.write(source)  # first, for the compiler quotes it in its warnings
+        except OSError as error:
+            _report_unwritten(name, error)
+        given.note(pipes.GIVEN, name, script.content)
+        if start is not None and policy is not None:
+            refused_files += given.problems([GivenFile(name, script.content)], policy)
     try:
-        script.write(request["code"])  # first, for the compiler quotes it in its warnings
-    except OSError as error:
-        _report_unwritten(MAIN, error)
-    given.note(pipes.GIVEN, MAIN, script.content)
-    try:
-        code = compiled(request["code"], script.path, policy, last=request["display"])
+        code = _compiled(source, files, policy, script, start, last=request["display"])
     except RefusedError as refused:
         script.remove()
         _report(refused.reason, refused.problems + (refused_files if refused.reason == "policy" else []))
@@ -179,6 +217,31 @@ def _prepare(
         script.remove()
         _report("", [])
     return code
+
+
+def _beside(start: Entry | None, files: list[GivenFile]) -> list[GivenFile]:
+    """Return the files that are not what is run."""
+    return files if start is None else [file for file in files if file.path != start.path]
+
+
+def _compiled(
+    source: str | None,
+    files: list[GivenFile],
+    policy: Policy | None,
+    script: Script,
+    start: Entry | None,
+    *,
+    last: bool,
+) -> list[types.CodeType]:
+    """Compile what is run; raise ``RefusedError``."""
+    path = script.path
+    if start is not None:
+        if start.module:
+            if policy is not None:
+                start.require_own(files, policy)
+            return []
+        source, path = start.source(files), os.path.join(os.getcwd(), start.path)
+    return compiled(source or "", path, policy, last=last)
 
 
 def _report(reason: str, problems: list[SourceProblem]) -> NoReturn:

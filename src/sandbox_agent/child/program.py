@@ -23,10 +23,10 @@ _HAS_ANNOTATIONS = sys.version_info < (3, 14)
 """Whether ``__main__`` has ``__annotations__`` before anything is annotated."""
 
 
-def main_module(arguments: list[str], path: str = "") -> types.ModuleType:
+def main_module(arguments: list[str], path: str = "", spelled: str = MAIN) -> types.ModuleType:
     """Make ``__main__`` and the world around it look as ``python main.py ARGS`` in the box would.
 
-    ``path``: that of ``main.py``; empty where the source has no file.
+    ``path``: that of ``main.py``; empty where the source has no file. ``spelled``: how it is named in the command.
     """
     module = types.ModuleType("__main__")
     names = vars(module)
@@ -38,8 +38,16 @@ def main_module(arguments: list[str], path: str = "") -> types.ModuleType:
         names.update(__file__=path, __cached__=None)
         sys.path_importer_cache[path] = None
     sys.modules["__main__"] = module
-    sys.argv = [MAIN if path else "", *arguments]
+    sys.argv = [spelled if path else "", *arguments]
     sys.orig_argv = ["python", *sys.argv]
+    return module
+
+
+def module_as_main(name: str, arguments: list[str]) -> types.ModuleType:
+    """As `main_module`, for ``python -m NAME ARGS``."""
+    module = main_module(arguments)
+    sys.argv = ["-m", *arguments]
+    sys.orig_argv = ["python", "-m", name, *arguments]
     return module
 
 
@@ -53,6 +61,28 @@ def run(code: list[types.CodeType], module: types.ModuleType, path: str) -> int:
     else:
         ending.after_main(module)
         return 0
+    return _failed(failure, module, path)
+
+
+def run_module(name: str, module: types.ModuleType) -> int:
+    """As `run`, of what ``python -m NAME`` runs. The frames of Python's own ``runpy`` are seen, as there."""
+    try:
+        import runpy  # as Python does, for what is started so alone
+
+        _set_mask(signal.SIG_UNBLOCK, (signal.SIGINT,))
+        try:
+            callstack.invoke(runpy._run_module_as_main, name)  # type: ignore[attr-defined]  # noqa: SLF001  # as Python
+        finally:
+            display.finish()
+    except BaseException as error:
+        failure = callstack.without_ours(error)
+    else:
+        return 0
+    return _failed(failure, module, str(vars(module).get("__file__")))
+
+
+def _failed(failure: BaseException, module: types.ModuleType, path: str) -> int:
+    """Tell of a program's failure; return its exit status so far."""
     if not isinstance(failure, SystemExit):
         pipes.hint(kind_of(failure))
         pipes.send_line(line_of(failure, path))

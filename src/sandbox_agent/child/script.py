@@ -35,6 +35,13 @@ class Script:
             self._written = os.fstat(self._fd)
             os.utime(box, ns=self._box_times)  # which tell a program nothing about when this was
 
+    def rename(self, name: str) -> None:
+        """Call the file something else, in the same directory; raise ``OSError`` where it cannot be called so."""
+        path = os.path.join(self._box, name)
+        if self._fd is not None:
+            os.rename(self.path, path)
+        self.path = path
+
     def write(self, source: str) -> None:
         """Fill the file, and close it; raise ``OSError`` where it has no room."""
         self.content = encoded(source)

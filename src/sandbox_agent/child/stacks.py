@@ -29,16 +29,28 @@ _KEPT = 40 << 20
 """Bytes of the stacks of threads that have ended that glibc keeps."""
 
 
+_rooms: list[_Room] = []
+"""The one of this process, once there is one."""
+
+
 def install() -> bool:
     """Have the limit moved from now on; False where it cannot be, since only the limit itself holds the memory."""
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if soft in (hard, resource.RLIM_INFINITY):
         return False
     room = _Room(soft, hard)
+    _rooms[:] = [room]
     tables = vars(threading)
     room.starting = tables["_limbo"] = _Starting(room)
     room.running = tables["_active"] = _Running(room, tables["_active"])
     return True
+
+
+def lower(less: int) -> bool:
+    """Have the limit lowered by so many bytes, with all that is moved later; False if it is not moved here."""
+    for room in _rooms:
+        room.lower(less)
+    return bool(_rooms)
 
 
 def fits() -> bool:
@@ -82,6 +94,10 @@ class _Room:
             if resource.getrlimit(resource.RLIMIT_DATA) == (self._set, self._hard):
                 resource.setrlimit(resource.RLIMIT_DATA, (wanted, self._hard))
                 self._set = wanted
+
+    def lower(self, less: int) -> None:
+        self._without = max(0, self._without - less)
+        self.fit()
 
 
 class _Starting(dict[Any, Any]):

@@ -34,6 +34,11 @@ ACCOUNTS = "/opt/accounts"
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
 
+def data_within(memory: int) -> int:
+    """Return the bytes of data that one process may have within a limit of memory."""
+    return memory - max(16 << 20, memory // 8)
+
+
 @dataclass(frozen=True)
 class Mount:
     """A tmpfs that the supervisor mounts itself before it drops the right to (native engine only)."""
@@ -85,7 +90,7 @@ class AgentConfig:
     @property
     def data_bytes(self) -> int:
         """Memory of one process: a little below the sandbox's, so that ``MemoryError`` comes first."""
-        return self.limits.memory - max(16 << 20, self.limits.memory // 8)
+        return data_within(self.limits.memory)
 
     @property
     def cpu_seconds(self) -> int:

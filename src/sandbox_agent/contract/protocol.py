@@ -28,6 +28,10 @@ Host to supervisor, a *command*: a header of 20 bytes, then ``length`` bytes of 
 ``EOF``      the stdin of the cell under way ends here; the body, a line end, goes to the child.
 ``CANCEL``   stop the run now.
 ``INTERRUPT`` send the program SIGINT, as Ctrl-C does; in a session, the cell under way.
+``HOLD``     before a ``RUN``: hold that run to less than the sandbox may use. In place of
+             the last three fields of the header stand KB of memory, KB of disk, and
+             processes and threads at once (`Hold`); 0: nothing less. Flag ``HOLD_CPU``: see
+             that it keeps to its ``cpu_ms`` as well. The body is empty.
 ============ ======================================================================
 
 End-of-file on the command stream ends the supervisor and all that it started.
@@ -66,7 +70,10 @@ Supervisor to host, an *event*: a header of 8 bytes, then ``length`` bytes of bo
 A record is ``H name_length | I data_length``, the name in UTF-8, and the data.
 
 The payload of ``RUN`` is JSON: ``{"code": str, "args": [str], "policy": bool, "check": bool, "cpu": seconds | null,
-"display": bool, "interactive": bool, "files": [[path, base64], …]}``.
+"display": bool, "interactive": bool, "files": [[path, base64], …]}``. What few runs have comes beside these, in
+``"more"``: ``{"name": str, "entry": {"path": str} | {"module": str} | null, "env": {str: str},
+"hold": {"memory": bytes, "disk": bytes, "tasks": int} | null}``. ``name`` is that of the program's file. With an
+``entry``, that is what is run, and ``code`` can be null. ``hold`` is that of `Hold`.
 For a session it is ``{"session": true, "files": …}`` and a line end, and that of a cell
 ``{"code": str, "number": int, "policy": bool, "cpu": seconds, "display": bool, "stdin": str | null}`` and a line end;
 its stdin is null if it comes in ``STDIN`` commands. The supervisor may put a line with a number before a cell: so many
@@ -87,7 +94,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
-VERSION = 4
+VERSION = 5
 """Of this contract. The first ``READY`` carries it as ``protocol``; the host refuses a sandbox of another."""
 
 MAIN = "main.py"
@@ -122,6 +129,9 @@ CELL_GRACE_MS = 2000
 STDIN_OPEN, INTERACTIVE, COLLECT, SESSION, PATIENT = 1, 2, 4, 8, 16
 """Flags of ``RUN``, and some of ``CELL``."""
 
+HOLD_CPU = 1
+"""Flag of ``HOLD``."""
+
 NO_SYSCALL = 0xFFFFFFFF
 
 
@@ -133,6 +143,7 @@ class Command(IntEnum):
     CELL = 5
     EOF = 6
     FILES = 7
+    HOLD = 8
 
 
 class EventType(IntEnum):
@@ -182,6 +193,32 @@ class CommandHeader(NamedTuple):
     wall_ms: int
     cpu_ms: int
     output_bytes: int
+
+
+class Hold(NamedTuple):
+    """What one run is held to: bytes of memory and of disk, processes and threads at once; 0: to the sandbox's limit.
+
+    ``cpu``: whether the supervisor sees to its processor time, beside the kernel, which counts whole seconds.
+    """
+
+    memory: int = 0
+    disk: int = 0
+    tasks: int = 0
+    cpu: bool = False
+
+    @classmethod
+    def of_header(cls, header: CommandHeader) -> Hold:
+        return cls(header.wall_ms << 10, header.cpu_ms << 10, header.output_bytes, bool(header.flags & HOLD_CPU))
+
+    def pack(self, run: int) -> bytes:
+        """Return the frame that goes before the ``RUN`` of this number."""
+        kilobytes = [-(-each >> 10) for each in (self.memory, self.disk)]
+        flags = HOLD_CPU if self.cpu else 0
+        return COMMAND.pack(Command.HOLD, flags, run, 0, *kilobytes, self.tasks)
+
+    def object(self) -> dict[str, int]:
+        """Return what a child is told of it."""
+        return {"memory": self.memory, "disk": self.disk, "tasks": self.tasks}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,12 @@ stay at zero and the limits are unknown.
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
+_LONGEST = 1 << 14  # bytes of a file of counters
 
 
 def _keyed(text: str) -> dict[str, int]:
@@ -19,10 +21,10 @@ def _keyed(text: str) -> dict[str, int]:
 
 
 class Counter:
-    """One line of a "key value" file of the cgroup, read from a descriptor that is opened once."""
+    """Lines of a "key value" file of the cgroup, added up, read from a descriptor that is opened once."""
 
-    def __init__(self, candidates: list[Path], key: str) -> None:
-        self._key = key
+    def __init__(self, candidates: list[Path], *keys: str) -> None:
+        self._keys = keys
         self._fd: int | None = None
         for path in candidates:
             try:
@@ -38,7 +40,8 @@ class Counter:
     def read(self) -> int:
         if self._fd is None:
             return 0
-        return _keyed(os.pread(self._fd, 4096, 0).decode()).get(self._key, 0)
+        found = _keyed(os.pread(self._fd, _LONGEST, 0).decode())
+        return sum(found.get(key, 0) for key in self._keys)
 
 
 def oom_kills(root: Path = ROOT) -> Counter:
@@ -47,6 +50,12 @@ def oom_kills(root: Path = ROOT) -> Counter:
 
 def refused_forks(root: Path = ROOT) -> Counter:
     return Counter([root / "pids.events", root / "pids/pids.events"], "max")
+
+
+@functools.cache
+def memory_in_use(root: Path = ROOT) -> Counter:
+    """Bytes that processes have, and what lies in file systems of memory; not the pages of other files."""
+    return Counter([root / "memory.stat", root / "memory/memory.stat"], "anon", "rss", "shmem")
 
 
 def limits(root: Path = ROOT) -> dict[str, int | float | None]:

@@ -12,6 +12,9 @@ from sandbox_agent.contract.protocol import NO_SYSCALL, Cause, Outcome
 from sandbox_agent.supervisor import counters
 from sandbox_agent.supervisor.reset import Exit
 
+KILLED = frozenset({Cause.MEMORY_LIMIT, Cause.DISK_LIMIT, Cause.PROCESS_LIMIT})
+"""Causes of a stop that a program can also end of by itself; the signal tells that it did not."""
+
 
 class Judge:
     """Judges one run after the other. It remembers what the counters were when a run began."""
@@ -34,17 +37,29 @@ class Judge:
 
         A program that waits in vain for a helper which died for want of memory is told of the memory, not of the time.
         """
-        number = 0
+        number = int(signal.SIGKILL) if cause in KILLED else 0
         if cause is Cause.WALL_TIME and self._oom_kills.read() > self._before[0]:
             cause, number, truncated = Cause.MEMORY_LIMIT, int(signal.SIGKILL), False
         used = self._used(exit_)
         return Outcome(cause, signal=number, truncated=truncated, wall_us=wall_us, cpu_us=used, memory=exit_.memory)
 
-    def ended(self, exit_: Exit, wall_us: int, *, cpu_ms: int, interrupted: bool, reported: bool, hint: int) -> Outcome:
+    def ended(
+        self,
+        exit_: Exit,
+        wall_us: int,
+        *,
+        cpu_ms: int,
+        interrupted: bool,
+        reported: bool,
+        hint: int,
+        beyond: Cause | None = None,
+        held: bool = False,
+    ) -> Outcome:
         """Return the outcome of a run that ended by itself after ``wall_us``.
 
         ``cpu_ms``: its limit. ``reported``: it was not started, and says why. ``hint``: of what kind its exception
-        was, and which call it should not have made.
+        was, and which call it should not have made. ``beyond``: which limit of its own it went beyond. ``held``: its
+        processes were held by a limit whose refusals the control group does not count.
         """
         kind, call = trap.read(hint)
         code, number = _decode(exit_.status)
@@ -58,14 +73,14 @@ class Judge:
         elif reported:
             cause = Cause.REPORTED
         else:
-            cause = self._exit_cause(code, kind)
+            cause = beyond or self._exit_cause(code, kind, held=held)
         told = call if cause is Cause.VIOLATION and call is not None else NO_SYSCALL
         return Outcome(cause, code, number, False, told, wall_us, cpu_us, exit_.memory)
 
     def _used(self, exit_: Exit) -> int:
         return max(0, exit_.cpu_us - self._before[2])
 
-    def _exit_cause(self, code: int, hint: int) -> Cause:
+    def _exit_cause(self, code: int, hint: int, *, held: bool) -> Cause:
         """Tell apart how a program exits with a code of its own."""
         if code == 0:
             return Cause.COMPLETED
@@ -73,7 +88,7 @@ class Judge:
             return Cause.MEMORY_LIMIT
         if hint == pipes.HINT_DISK:
             return Cause.DISK_LIMIT
-        refused = not self._refused_forks.available or self._refused_forks.read() > self._before[1]
+        refused = held or not self._refused_forks.available or self._refused_forks.read() > self._before[1]
         if hint == pipes.HINT_PROCESSES and refused:
             return Cause.PROCESS_LIMIT
         return Cause.EXCEPTION if hint else Cause.EXIT

@@ -46,6 +46,7 @@ from sandbox_agent.contract.protocol import (
     Command,
     CommandHeader,
     EventType,
+    Hold,
     Outcome,
     event,
 )
@@ -55,7 +56,7 @@ from sandbox_agent.supervisor.clock import Clock
 from sandbox_agent.supervisor.errands import Errands
 from sandbox_agent.supervisor.immortal import immortalize
 from sandbox_agent.supervisor.introduction import describe
-from sandbox_agent.supervisor.judge import Judge
+from sandbox_agent.supervisor.judge import KILLED, Judge
 from sandbox_agent.supervisor.relay import (
     REST,
     Budget,
@@ -70,6 +71,7 @@ from sandbox_agent.supervisor.relay import (
 from sandbox_agent.supervisor.reset import Box, Exit, ResetError
 from sandbox_agent.supervisor.surroundings import Surroundings
 from sandbox_agent.supervisor.warm import UnfitError
+from sandbox_agent.supervisor.watch import Watch
 
 CONFINED_WITHIN = 20.0
 """Seconds a child may take to confine itself (a throttled sandbox is slow)."""
@@ -92,6 +94,8 @@ class Supervisor:
         self._interrupted = False
         self._stdin: int | None = None
         self._judge = Judge()
+        self._hold: Hold | None = None
+        self._watch: Watch | None = None
 
     def serve(self) -> int:
         """Run until the host closes; return an exit status: 0, or 1 after a FATAL."""
@@ -184,7 +188,10 @@ class Supervisor:
 
         Raises ``ResetError`` when the run ended in a way after which a sandbox is not used again.
         """
+        self._hold = None
         run = self._await_run(child)
+        held = self._hold
+        self._watch = Watch(held, child.pid, run.cpu_ms, self._judge, self._box) if held is not None else None
         clock = Clock(run.wall_ms, int(self._config.limits.input_time))
         child.output.left = run.output_bytes
         self._interrupted = False
@@ -217,7 +224,7 @@ class Supervisor:
         for fd in (*done, self._stdin):
             close(fd)
         reset.kill_all(child.pid, self._wake)
-        if outcome.signal not in _EXPECTED:
+        if outcome.signal not in _EXPECTED and stopped not in KILLED:
             raise ResetError(f"a run died of signal {outcome.signal}")
         if is_session:
             raise ResetError("a session is the last run of a sandbox")
@@ -239,6 +246,8 @@ class Supervisor:
             interrupted=self._interrupted,
             reported=run.type == Command.RUN and self._outbound.report_bytes > 0,  # a cell's says nothing of the end
             hint=hint,
+            beyond=self._watch.afterwards(exit_) if self._watch is not None else None,
+            held=self._hold is not None and self._hold.tasks > 0,
         )
 
     def _has_files(self) -> bool:
@@ -280,6 +289,8 @@ class Supervisor:
                 continue
             if header.type == Command.RUN:
                 return header
+            if header.type == Command.HOLD:
+                self._hold = Hold.of_header(header)
             self._inbound.forward(header.length, None, last=False)
 
     def _relay(self, child: ReadyChild, run: CommandHeader, clock: Clock) -> tuple[Cause | None, Exit | None]:
@@ -294,6 +305,8 @@ class Supervisor:
         watched = {child.prompt} if run.flags & INTERACTIVE else set()
         while (left := clock.left()) > 0:
             self._inbound.pump()
+            if self._watch is not None:
+                left = min(left, self._watch.rest())
             host = self._poll(0 if more else left, watched)
             exit_, _, more = reset.reap(child.pid)
             if exit_ is not None:
@@ -301,6 +314,8 @@ class Supervisor:
             self._outbound.pump()
             if self._outbound.truncated:
                 return Cause.OUTPUT_LIMIT, None
+            if self._watch is not None and (beyond := self._watch.look()) is not None:
+                return beyond, None
             if watched and self._inbound.is_awaited(self._stdin, child.prompt) and not clock.waiting:
                 clock.wait()
                 self._outbound.flush()  # what it asked comes before the news that it waits

@@ -135,6 +135,14 @@ class Box:
         """Whether the state of one of the paths is not the clean one."""
         return path in self._clean and _state(path) != self._clean[path]
 
+    def used(self) -> int:
+        """Return the bytes that are taken of the file systems beyond what was when they were clean."""
+        used = 0
+        for path in self._paths:
+            usage = os.statvfs(path)
+            used += (self._clean[path].blocks - usage.f_bfree) * usage.f_frsize
+        return used
+
     def wipe(self) -> None:
         """Empty what is dirty, through a helper under the run's uid; raise ``ResetError`` if something stays."""
         dirty = self.dirty()
