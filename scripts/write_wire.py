@@ -24,7 +24,13 @@ WIRE = Path(__file__).resolve().parent.parent / "web/src/wire.ts"
 NAMES = {
     "ExecuteRequest": "RunRequest",
     "FileIn": "InputFile",
+    "LimitsIn": "RunLimits",
+    "EntryIn": "Entry",
+    "ExcerptIn": "Excerpt",
     "ExecuteResponse": "Result",
+    "LimitsOut": "HeldLimits",
+    "LeftOut": "LeftOut",
+    "ResultsResponse": "Results",
     "StreamedResult": "StreamedResult",
     "StreamedOut": "Streamed",
     "Status": "Status",
@@ -74,7 +80,9 @@ _REST = frozenset(
         "maxItems",
         "maxLength",
         "maximum",
+        "minItems",
         "minLength",
+        "minimum",
         "pattern",
         "title",
     }
@@ -120,6 +128,8 @@ def type_of(schema: Schema) -> str:
             return " & ".join(_inside(part) for part in parts)
         case {"oneOf": _} | {"anyOf": _} | {"enum": _}:
             return " | ".join(_alternatives(schema))
+        case {"type": "object", "additionalProperties": Mapping() as values}:
+            return f"Record<string, {type_of(values)}>"
         case {"const": value}:
             return json.dumps(value)
         case {"type": "array", "items": items}:

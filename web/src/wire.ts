@@ -6,8 +6,8 @@
 
 /** One program to run. */
 export interface RunRequest {
-  /** The source of the program. */
-  code: string;
+  /** The source of the program. It can be missing if there is an `entry`. */
+  code?: string | null;
   /** The language of the program. */
   language?: string | null;
   /** Time limit in seconds; the default is the service's maximum. */
@@ -20,6 +20,22 @@ export interface RunRequest {
   files?: InputFile[] | null;
   /** Return figures, the value of the last expression, and what `display()` is given, in `displays`. */
   display?: boolean | null;
+  /** Limits of this run, below those of the service. The answer then says what holds, in `limits`. */
+  limits?: RunLimits | null;
+  /** The name of the program's file, which tracebacks show; without a directory. */
+  name?: string | null;
+  /** What is run instead of `code`. */
+  entry?: Entry | null;
+  /** Variables of the environment, of those that the service allows. */
+  env?: Record<string, string> | null;
+  /** Instead of `stdin`: its bytes, which can be anything. */
+  stdinBase64?: string | null;
+  /** Instead of `stdin`: several, each for a run of its own. The answer has the `results`, in order. */
+  stdins?: string[] | null;
+  /** Return the bytes of stdout and stderr too, in `stdoutBase64` and `stderrBase64`; in events, in `dataBase64`. */
+  base64?: boolean | null;
+  /** Leave out the middle of `output` and `error` if they are longer. Not for events. */
+  excerpt?: Excerpt | null;
 }
 
 /** A file for the working directory: its content as text, or anything in base64. */
@@ -28,6 +44,38 @@ export interface InputFile {
   path: string;
   content?: string | null;
   contentBase64?: string | null;
+}
+
+/** What one run is held to. What is missing, or null, is as the service has it, which is the most of each. */
+export interface RunLimits {
+  /** Run time in seconds: the same as `timeout`. */
+  wallTime?: number | null;
+  /** Processor time in seconds. */
+  cpuTime?: number | null;
+  /** Bytes of memory, beyond what a program has before its first line. Python raises MemoryError a little below. */
+  memory?: number | null;
+  /** Bytes of stdout and stderr together. */
+  output?: number | null;
+  /** Processes or threads that the program can count on beside its first one. */
+  processes?: number | null;
+  /** Bytes of all files in /work, /tmp and /dev/shm. */
+  disk?: number | null;
+}
+
+/** What is run instead of `code`: a file of the request, or a module as `python -m` finds it. */
+export interface Entry {
+  /** The path of one of `files`. */
+  path?: string | null;
+  /** The name of a module, or of a package with a `__main__.py`. */
+  module?: string | null;
+}
+
+/** How much of a long output the answer has: so many bytes of its beginning and of its end. */
+export interface Excerpt {
+  /** Bytes of the beginning. */
+  head?: number;
+  /** Bytes of the end. */
+  tail?: number;
 }
 
 /** What came of it. A program's failure is an answer like any other: status 200. */
@@ -71,6 +119,35 @@ export interface Result {
   value: string | null;
   /** Of a cell: what it ended with, if it did. */
   exception: Raised | null;
+  /** What the run was held to. It is there if the request has `limits`. */
+  limits?: HeldLimits | null;
+  /** The bytes of stdout. It is there if the request has `base64`. */
+  stdoutBase64?: string | null;
+  /** The bytes of stderr. It is there if the request has `base64`. */
+  stderrBase64?: string | null;
+  /** How much is left out. It is there if the request has an `excerpt`. */
+  leftOut?: LeftOut | null;
+}
+
+/** What a run was held to. Seconds, bytes, and processes or threads. */
+export interface HeldLimits {
+  wallTime: number;
+  cpuTime: number;
+  memory: number;
+  output: number;
+  processes: number;
+  disk: number;
+}
+
+/** How many bytes of the middle of `output` and of `error` are left out. */
+export interface LeftOut {
+  stdout: number;
+  stderr: number;
+}
+
+/** What came of each run of a request with `stdins`, in their order. */
+export interface Results {
+  results: Result[];
 }
 
 /** What came of it, at the end of a stream: without what the events before it had. `output`, `displays` and `files` have only what no event had, which is nothing unless something went wrong. `error` is why the program was stopped, if it was. */
@@ -114,6 +191,14 @@ export interface StreamedResult {
   value: string | null;
   /** Of a cell: what it ended with, if it did. */
   exception: Raised | null;
+  /** What the run was held to. It is there if the request has `limits`. */
+  limits?: HeldLimits | null;
+  /** The bytes of stdout. It is there if the request has `base64`. */
+  stdoutBase64?: string | null;
+  /** The bytes of stderr. It is there if the request has `base64`. */
+  stderrBase64?: string | null;
+  /** How much is left out. It is there if the request has an `excerpt`. */
+  leftOut?: LeftOut | null;
   streamed: Streamed;
 }
 
@@ -298,6 +383,8 @@ export interface Rate {
 export interface Piece {
   /** Cut anywhere, but never inside a character. */
   data: string;
+  /** Its bytes, if the request has `base64`. They can end inside a character. */
+  dataBase64?: string;
 }
 
 /** The program waits for input. Only a WebSocket and the cells of a session have this event. */

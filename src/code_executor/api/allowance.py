@@ -7,6 +7,9 @@ from code_executor.core.models import Allowance
 from code_executor.service.budgets import SECONDS
 from code_executor.service.ports import RUNS
 
+LATER = "code_executor.told_later"
+"""In the scope of a request whose answer says itself how its caller stands, as more was counted than the request."""
+
 
 def headers(allowance: Allowance) -> dict[str, str]:
     """Return ``RateLimit-*`` headers (draft-ietf-httpapi-ratelimit-headers-07), and ``Retry-After`` if refused."""

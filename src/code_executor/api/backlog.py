@@ -58,6 +58,8 @@ class Streamed:
             error=error,
             displays=result.displays[self._displays :],
             files=result.files[self._files :],
+            stdout=None,
+            stderr=None,
         )
 
     def object(self) -> Object:
@@ -133,15 +135,16 @@ class Backlog:
         return self._joined(item, size) if isinstance(item, Output) and self._items else (item, size)
 
     def _joined(self, first: Output, size: int) -> tuple[Output, int]:
-        texts = [first.data]
+        texts, raw = [first.data], [first.raw]
         while self._items and size < PIECE:
             item, more = self._items[0]
             if not isinstance(item, Output) or item.stream != first.stream:
                 break
             self._items.popleft()
             texts.append(item.data)
+            raw.append(item.raw)
             size += more
-        return Output(first.stream, "".join(texts)), size
+        return Output(first.stream, "".join(texts), b"".join(raw)), size
 
     def sent(self, size: int) -> None:
         """Note that what `get` returned is not held any more."""

@@ -23,6 +23,7 @@ from code_executor.api.schemas import (
     ExecuteRequest,
     FileOut,
     InputRequest,
+    LimitsIn,
     PieceOut,
     ProblemDetails,
     SessionRequest,
@@ -33,7 +34,8 @@ from code_executor.api.schemas import (
     described,
 )
 from code_executor.api.scopes import ANYBODY, needed
-from code_executor.core.limits import Limits
+from code_executor.core.forms.shown import limits_object
+from code_executor.core.limits import Limits, RunLimits
 
 EVENTS: dict[str, type[BaseModel]] = {
     "started": StartedOut,
@@ -118,6 +120,9 @@ def _schemas(limits: Limits) -> dict[str, Any]:
     for model in _REQUESTS:
         if timeout := schemas[model.__name__]["properties"].get("timeout"):
             timeout["anyOf"][0]["maximum"] = limits.wall_time
+    most = limits_object(RunLimits.of(limits))
+    for name, limit in schemas[LimitsIn.__name__]["properties"].items():
+        limit["anyOf"][0]["maximum"] = most[name]
     return {
         **schemas,
         "Event": {

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from fastapi import APIRouter, Request, WebSocket
 from starlette.responses import Response
 
+from code_executor.api import allowance as told
 from code_executor.api import interactive
+from code_executor.api.accept import wants_events
+from code_executor.api.answers import object_answer, result_fields
 from code_executor.api.description import STREAM, request_body
 from code_executor.api.identity import caller_of
-from code_executor.api.requests import parse_execution, require_json
-from code_executor.api.schemas import EXAMPLES, PROBLEMS, ExecuteRequest, ExecuteResponse
-from code_executor.api.streaming import respond
-from code_executor.core.limits import RequestLimits
+from code_executor.api.pieces import cost
+from code_executor.api.problems import Refusal
+from code_executor.api.requests import parse_executions, require_json
+from code_executor.api.schemas import EXAMPLES, PROBLEMS, ExecuteRequest, ExecuteResponse, ResultsResponse
+from code_executor.api.streaming import respond, until_disconnect
+from code_executor.core.limits import RequestLimits, largest_answer
+from code_executor.core.models import Execution
 from code_executor.service.ports import Service
+from code_executor.service.several import run_each
 
 PATH = "/api/execute"
 
@@ -31,10 +38,35 @@ def make_endpoint(service: Service, bounds: RequestLimits) -> Endpoint:
         as they come, and last the `result`. Closing the connection stops the run.
         """
         require_json(request.headers.get("content-type", ""))
-        execution = parse_execution(await request.body(), caller_of(request.scope), service.runs.limits, bounds)
+        asked = parse_executions(await request.body(), caller_of(request.scope), service.runs.limits, bounds)
+        execution = asked.executions[0]
+        if asked.several or execution.excerpt is not None:
+            if wants_events(request.headers.getlist("accept")):
+                asked.require_events()
+            if asked.several:
+                return await _each(request, service, asked.executions)
         return await respond(request, service.runs.stream(execution))
 
     return execute
+
+
+async def _each(request: Request, service: Service, executions: Sequence[Execution]) -> Response:
+    """Answer with the results of several runs, each of which counts as one."""
+    allowance = None
+    for _ in executions[1:]:
+        allowance = await service.rates.hit(executions[0].caller)
+        if allowance is None:
+            break
+        request.scope[told.LATER] = True
+        if not allowance.allowed:
+            raise told.refusal(allowance)
+    results = await until_disconnect(request.receive, run_each(service.runs, executions))
+    most = largest_answer(service.runs.limits)
+    size = sum(map(cost, results))
+    if size > most:
+        raise Refusal(422, f"The results take more than {most} bytes together. Send fewer stdins, or an excerpt.")
+    headers = told.headers(allowance) if allowance is not None else None
+    return object_answer({"results": [result_fields(each)[0] for each in results]}, size, headers=headers)
 
 
 def make_router(service: Service, bounds: RequestLimits, execute: Endpoint, origins: tuple[str, ...]) -> APIRouter:
@@ -45,7 +77,7 @@ def make_router(service: Service, bounds: RequestLimits, execute: Endpoint, orig
         execute,
         methods=["POST"],
         summary="Run a program",
-        response_model=ExecuteResponse,
+        response_model=ExecuteResponse | ResultsResponse,
         responses={200: {"description": "The program was run, whatever came of it.", "content": STREAM}, **PROBLEMS},
         openapi_extra=request_body(ExecuteRequest, examples=EXAMPLES),
     )

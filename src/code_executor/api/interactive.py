@@ -20,7 +20,7 @@ from code_executor.api.backlog import Backlog
 from code_executor.api.identity import PROTOCOL, caller_of, is_allowed, origins_of
 from code_executor.api.outbox import debt_of
 from code_executor.api.problems import Refusal, from_failure
-from code_executor.api.requests import parse_execution
+from code_executor.api.requests import parse_executions
 from code_executor.api.socket import send_object
 from code_executor.api.streaming import client_object
 from code_executor.core.codec import encode
@@ -80,7 +80,7 @@ async def _receive(socket: WebSocket, service: Service, bounds: RequestLimits) -
     if len(text) > bounds.body:
         raise Refusal(413, f"The request is larger than {bounds.body} bytes.")
     body = text.encode("utf-8", "surrogatepass")
-    return parse_execution(body, caller_of(socket.scope), service.runs.limits, bounds)
+    return parse_executions(body, caller_of(socket.scope), service.runs.limits, bounds).require_events()
 
 
 async def _converse(

@@ -139,7 +139,7 @@ class RateLimit:
         if refused:
             await told.refusal(allowance, counted).response()(scope, receive, send)
             return
-        await self._app(scope, receive, _adding(send, allowance))
+        await self._app(scope, receive, _adding(send, allowance, scope))
 
     def _what(self, method: str, path: str) -> str:
         exactly = self._counted.get((method, path))
@@ -149,7 +149,7 @@ class RateLimit:
         return next(found, REQUESTS)
 
 
-def _adding(send: Send, allowance: Allowance) -> Send:
+def _adding(send: Send, allowance: Allowance, scope: Scope) -> Send:
     headers = [
         (name.lower().encode(), value.encode())
         for name, value in told.headers(allowance).items()
@@ -157,7 +157,7 @@ def _adding(send: Send, allowance: Allowance) -> Send:
     ]
 
     async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
+        if message["type"] == "http.response.start" and told.LATER not in scope:
             message = {**message, "headers": [*message["headers"], *headers]}
         await send(message)
 

@@ -63,9 +63,10 @@ def cost(event: Event) -> int:
     match event:
         case CellDone(result=result) | (Result() as result):
             texts = sum(map(sys.getsizeof, (result.output, result.error, result.value, result.problems)))
-            return texts + sum(map(cost, result.displays)) + sum(map(cost, result.files)) + _ITEM
-        case Output(data=text):
-            return sys.getsizeof(text) + _ITEM
+            raw = len(result.stdout or b"") + len(result.stderr or b"")
+            return texts + raw + sum(map(cost, result.displays)) + sum(map(cost, result.files)) + _ITEM
+        case Output(data=text, raw=raw):
+            return sys.getsizeof(text) + len(raw) + _ITEM
         case Display(data=data) | File(data=data):
             return len(data) + _ITEM
         case _:
@@ -87,7 +88,7 @@ def event_object(event: Event) -> Object:
 
 def answer_object(result: Result) -> Object:
     """Return the object of a result, with `Bulk` in it."""
-    small = result_object(result, attachments=False)
+    small = result_object(result, attachments=False, base64_of=Bulk.base64)
     return {**small, "displays": Each(_display, result.displays), "files": Each(_file, result.files)}
 
 

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import codecs
 import re
-from typing import TypeVar
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from code_executor.api.problems import Refusal, from_validation
-from code_executor.api.schemas import CellRequest, CheckRequest, ExecuteRequest, FileIn, InputRequest, SessionRequest
-from code_executor.core import paths
+from code_executor.api.schemas import (
+    CellRequest,
+    CheckRequest,
+    ExecuteRequest,
+    FileIn,
+    InputRequest,
+    LimitsIn,
+    SessionRequest,
+)
+from code_executor.core import paths, world
 from code_executor.core.caller import Caller
-from code_executor.core.limits import Limits, RequestLimits, limits_of
-from code_executor.core.models import Cell, Execution, File, Stdin
+from code_executor.core.limits import LimitError, Limits, RequestLimits, RunLimits, limits_of
+from code_executor.core.models import Cell, Entry, Excerpt, Execution, File, Stdin
 
 MAX_KEY = 255
 """Characters of a key that makes opening a session safe to repeat."""
@@ -23,7 +35,8 @@ _MOST_VALUES = 2000
 
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
-Asked = TypeVar("Asked", bound=BaseModel)
+Body = TypeVar("Body", bound=BaseModel)
+Made = TypeVar("Made")
 
 
 def require_json(content_type: str) -> None:
@@ -33,23 +46,99 @@ def require_json(content_type: str) -> None:
         raise Refusal(415, f"Content-Type must be application/json, not {declared or 'missing'}.")
 
 
-def parse_execution(body: bytes, caller: Caller, limits: Limits, bounds: RequestLimits) -> Execution:
+class Asked(NamedTuple):
+    """What a request wants run. ``several``: it gives inputs for more than one run, if only one of them."""
+
+    executions: tuple[Execution, ...]
+    several: bool
+
+    def require_events(self) -> Execution:
+        """Return the one execution of a request that is answered with events; raise ``Refusal``."""
+        if self.several:
+            raise _invalid("stdins", "The runs of several inputs have no events; ask for JSON")
+        if self.executions[0].excerpt is not None:
+            raise _invalid("excerpt", "Of events nothing is left out; ask for JSON")
+        return self.executions[0]
+
+
+def parse_executions(body: bytes, caller: Caller, limits: Limits, bounds: RequestLimits) -> Asked:
     """Read and check a request to run; raise ``Refusal``."""
     asked = _read(ExecuteRequest, body)
-    stdin = asked.stdin or ""
-    _bounded("code", asked.code, bounds.code)
-    _bounded("stdin", stdin, bounds.stdin)
-    files = _files(asked.files, bounds, program=True)
-    _in_time(asked.timeout, limits_of(caller, limits))
-    return Execution(
-        asked.code,
-        stdin,
-        tuple(asked.args or ()),
-        asked.timeout,
-        files=files,
-        display=bool(asked.display),
-        caller=caller,
+    code, name = asked.code, asked.name or paths.PROGRAM
+    if code is None and asked.entry is None:
+        raise Refusal(422, "code: Field required", errors=[{"field": "code", "message": "Field required"}])
+    _bounded("code", code or "", bounds.code)
+    first, *others = _inputs(asked, bounds)
+    files = _files(asked.files, bounds, program=code is not None, name=name)
+    caller_limits = limits_of(caller, limits)
+    _in_time(asked.timeout, caller_limits)
+    if asked.env:
+        _in_world(partial(world.require_environment, asked.env, bounds.env))
+    if asked.base64 and asked.excerpt is not None:
+        raise _invalid("excerpt", "Of bytes (base64) nothing is left out; give one of both")
+    execution = _in_world(
+        lambda: Execution(
+            code or "",
+            first,
+            tuple(asked.args or ()),
+            asked.timeout,
+            files=files,
+            display=bool(asked.display),
+            caller=caller,
+            limits=_limits(asked, caller_limits, files) if asked.limits is not None else None,
+            name=name,
+            entry=Entry(asked.entry.path or "", asked.entry.module or "") if asked.entry is not None else None,
+            env=asked.env or None,
+            raw=bool(asked.base64),
+            excerpt=Excerpt(asked.excerpt.head, asked.excerpt.tail) if asked.excerpt is not None else None,
+        )
     )
+    more = (replace(execution, stdin=each, id=secrets.token_hex(8)) for each in others)
+    return Asked((execution, *more), asked.stdins is not None)
+
+
+def _inputs(asked: ExecuteRequest, bounds: RequestLimits) -> Sequence[str | bytes]:
+    """Return the stdin of each run; raise ``Refusal``."""
+    given = [
+        name
+        for name, value in (("stdin", asked.stdin), ("stdinBase64", asked.stdin_base64), ("stdins", asked.stdins))
+        if value
+    ]
+    if len(given) > 1:
+        raise _invalid(given[1], f"There is {given[0]} as well; give one of both")
+    if asked.stdins is not None:
+        _bounded("stdins", "".join(asked.stdins), bounds.stdin)
+        return asked.stdins
+    if asked.stdin_base64 is not None:
+        if len(asked.stdin_base64) > bounds.stdin:
+            raise Refusal(413, f"stdinBase64 is larger than {bounds.stdin} bytes.")
+        return [asked.stdin_base64]
+    _bounded("stdin", asked.stdin or "", bounds.stdin)
+    return [asked.stdin or ""]
+
+
+def _limits(asked: ExecuteRequest, limits: Limits, files: tuple[File, ...]) -> RunLimits:
+    """Return what a run is to be held to; raise ``Refusal``. ``limits``: those of the caller."""
+    given = asked.limits or LimitsIn()
+    run = RunLimits(**{name: getattr(given, name) for name in LimitsIn.model_fields})
+    try:
+        run.require_within(limits)
+    except LimitError as error:
+        field = LimitsIn.model_fields[error.name].alias or error.name
+        raise _invalid(f"limits.{field}", f"It {error}") from None
+    if None not in (asked.timeout, run.wall_time) and asked.timeout != run.wall_time:
+        raise _invalid("limits.wallTime", "It is another time than timeout; give one of both")
+    if run.disk is not None and sum(len(file.data) for file in files) > run.disk:
+        raise _invalid("limits.disk", "It is less than the files of the request take")
+    return run
+
+
+def _in_world(make: Callable[[], Made]) -> Made:
+    """Return what is made; raise ``Refusal`` for what cannot be."""
+    try:
+        return make()
+    except world.WorldError as error:
+        raise _invalid(error.field, f"It {error}" if str(error).startswith("must") else str(error)) from None
 
 
 def parse_check(body: bytes, caller: Caller, bounds: RequestLimits) -> Execution:
@@ -109,7 +198,7 @@ def parse_content(body: bytes, bounds: RequestLimits) -> bytes:
     return body
 
 
-def _read(model: type[Asked], body: bytes) -> Asked:
+def _read(model: type[Body], body: bytes) -> Body:
     """Read a body, in UTF-8 with or without its mark; raise ``Refusal``."""
     if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or 0 in body[:2]:
         raise Refusal(400, "The body is not valid JSON: it is in UTF-16 or UTF-32. JSON must be sent in UTF-8.")
@@ -122,11 +211,13 @@ def _read(model: type[Asked], body: bytes) -> Asked:
         raise from_validation(error, body) from None
 
 
-def _files(asked: list[FileIn] | None, bounds: RequestLimits, *, program: bool) -> tuple[File, ...]:
-    """Return the files of a request; ``program``: whether there will be a program among them."""
+def _files(
+    asked: list[FileIn] | None, bounds: RequestLimits, *, program: bool, name: str = paths.PROGRAM
+) -> tuple[File, ...]:
+    """Return the files of a request; ``program``: whether there will be a program among them, in the file ``name``."""
     if not asked:
         return ()
-    if clash := paths.clash([file.path for file in asked], program=program):
+    if clash := paths.clash([file.path for file in asked], program=program, name=name):
         raise _invalid(f"files.{clash.position}.path", clash.message)
     files = tuple(File(paths.normal(file.path), file.data()) for file in asked)
     if sum(len(file.data) for file in files) > bounds.files:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from code_executor.app import preloads
+from code_executor.app import preloads, variables
 from code_executor.app.access import AccessSettings
 from code_executor.core.errors import ConfigurationError
 from code_executor.core.limits import Limits, RequestLimits, SendLimits, SessionLimits
@@ -73,6 +73,7 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(preloads.parse_list
 Kinds = Annotated[tuple[tuple[str, ...], ...], NoDecode, BeforeValidator(preloads.parse_kinds)]
 Proxies = Annotated[Names, AfterValidator(_checked_proxies)]
 Hosts = Annotated[Names, AfterValidator(_checked_hosts)]
+Variables = Annotated[Names, AfterValidator(variables.checked)]
 Rate = Annotated[str, AfterValidator(_checked_rate)]
 
 
@@ -290,6 +291,11 @@ class Settings(AccessSettings):
     )
     max_code: Size = Field(_REQUESTS.code, ge=1, le=64 << 20, description="Size limit of the source.")
     max_stdin: Size = Field(_REQUESTS.stdin, ge=0, le=64 << 20, description="Size limit of stdin.")
+    env: Variables = Field(
+        (),
+        description="Variables that a request may set in the environment of its program (`env`): names, or globs such "
+        "as `COURSE_*`. What the sandbox needs, such as `PATH` and `PYTHON*`, can never be set.",
+    )
     body_timeout: float = Field(
         _REQUESTS.arrival, gt=0, le=3600, description="Longest time in seconds in which a request must arrive."
     )
@@ -404,7 +410,9 @@ class Settings(AccessSettings):
         )
 
     def request_limits(self) -> RequestLimits:
-        return RequestLimits(self.max_code, self.max_stdin, self.max_attachments, self.body_timeout, self.check_timeout)
+        return RequestLimits(
+            self.max_code, self.max_stdin, self.max_attachments, self.body_timeout, self.check_timeout, self.env
+        )
 
     def send_limits(self) -> SendLimits:
         """Return the limits of one of the processes that answer."""

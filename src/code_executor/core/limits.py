@@ -7,7 +7,79 @@ from dataclasses import dataclass, replace
 from code_executor.core.caller import Caller
 from sandbox_agent.contract.limits import Limits
 
-__all__ = ["Limits", "RequestLimits", "SendLimits", "SessionLimits", "limits_of"]
+__all__ = ["Limits", "RequestLimits", "RunLimits", "SendLimits", "SessionLimits", "limits_of", "limits_of_run"]
+
+LEAST_MEMORY = 48 << 20
+"""Bytes of memory that a run can be held to: of less, what a child has before its program leaves it too little."""
+
+LEAST_DISK = 64 << 10
+LEAST_CPU_TIME = 0.1
+
+
+class LimitError(ValueError):
+    """A limit that a run asks for is not one that it can have. ``name``: which, as `RunLimits` calls it."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+@dataclass(frozen=True, slots=True)
+class RunLimits:
+    """What one run is to be held to, below what holds for its caller; None: to that. Seconds, bytes, counts.
+
+    ``processes`` is counted as in `Limits`. As part of a result it is what the run was held to, with nothing left out.
+    """
+
+    wall_time: float | None = None
+    cpu_time: float | None = None
+    memory: int | None = None
+    output: int | None = None
+    processes: int | None = None
+    disk: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is not None and not value >= least:
+                raise LimitError(name, f"must be at least {least:g}, not {value:g}")
+        if self.wall_time is not None and not self.wall_time > 0:
+            raise LimitError("wall_time", f"must be more than 0, not {self.wall_time:g}")
+
+    @property
+    def holds(self) -> bool:
+        """Whether a sandbox has to do more for it than for any run."""
+        return bool(self.memory or self.disk or self.processes or self.cpu_time)
+
+    def within(self, limits: Limits) -> Limits:
+        """Return ``limits``, lowered to these."""
+        lower = {name: value for name in _NAMES if (value := getattr(self, name)) is not None}
+        return replace(limits, **{name: min(value, getattr(limits, name)) for name, value in lower.items()})
+
+    def require_within(self, limits: Limits) -> None:
+        """Raise ``LimitError`` for one that is above what holds anyway."""
+        for name in _NAMES:
+            value, most = getattr(self, name), getattr(limits, name)
+            if value is not None and value > most:
+                shown = f"{most}" if isinstance(most, int) else f"{most:g}"
+                raise LimitError(name, f"may be at most {shown}{_UNITS[name]} here")
+
+    @classmethod
+    def of(cls, limits: Limits) -> RunLimits:
+        """Return what a run was held to."""
+        return cls(**{name: getattr(limits, name) for name in _NAMES})
+
+
+_UNITS = {
+    "wall_time": " seconds",
+    "cpu_time": " seconds",
+    "memory": " bytes",
+    "output": " bytes",
+    "processes": "",
+    "disk": " bytes",
+}
+_NAMES = tuple(_UNITS)
+_LEAST = {"cpu_time": LEAST_CPU_TIME, "memory": LEAST_MEMORY, "output": 1, "processes": 1, "disk": LEAST_DISK}
 
 
 def limits_of(caller: Caller, limits: Limits) -> Limits:
@@ -20,6 +92,12 @@ def limits_of(caller: Caller, limits: Limits) -> Limits:
         wall_time=tightest(terms.wall_time, limits.wall_time),
         cpu_time=tightest(terms.cpu_time, limits.cpu_time),
     )
+
+
+def limits_of_run(caller: Caller, timeout: float | None, asked: RunLimits | None, limits: Limits) -> Limits:
+    """Return the limits of one run, of those of the server: the caller's, lowered to what the run asks for."""
+    limits = limits_of(caller, limits).for_run(timeout)
+    return limits if asked is None else asked.within(limits)
 
 
 def tightest(one: float, other: float) -> float:
@@ -49,7 +127,8 @@ class SessionLimits:
 class RequestLimits:
     """Bytes of source, of stdin, and of all files together in a request; ``arrival``: seconds that it may take.
 
-    ``check``: seconds that the check of a source may take.
+    ``check``: seconds that the check of a source may take. ``env``: names, and globs of names, of variables that a
+    request may set.
     """
 
     code: int = 256 << 10
@@ -57,11 +136,20 @@ class RequestLimits:
     files: int = Limits().attachments
     arrival: float = 30.0
     check: float = 2.0
+    env: tuple[str, ...] = ()
 
     @property
     def body(self) -> int:
         """Bytes of a body. JSON may spell one byte with six (an escape), and there are the arguments and the rest."""
         return 6 * (self.code + self.stdin) + 2 * self.files + (1 << 20)
+
+
+def largest_answer(limits: Limits) -> int:
+    """Return how many bytes the answer of one run takes at most.
+
+    A byte of output takes four at most as Python holds text.
+    """
+    return 4 * limits.output + 2 * limits.attachments + (2 << 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +164,10 @@ class SendLimits:
     owed_per_caller: int = 32 << 20
     stall: float = 30.0
     rate: int = 16 << 10
-    largest: int = 4 * Limits().output + 2 * Limits().attachments + (2 << 20)
+    largest: int = largest_answer(Limits())
 
     @classmethod
     def for_runs(cls, limits: Limits, owed: int, owed_per_caller: int, stall: float, rate: int) -> SendLimits:
-        """Return limits under which the answer of one run within ``limits`` can always be sent.
-
-        A byte of output takes four at most as Python holds text.
-        """
-        largest = 4 * limits.output + 2 * limits.attachments + (2 << 20)
+        """Return limits under which the answer of one run within ``limits`` can always be sent."""
+        largest = largest_answer(limits)
         return cls(max(owed, largest), max(owed_per_caller, largest), stall, rate, largest)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from code_executor.core import paths
+from code_executor.core import paths, world
 from code_executor.core.caller import LOCAL, Caller
+from code_executor.core.limits import RunLimits
+from code_executor.core.world import Entry, Excerpt
 from sandbox_agent.contract.policy import SourceProblem
 from sandbox_agent.contract.report import Raised
 from sandbox_agent.contract.verdict import Reason, Status
@@ -18,7 +21,9 @@ __all__ = [
     "Cell",
     "CellDone",
     "Display",
+    "Entry",
     "Event",
+    "Excerpt",
     "Execution",
     "File",
     "FileAction",
@@ -32,6 +37,7 @@ __all__ = [
     "Readiness",
     "Reason",
     "Result",
+    "RunLimits",
     "SessionInfo",
     "SessionState",
     "SourceProblem",
@@ -67,16 +73,23 @@ class Execution:
 
     ``session`` True: no code, but an interpreter that runs the `Cell` inputs one after another until it is ended.
 
-    ``files`` are put into its working directory. ``display`` True makes events of what it shows: a `Display` for each
-    figure, for the value of its last expression, and for what it gives to ``display()``.
+    ``stdin`` is text, or bytes as they are. ``files`` are put into its working directory. ``display`` True makes events
+    of what it shows: a `Display` for each figure, for the value of its last expression, and for what it gives to
+    ``display()``.
 
     ``timeout`` in seconds (wall clock; None: as many as the limits allow). ``policy`` False runs the code without
     the check of its source; ``check_only`` True checks and compiles it without running it, in as many seconds as the
     limits give to a check. ``batch``: nobody waits for it. ``caller``: who asked.
+
+    ``limits``: what it is to be held to, below what holds anyway; the result then has what it was held to. ``name``:
+    what the program's file is called. ``entry``: what is run instead of the code, which may be empty then: there is no
+    file of it. ``env``: variables beside those that every program has. ``raw`` True: output and result have the bytes
+    that it wrote as well. ``excerpt``: how much of a long output the result has. Raises ``ValueError`` for what cannot
+    be; a `core.world.WorldError` or a `core.limits.LimitError` says which field it is.
     """
 
     code: str
-    stdin: str = ""
+    stdin: str | bytes = ""
     args: tuple[str, ...] = ()
     timeout: float | None = None
     policy: bool = True
@@ -86,12 +99,50 @@ class Execution:
     session: bool = False
     batch: bool = False
     caller: Caller = LOCAL
+    limits: RunLimits | None = None
+    name: str = paths.PROGRAM
+    entry: Entry | None = None
+    env: Mapping[str, str] | None = None
+    raw: bool = False
+    excerpt: Excerpt | None = None
     id: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def __post_init__(self) -> None:
         _require_positive(self.timeout)
-        if self.files and (clash := paths.clash([file.path for file in self.files], program=not self.session)):
-            raise ValueError(clash.message)
+        if self.files:
+            spelled = [file.path for file in self.files]
+            if clash := paths.clash(spelled, program=self.has_program, name=self.name):
+                raise ValueError(clash.message)
+        if self.is_plain:
+            return
+        world.require_name(self.name)
+        if self.env:
+            world.require_environment(self.env)
+        if self.session:
+            raise ValueError("limits, name, entry and env are of a program, not of a session")
+        if self.entry is not None and self.entry.path and self._file(self.entry.path) is None:
+            raise world.WorldError("entry.path", f"no file of the request has the path {self.entry.path!r}")
+
+    @property
+    def has_program(self) -> bool:
+        """Whether its code is put into a file."""
+        return not self.session and (self.entry is None or bool(self.code))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it asks for nothing that few do, of what a sandbox has to know."""
+        return self.limits is None and self.name == paths.PROGRAM and self.entry is None and not self.env
+
+    @property
+    def source(self) -> str:
+        """Return the text of what is run, as far as it is known here: of a module, nothing."""
+        if self.entry is None or not self.entry.path:
+            return self.code
+        file = self._file(self.entry.path)
+        return file.data.decode("utf-8", "replace") if file is not None else ""
+
+    def _file(self, path: str) -> File | None:
+        return next((file for file in reversed(self.files) if paths.normal(file.path) == path), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +161,14 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Event: a piece of what the program wrote, as soon as it wrote it. ``stream``: "stdout" or "stderr"."""
+    """Event: a piece of what the program wrote, as soon as it wrote it. ``stream``: "stdout" or "stderr".
+
+    ``raw``: its bytes, if they were asked for. They may end within a character, whose text comes with the next piece.
+    """
 
     stream: str
     data: str
+    raw: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +196,9 @@ class Result:
     ``line`` and ``column`` (from 1): where it went wrong, where that is known. ``files``: what it made or changed in
     its working directory; ``files_omitted`` more were too many or too large. Of a cell alone: ``value``, the text of
     the last expression's value, and ``exception``, what it ended with; None where there is none.
+
+    Where it was asked for: ``limits``, what it was held to; ``stdout`` and ``stderr``, the bytes that it wrote;
+    ``left_out``, how many bytes of each of both are not in ``output`` and ``error``, between beginning and end.
     """
 
     id: str
@@ -163,6 +221,10 @@ class Result:
     files_omitted: int = 0
     value: str | None = None
     exception: Raised | None = None
+    limits: RunLimits | None = None
+    stdout: bytes | None = None
+    stderr: bytes | None = None
+    left_out: tuple[int, int] | None = None
 
     @property
     def status(self) -> Status:

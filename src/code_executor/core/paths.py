@@ -53,18 +53,19 @@ def normal(path: str) -> str:
     return clean
 
 
-def clash(spelled: Sequence[str], *, program: bool) -> Clash | None:
+def clash(spelled: Sequence[str], *, program: bool, name: str = PROGRAM) -> Clash | None:
     """Return the first of the paths that cannot be there beside those before it, if one cannot.
 
-    Two that are spelled alike are no clash: the later file replaces the earlier. ``program``: there is `PROGRAM` too.
+    Two that are spelled alike are no clash: the later file replaces the earlier. ``program``: there is one too, in the
+    file ``name``.
     """
-    files: dict[str, str] = {PROGRAM: PROGRAM} if program else {}  # of each file, how it is spelled
+    files: dict[str, str] = {name: name} if program else {}  # of each file, how it is spelled
     directories: dict[str, str] = {}  # of each directory, a path in it
     for position, path in enumerate(spelled):
         clean = normal(path)
         above = list(_above(clean))
-        if program and PROGRAM in (clean, *above):
-            return Clash(position, f"{PROGRAM} is the program itself, which comes in `code`; another name is needed")
+        if program and name in (clean, *above):
+            return Clash(position, f"{name} is the program itself, which comes in `code`; another name is needed")
         if files.get(clean, path) != path:
             return Clash(position, f"{_shown(path)} and {_shown(files[clean])} are the same file")
         if clean in directories:

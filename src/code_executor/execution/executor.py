@@ -24,7 +24,7 @@ import structlog
 
 from code_executor.core.cells import CellTurn
 from code_executor.core.errors import SandboxError
-from code_executor.core.limits import Limits, RequestLimits, limits_of
+from code_executor.core.limits import Limits, RequestLimits, limits_of_run
 from code_executor.core.models import Event, Execution, Input, Started, Waiting
 from code_executor.execution.transcript import SessionTranscript, Transcript
 from code_executor.sandbox.conversation import MuteSandboxError
@@ -87,7 +87,7 @@ class SandboxExecutor:
     ) -> AsyncGenerator[Event, None]:
         """Run, as `Runner.stream` says. The sandbox is given back before the result is yielded."""
         asked = time.monotonic()
-        limits = limits_of(execution.caller, self.limits).for_run(execution.timeout)
+        limits = limits_of_run(execution.caller, execution.timeout, execution.limits, self.limits)
         if execution.check_only:
             limits = limits.for_check(self._check_time)
         turn = CellTurn()

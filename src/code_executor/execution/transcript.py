@@ -6,11 +6,12 @@ import codecs
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import structlog
 
 from code_executor.core.cells import CellTurn
-from code_executor.core.limits import Limits
+from code_executor.core.limits import Limits, RunLimits
 from code_executor.core.models import (
     SHOWN,
     Cell,
@@ -58,6 +59,10 @@ class Transcript:
     def __init__(self, execution: Execution | Cell, limits: Limits) -> None:
         self.id = execution.id
         self._limits = limits
+        self._asked = execution if isinstance(execution, Execution) else None
+        self._raw: dict[str, list[bytes]] = {}  # filled if it is asked for
+        if self._asked is not None and self._asked.raw:
+            self._raw = {"stdout": [], "stderr": []}
         self._text: dict[str, list[str]] = {"stdout": [], "stderr": []}
         # bytes may be cut anywhere, also in the middle of a character; what is no UTF-8 becomes U+FFFD
         self._decoders = {name: codecs.getincrementaldecoder("utf-8")("replace") for name in self._text}
@@ -104,6 +109,10 @@ class Transcript:
             return []  # the end of something that was not asked for
         name = _STREAMS[event.type]
         text = self._decoders[name].decode(event.body)
+        if self._raw:
+            self._raw[name].append(event.body)
+            self._text[name].append(text)
+            return [Output(name, text, event.body)]
         return self._note(name, text)
 
     def _note_displays(self, body: bytes) -> list[Display]:
@@ -153,18 +162,17 @@ class Transcript:
         outcome = self._outcome
         told = self._told()
         reason = told.reason
-        output = "".join(self._text["stdout"])
         sentence = report.describe(told.problems, reason) or verdict.explain(
             reason, self._limits, signal=outcome.signal, syscall=self._syscall()
         )
-        error = report.error_text("".join(self._text["stderr"]), sentence)
+        output, complaint, asked = self._told_of()
         first = next((problem for problem in told.problems if not problem.file), None)
         exited = reason in _EXITED and not outcome.signal
         return Result(
             id=self.id,
             reason=reason,
             output=output,
-            error=error,
+            error=report.error_text(complaint, sentence),
             exit_code=outcome.exit_code if exited else None,
             signal=wording.signal_name(outcome.signal) if outcome.signal else None,
             syscall=self._syscall(),
@@ -179,7 +187,23 @@ class Transcript:
             displays=tuple(self._displays),
             files=tuple(self._files),
             files_omitted=max(0, self._files_left - len(self._files)),
+            **asked,
         )
+
+    def _told_of(self) -> tuple[str, str, dict[str, Any]]:
+        """Return what the result has of stdout and of stderr, and those of its fields that were asked for."""
+        output, complaint = ("".join(self._text[name]) for name in ("stdout", "stderr"))
+        asked = self._asked
+        if asked is None or (asked.limits is None and asked.excerpt is None and not self._raw):
+            return output, complaint, {}
+        fields: dict[str, Any] = {name: b"".join(pieces) for name, pieces in self._raw.items()}
+        if asked.limits is not None:
+            fields["limits"] = RunLimits.of(self._limits)
+        if asked.excerpt is not None:
+            output, of_output = asked.excerpt.of(output)
+            complaint, of_complaint = asked.excerpt.of(complaint)
+            fields["left_out"] = of_output, of_complaint
+        return output, complaint, fields
 
     def _told(self) -> Report:
         """Return why the run ended: the supervisor's word, or the child's report where that has the say."""

@@ -6,15 +6,16 @@ import asyncio
 import base64
 import contextlib
 import json
+import math
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from code_executor.core.cells import CellTurn
 from code_executor.core.errors import SandboxError
 from code_executor.core.limits import Limits
 from code_executor.core.models import Cell, Execution, FileAction, FileOrder, Input, Interrupt, Stdin
 from sandbox_agent.contract import protocol
-from sandbox_agent.contract.protocol import Command, EventType, Outcome, ProtocolError
+from sandbox_agent.contract.protocol import Command, EventType, Hold, Outcome, ProtocolError
 
 MUTE_AFTER = 5.0
 """Seconds past the time limit after which the host no longer waits for the supervisor's word."""
@@ -64,8 +65,42 @@ def run_command(execution: Execution, limits: Limits, number: int, *, interactiv
             "interactive": interactive,
             "files": files,
         }
+        hold = None
+        if not execution.is_plain:
+            hold = _hold(execution, limits)
+            payload |= _more(execution, limits, hold)
         body = json.dumps(payload).encode()
+        if hold is not None:
+            return hold.pack(number) + _command(Command.RUN, number, body, limits, flags), flags
     return _command(Command.RUN, number, body, limits, flags), flags
+
+
+def _hold(execution: Execution, limits: Limits) -> Hold | None:
+    """Return what a sandbox has to hold a run to, of ``limits``, which are those of the run; None: to nothing."""
+    asked = execution.limits
+    if asked is None or not asked.holds:
+        return None
+    return Hold(
+        memory=limits.memory if asked.memory else 0,
+        disk=limits.disk if asked.disk else 0,
+        tasks=limits.tasks if asked.processes else 0,
+        cpu=asked.cpu_time is not None,
+    )
+
+
+def _more(execution: Execution, limits: Limits, hold: Hold | None) -> dict[str, Any]:
+    """Return what the payload of few runs has."""
+    entry = execution.entry
+    return {
+        "code": execution.code if execution.has_program else None,
+        "cpu": math.ceil(limits.cpu_time) if hold is not None and hold.cpu else limits.cpu_time,
+        "more": {
+            "name": execution.name,
+            "entry": None if entry is None else {"path": entry.path, "module": entry.module},
+            "env": dict(execution.env or {}),
+            "hold": None if hold is None else hold.object(),
+        },
+    }
 
 
 def cell_command(cell: Cell, limits: Limits, number: int, count: int) -> bytes:
@@ -292,8 +327,8 @@ class Conversation:
         self._patience.wait(ORDER_WITHIN + MUTE_AFTER)
         await self._sandbox.send(files_command(order, self._limits, self._sandbox.number))
 
-    async def _feed_stdin(self, text: str) -> None:
-        stdin = text.encode("utf-8", "replace")
+    async def _feed_stdin(self, given: str | bytes) -> None:
+        stdin = given if isinstance(given, bytes) else given.encode("utf-8", "replace")
         for start in range(0, len(stdin), _STDIN_PIECE):
             await self._command(Command.STDIN, stdin[start : start + _STDIN_PIECE])
 

@@ -262,7 +262,7 @@ class Dispatcher:
             return "0", Manner.CHECK, lane
         if execution.session:
             return self._for_session(), Manner.SESSION, lane
-        need = self._looks.kind(execution.code.encode("utf-8", "replace"), *_python_files(execution))
+        need = self._looks.kind(execution.source.encode("utf-8", "replace"), *_python_files(execution))
         return self._there(need), Manner.RUN, lane
 
     def _for_session(self) -> str:
