@@ -7,9 +7,23 @@ from code_executor._version import __version__
 if TYPE_CHECKING:
     from code_executor.app.library import BlockingExecutor, Executor
     from code_executor.core.limits import Limits
-    from code_executor.core.models import Execution, Output, Reason, Result, Status
+    from code_executor.core.models import Entry, Excerpt, Execution, File, Output, Reason, Result, RunLimits, Status
 
-__all__ = ["BlockingExecutor", "Execution", "Executor", "Limits", "Output", "Reason", "Result", "Status", "__version__"]
+__all__ = [
+    "BlockingExecutor",
+    "Entry",
+    "Excerpt",
+    "Execution",
+    "Executor",
+    "File",
+    "Limits",
+    "Output",
+    "Reason",
+    "Result",
+    "RunLimits",
+    "Status",
+    "__version__",
+]
 
 _HOMES = {"BlockingExecutor": "app.library", "Executor": "app.library", "Limits": "core.limits"}
 

@@ -22,6 +22,7 @@ A file has, for its class::
     then = '''…'''                 a program that is run after it, in what should be a clean world (optional)
     timeout, stdin, args, display  of the execution (optional)
     files = { path = "text" }      files that it is given (optional)
+    limits = { memory = 67108864 } what it asks to be held to: `RunLimits` (optional)
     left = ["…"]                   the paths of the files that come back, exactly (optional)
 
 A program prints ``BREACH`` where it got what it must not get; no program of the corpus may ever print that.
@@ -34,7 +35,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from code_executor.core.models import Execution, File, Reason
+from code_executor.core.models import Execution, File, Reason, RunLimits
 
 CORPUS = Path(__file__).with_name("corpus")
 BREACH = "BREACH"
@@ -89,6 +90,7 @@ class Case:
                 table.pop("timeout", _SHORT_TIMEOUT if reasons == {Reason.WALL_TIME} else _TIMEOUT),
                 display=table.pop("display", False),
                 files=tuple(File(path, text.encode()) for path, text in table.pop("files", {}).items()),
+                limits=RunLimits(**limits) if (limits := table.pop("limits", None)) else None,
             ),
         )
         if table:

@@ -40,7 +40,7 @@ SELECTED = [  # in the largest, which takes seconds to make again: those that it
     pytest.param(number, case, id=f"{name}-{case}")
     for name, number in KINDS.items()
     for case in CASES
-    if name in TEST_KINDS or (number == LARGEST and case.kind in ("leftovers", "memory"))
+    if name in TEST_KINDS or (number == LARGEST and case.kind in ("asked", "leftovers", "memory"))
 ]
 
 

@@ -71,6 +71,13 @@ WEAKENINGS = {
     "process limit": Weakening(limits={"processes": 200}),
     "output limit": Weakening(limits={"output": 64 << 20}),
     "disk limit": Weakening(limits={"disk": 1 << 30, "files": 50_000}),
+    "hold": Weakening(
+        patches=(
+            Patch("child/life.py", 'if more["hold"] is not None:', "if False:"),
+            Patch("child/life.py", 'int(request.get("cpu") or config.cpu_seconds)', "config.cpu_seconds"),
+            Patch("supervisor/loop.py", "self._hold = Hold.of_header(header)", "pass"),
+        )
+    ),
     "clock": Weakening(
         patches=(
             Patch("supervisor/clock.py", "self._limit = wall_ms * 1_000_000", "self._limit = wall_ms * 60_000_000"),

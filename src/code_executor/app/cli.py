@@ -20,7 +20,7 @@ from code_executor.app.bootstrap import examine_sandbox, interpreter, open_execu
 from code_executor.app.kept import exposure, open_accounts
 from code_executor.app.logs import configure_logging
 from code_executor.app.settings import Settings
-from code_executor.app.terminal import stdin
+from code_executor.app.terminal import program, stdin
 from code_executor.core.codec import check_object, result_object
 from code_executor.core.errors import CodeExecutorError, ConfigurationError, StorageError
 from code_executor.core.models import Event, Execution, Output, Reason, Result, Status
@@ -66,8 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--log-format", choices=["json", "console"])
 
     run = commands.add_parser("run", parents=[common], help="run a file (-: read the program from stdin)")
-    run.add_argument("file", metavar="FILE")
-    run.add_argument("args", nargs="*", metavar="ARG", help="sys.argv[1:] of the program")
+    program.add_options(run)
     run.add_argument("--timeout", type=_positive, metavar="SECONDS")
     run.add_argument("--json", action="store_true", help="print the result as JSON instead of streaming")
 
@@ -117,16 +116,6 @@ def _settings(options: dict[str, Any], **more: Any) -> Settings:
     return settings
 
 
-def _read(path: str) -> str:
-    try:
-        if path == "-":
-            return sys.stdin.read()
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
-    except OSError as error:
-        raise CodeExecutorError(f"{path}: {error.strerror}") from None
-
-
 def _serve(options: dict[str, Any]) -> int:
     from code_executor.app import serving  # noqa: PLC0415  # brings the HTTP framework along, for this command alone
 
@@ -135,10 +124,10 @@ def _serve(options: dict[str, Any]) -> int:
 
 
 def _run(options: dict[str, Any]) -> int:
-    code = _read(options["file"])
-    execution = Execution(code, args=tuple(options["args"]), timeout=options["timeout"])
-    fed = options["file"] != "-"  # else stdin was the program
-    result = asyncio.run(_execute(execution, _settings(options), quiet=options["json"], fed=fed))
+    settings = _settings(options)
+    execution = program.execution_of(options, settings.limits())
+    fed = options["file"] != "-" or bool(options["module"])  # else stdin was the program
+    result = asyncio.run(_execute(execution, settings, quiet=options["json"], fed=fed))
     if options["json"]:
         print(json.dumps(result_object(result)))
     elif explanation := _explanation(result):
@@ -186,7 +175,7 @@ def exit_status(result: Result) -> int:
 
 
 def _check(options: dict[str, Any]) -> int:
-    execution = Execution(_read(options["file"]), check_only=True)
+    execution = Execution(program.read(options["file"]), check_only=True)
     result = asyncio.run(_execute(execution, _settings(options), quiet=True))
     if options["json"]:
         ok = result.status is Status.SUCCESS

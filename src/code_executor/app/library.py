@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -33,6 +35,7 @@ from code_executor.core.models import Cell, Event, Execution, File, FileAnswer, 
 from code_executor.execution.session import Session
 from code_executor.sandbox.pool import Pool
 from code_executor.service.dispatcher import Dispatcher
+from code_executor.service.several import run_each
 
 T = TypeVar("T")
 
@@ -77,10 +80,25 @@ class Executor:
     async def run(self, code: str | Execution, **options: object) -> Result:
         """Run ``code`` and return its result; ``options`` are the other fields of `Execution`.
 
-        Raises ``PoolBusyError`` or ``PoolClosedError`` when no sandbox is to be had. Cancelling stops the run.
+        Raises ``PoolBusyError`` or ``PoolClosedError`` when no sandbox is to be had, and ``ValueError`` for what a
+        program cannot be given, or for ``limits`` above those of the settings. Cancelling stops the run.
         """
+        return await runner.run(self, self._execution(code, options))
+
+    async def run_each(self, code: str | Execution, stdins: Sequence[str | bytes], **options: object) -> list[Result]:
+        """Run a program once for each of several inputs, side by side; return the results, in order.
+
+        Raises as `run` does.
+        """
+        execution = self._execution(code, options)
+        executions = [replace(execution, stdin=each, id=secrets.token_hex(8)) for each in stdins]
+        return await run_each(self, executions)
+
+    def _execution(self, code: str | Execution, options: dict[str, object]) -> Execution:
         execution = code if isinstance(code, Execution) else Execution(code, **options)  # type: ignore[arg-type]
-        return await runner.run(self, execution)
+        if execution.limits is not None:
+            execution.limits.require_within(self.limits)
+        return execution
 
     def stream(self, execution: Execution, inputs: AsyncIterator[Input] | None = None) -> AsyncGenerator[Event, None]:
         """Run and yield its events: `Started`, then what comes as it comes and, last, the `Result`.
@@ -131,6 +149,12 @@ class BlockingExecutor:
         if self._executor is None:
             raise RuntimeError("use it as a context manager: with BlockingExecutor() as executor")
         return self._call(self._executor.run(code, **options))
+
+    def run_each(self, code: str | Execution, stdins: Sequence[str | bytes], **options: object) -> list[Result]:
+        """As ``Executor.run_each``."""
+        if self._executor is None:
+            raise RuntimeError("use it as a context manager: with BlockingExecutor() as executor")
+        return self._call(self._executor.run_each(code, stdins, **options))
 
     @contextlib.contextmanager
     def session(self, *, files: tuple[File, ...] = (), interactive: bool | None = None) -> Iterator[BlockingSession]:

@@ -102,7 +102,7 @@ class Execution:
     limits: RunLimits | None = None
     name: str = paths.PROGRAM
     entry: Entry | None = None
-    env: Mapping[str, str] | None = None
+    env: Mapping[str, str] | None = field(default=None, hash=False)
     raw: bool = False
     excerpt: Excerpt | None = None
     id: str = field(default_factory=lambda: secrets.token_hex(8))
