@@ -1,4 +1,4 @@
-"""What a request may ask for beside its program: limits, an entry, a name, variables, several inputs, bytes, excerpts."""
+"""What a request may ask for beside its program: limits, an entry, a name, variables, inputs, bytes, excerpts."""
 
 from __future__ import annotations
 
@@ -202,14 +202,14 @@ def test_each_input_has_a_result_in_order(client: httpx.Client) -> None:
 
 
 def test_each_input_counts_as_a_run(serve: Serve) -> None:
-    with serve("native", rate_limit="5/minute", preload="", pool_size=2) as running:
-        with httpx.Client(base_url=running.url, timeout=60) as client:
-            first = client.post("/api/execute", json={"code": "print(input())", "stdins": ["a", "b", "c"]})
-            assert (len(first.json()["results"]), first.headers["ratelimit-remaining"]) == (3, "2")
-            assert first.headers.get_list("ratelimit-limit") == ["5"]
-            second = client.post("/api/execute", json={"code": "print(input())", "stdins": ["a", "b", "c"]})
-            assert "Rate limit exceeded" in problem(second, 429)
-            assert int(second.headers["retry-after"]) > 0
+    settings = {"rate_limit": "5/minute", "preload": "", "pool_size": 2}
+    with serve("native", **settings) as running, httpx.Client(base_url=running.url, timeout=60) as client:
+        first = client.post("/api/execute", json={"code": "print(input())", "stdins": ["a", "b", "c"]})
+        assert (len(first.json()["results"]), first.headers["ratelimit-remaining"]) == (3, "2")
+        assert first.headers.get_list("ratelimit-limit") == ["5"]
+        second = client.post("/api/execute", json={"code": "print(input())", "stdins": ["a", "b", "c"]})
+        assert "Rate limit exceeded" in problem(second, 429)
+        assert int(second.headers["retry-after"]) > 0
 
 
 @pytest.mark.parametrize(

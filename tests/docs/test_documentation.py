@@ -23,7 +23,7 @@ import pytest
 from fastapi import FastAPI
 
 from code_executor.api import pages
-from code_executor.api.schemas import PROBLEMS, ExecuteRequest, ExecuteResponse
+from code_executor.api.schemas import PROBLEMS, ExecuteRequest, ExecuteResponse, LimitsIn
 from code_executor.app.settings import PREFIX, Settings
 from code_executor.core.limits import Limits, SessionLimits
 from code_executor.core.models import Reason
@@ -306,9 +306,13 @@ def sorted_reasons() -> list[Reason]:
 
 
 def test_fields_in_the_docs_are_those_of_the_code() -> None:
-    assert [row[0] for row in table(HTTP_API, "## POST /api/execute", 1)] == list(ExecuteRequest.model_fields)
-    answer = {field.alias or name for name, field in ExecuteResponse.model_fields.items()}
-    assert set(names(HTTP_API, "### The answer")) == answer
+    request = [field.alias or name for name, field in ExecuteRequest.model_fields.items()]
+    assert [row[0] for row in table(HTTP_API, "## POST /api/execute", 1)] == request
+    fields = {field.alias or name: field.is_required() for name, field in ExecuteResponse.model_fields.items()}
+    assert set(names(HTTP_API, "### The answer")) == fields.keys()
+    limits = {field.alias or name for name, field in LimitsIn.model_fields.items()}
+    assert {row[0] for row in table(HTTP_API, "### Limits of a run", 1)} == limits
+    answer = {name for name, is_required in fields.items() if is_required}
     first = next(block for block in blocks("json") if block.document == README)
     assert set(json.loads(first.text)) == answer
 
