@@ -79,11 +79,13 @@ _REST = frozenset(
         "exclusiveMinimum",
         "maxItems",
         "maxLength",
+        "maxProperties",
         "maximum",
         "minItems",
         "minLength",
         "minimum",
         "pattern",
+        "propertyNames",
         "title",
     }
 )

@@ -122,7 +122,7 @@ def create_app(
     app.include_router(operations.make_router(service.health))
     app.include_router(sessions.make_router(service, bounds, origins))
     app.include_router(session_files.make_router(service, bounds))
-    description.install(app, service.runs.limits)
+    description.install(app, service.runs.limits, bounds)
     problems.install(app)
     pages.install_docs(app)
     pages.install(app, embedders=origins or ("*",))

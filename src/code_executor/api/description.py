@@ -8,7 +8,7 @@ events, so no route refers to `Event` and `ClientMessage`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -35,7 +35,8 @@ from code_executor.api.schemas import (
 )
 from code_executor.api.scopes import ANYBODY, needed
 from code_executor.core.forms.shown import limits_object
-from code_executor.core.limits import Limits, RunLimits
+from code_executor.core.limits import Limits, RequestLimits, RunLimits
+from code_executor.core.world import MAX_VARIABLES
 
 EVENTS: dict[str, type[BaseModel]] = {
     "started": StartedOut,
@@ -75,14 +76,14 @@ def request_body(
     return {"requestBody": {"required": required, "content": {"application/json": content}}}
 
 
-def install(app: FastAPI, limits: Limits) -> None:
+def install(app: FastAPI, limits: Limits, bounds: RequestLimits) -> None:
     """Complete what ``app`` says of itself."""
     routes = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             whole = routes()
-            whole["components"]["schemas"] |= _schemas(limits)
+            whole["components"]["schemas"] |= _schemas(limits, bounds)
             whole["components"]["securitySchemes"] = _KEYS
             for path, operations in whole["paths"].items():
                 _add_keys(needed(path), operations.values())
@@ -113,7 +114,7 @@ def _problem(description: str) -> dict[str, Any]:
     return {name: value for name, value in described(description).items() if name != "model"}
 
 
-def _schemas(limits: Limits) -> dict[str, Any]:
+def _schemas(limits: Limits, bounds: RequestLimits) -> dict[str, Any]:
     models = [*_REQUESTS, *MESSAGES, *EVENTS.values()]
     _, whole = models_json_schema([(model, "validation") for model in dict.fromkeys(models)], ref_template=_REFERENCE)
     schemas: dict[str, Any] = whole["$defs"]
@@ -123,6 +124,7 @@ def _schemas(limits: Limits) -> dict[str, Any]:
     most = limits_object(RunLimits.of(limits))
     for name, limit in schemas[LimitsIn.__name__]["properties"].items():
         limit["anyOf"][0]["maximum"] = most[name]
+    schemas[ExecuteRequest.__name__]["properties"]["env"]["anyOf"][0] |= _variables(bounds.env)
     return {
         **schemas,
         "Event": {
@@ -136,6 +138,14 @@ def _schemas(limits: Limits) -> dict[str, Any]:
             "oneOf": [_reference(model) for model in MESSAGES],
         },
     }
+
+
+def _variables(allowed: Sequence[str]) -> dict[str, Any]:
+    """Return what the description says of the variables that a request may set: names, and globs of names."""
+    if not allowed:
+        return {"maxProperties": 0}
+    globs = (each.replace("*", "[A-Za-z0-9_]*").replace("?", "[A-Za-z0-9_]") for each in allowed)
+    return {"maxProperties": MAX_VARIABLES, "propertyNames": {"pattern": f"^(?:{'|'.join(globs)})$"}}
 
 
 def _event(name: str, data: type[BaseModel]) -> dict[str, Any]:

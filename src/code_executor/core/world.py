@@ -20,6 +20,11 @@ MAX_VARIABLE_NAME = 128
 MAX_VARIABLE = 4096
 """Variables of an environment; characters of the name of one, and of its value."""
 
+MODULE = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*"
+"""The name of a module, with the packages that it is in."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
 _VARIABLE = re.compile(rf"[A-Za-z_][A-Za-z0-9_]{{0,{MAX_VARIABLE_NAME - 1}}}")
 
 NEVER = (
@@ -55,7 +60,7 @@ class Entry:
                 object.__setattr__(self, "path", paths.normal(self.path))
             except paths.PathError as error:
                 raise WorldError("entry.path", str(error)) from None
-        elif len(self.module) > MAX_MODULE or not all(part.isidentifier() for part in self.module.split(".")):
+        elif len(self.module) > MAX_MODULE or not re.fullmatch(MODULE, self.module):
             raise WorldError("entry.module", "not the name of a module (as app, or app.tool)")
 
 
@@ -89,8 +94,8 @@ def require_name(name: str) -> None:
         raise WorldError("name", str(error)) from None
     if "/" in name or clean != name:
         raise WorldError("name", "must be a file's name, without a directory")
-    if not name.isprintable():
-        raise WorldError("name", "must have printable characters alone")
+    if _CONTROL.search(name):
+        raise WorldError("name", "must have no control characters")
 
 
 def require_environment(variables: Mapping[str, str], allowed: Iterable[str] | None = None) -> None:

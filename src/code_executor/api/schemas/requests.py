@@ -19,7 +19,7 @@ from code_executor.api.schemas.values import (
     exactly_one,
 )
 from code_executor.core.limits import LEAST_CPU_TIME, LEAST_DISK, LEAST_MEMORY
-from code_executor.core.world import MAX_MODULE
+from code_executor.core.world import MAX_MODULE, MODULE
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "hello": {"summary": "Print", "value": {"code": 'print("Hello from API!")', "language": "python"}},
@@ -79,10 +79,8 @@ class EntryIn(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=exactly_one("path", "module"))
 
     path: Path | None = Field(None, description="The path of one of `files`.")
-    module: Annotated[str, StringConstraints(min_length=1, max_length=MAX_MODULE)] | None = Field(
-        None,
-        description="The name of a module, or of a package with a `__main__.py`.",
-        json_schema_extra={"pattern": r"^[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*$"},
+    module: Annotated[str, StringConstraints(min_length=1, max_length=MAX_MODULE, pattern=rf"^{MODULE}$")] | None = (
+        Field(None, description="The name of a module, or of a package with a `__main__.py`.")
     )
 
     @model_validator(mode="after")
@@ -144,7 +142,7 @@ class ExecuteRequest(BaseModel):
         "main.py", description="The name of the program's file, which tracebacks show; without a directory."
     )
     entry: EntryIn | None = Field(None, description="What is run instead of `code`.")
-    env: dict[str, str] | None = Field(
+    env: dict[str, Argument] | None = Field(
         default_factory=dict, description="Variables of the environment, of those that the service allows."
     )
     stdin_base64: Base64 | None = Field(None, description="Instead of `stdin`: its bytes, which can be anything.")

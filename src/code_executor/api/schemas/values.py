@@ -56,13 +56,13 @@ Name = Annotated[
     AfterValidator(_name),
     Field(
         json_schema_extra={
-            "pattern": r"^(?!\.\.?$)(?:[\x20-\x2e\x30-\x7e]{1,255})$",
+            "pattern": r"^(?!\.\.?$)(?:[\x20-\x2e\x30-\x7e]{1,255}|[^/\x00-\x1f\x7f-\x9f\u2028\u2029]{1,63})$",
             "minLength": 1,
             "maxLength": paths.MAX_NAME_BYTES,
         }
     ),
 ]
-"""Of a file. The description names those of ASCII alone."""
+"""Of a file, without a directory; as for `Path`, the description has no words for bytes of UTF-8."""
 
 
 def _argument(text: str) -> str:
