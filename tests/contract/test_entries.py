@@ -137,24 +137,24 @@ async def test_the_line_of_a_failure_is_that_of_the_entry(executor: Executor) ->
 
 
 @pytest.mark.anyio
-async def test_the_policy_looks_at_what_is_run(executor: Executor) -> None:
+async def test_the_policy_looks_at_what_is_run(small: Executor) -> None:
     files = (File("app", b"import os\n"),)
-    result = await executor.run(Execution("", entry=Entry("app"), files=files))
+    result = await small.run(Execution("", entry=Entry("app"), files=files))
     assert (result.reason, result.line, result.problems[0].file) == (Reason.POLICY, 1, "")
-    beside = await executor.run(Execution("import os", entry=Entry("app.py"), files=(File("app.py", b"1"),)))
+    beside = await small.run(Execution("import os", entry=Entry("app.py"), files=(File("app.py", b"1"),)))
     assert (beside.reason, beside.problems[0].file) == (Reason.POLICY, "main.py")
-    of_module = await executor.run(Execution("", entry=Entry(module="app"), files=(File("app.py", b"import os"),)))
+    of_module = await small.run(Execution("", entry=Entry(module="app"), files=(File("app.py", b"import os"),)))
     assert (of_module.reason, of_module.problems[0].file) == (Reason.POLICY, "app.py")
 
 
 @pytest.mark.anyio
-async def test_a_module_that_no_policy_has_looked_at_is_refused(executor: Executor) -> None:
+async def test_a_module_that_no_policy_has_looked_at_is_refused(small: Executor) -> None:
     execution = Execution("", args=("import os",), entry=Entry(module="timeit"))
-    result = await executor.run(execution)
+    result = await small.run(execution)
     assert result.reason is Reason.POLICY
     assert "only a module among the request's files" in result.error
     mine = Execution("", entry=Entry(module="timeit"), files=(File("timeit.py", b"print('mine')"),))
-    assert (await executor.run(mine)).output == "mine\n"
+    assert (await small.run(mine)).output == "mine\n"
 
 
 @pytest.mark.anyio
