@@ -293,7 +293,7 @@ def test_a_conversation_is_held_to_its_limits(server: Server) -> None:
     body = {"code": "input()\nbytearray(80 << 20)", "limits": {"memory": 64 * MB}, "name": "talk.py"}
     with connect(f"{server.url.replace('http', 'ws')}/api/execute/ws") as socket:
         socket.send(json.dumps(body))
-        said = []
+        said: list[dict[str, Any]] = []
         while not said or said[-1]["type"] not in ("result", "problem"):
             said.append(json.loads(socket.recv()))
             if said[-1]["type"] == "waiting":

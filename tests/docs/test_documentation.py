@@ -132,6 +132,9 @@ def agree(documented: dict[str, object], real: dict[str, object]) -> None:
     for name, value in documented.items():
         if name in VARIES:
             assert type(real[name]) is type(value)
+        elif name == "results":
+            for each, really in zip(value, real[name], strict=True):  # type: ignore[call-overload]
+                agree(each, really)
         else:
             assert real[name] == value, name
 

@@ -85,7 +85,7 @@ def parse_executions(body: bytes, caller: Caller, limits: Limits, bounds: Reques
             files=files,
             display=bool(asked.display),
             caller=caller,
-            limits=_limits(asked, caller_limits, files) if asked.limits is not None else None,
+            limits=_limits(asked.limits, asked.timeout, caller_limits, files) if asked.limits is not None else None,
             name=name,
             entry=Entry(asked.entry.path or "", asked.entry.module or "") if asked.entry is not None else None,
             env=asked.env or None,
@@ -117,16 +117,15 @@ def _inputs(asked: ExecuteRequest, bounds: RequestLimits) -> Sequence[str | byte
     return [asked.stdin or ""]
 
 
-def _limits(asked: ExecuteRequest, limits: Limits, files: tuple[File, ...]) -> RunLimits:
+def _limits(asked: LimitsIn, timeout: float | None, limits: Limits, files: tuple[File, ...]) -> RunLimits:
     """Return what a run is to be held to; raise ``Refusal``. ``limits``: those of the caller."""
-    given = asked.limits or LimitsIn()
-    run = RunLimits(**{name: getattr(given, name) for name in LimitsIn.model_fields})
+    run = RunLimits(**{name: getattr(asked, name) for name in LimitsIn.model_fields})
     try:
         run.require_within(limits)
     except LimitError as error:
         field = LimitsIn.model_fields[error.name].alias or error.name
         raise _invalid(f"limits.{field}", f"It {error}") from None
-    if None not in (asked.timeout, run.wall_time) and asked.timeout != run.wall_time:
+    if None not in (timeout, run.wall_time) and timeout != run.wall_time:
         raise _invalid("limits.wallTime", "It is another time than timeout; give one of both")
     if run.disk is not None and sum(len(file.data) for file in files) > run.disk:
         raise _invalid("limits.disk", "It is less than the files of the request take")

@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _COMMANDS[command](options)
     except CodeExecutorError as error:
         print(f"code-executor: {error}", file=sys.stderr)
-        return EXIT_USAGE if command == "serve" else EXIT_OURS
+        return EXIT_USAGE if command == "serve" or isinstance(error, program.UsageError) else EXIT_OURS
     except KeyboardInterrupt:
         return _EXIT_SIGNAL + signal.SIGINT
     except BrokenPipeError:  # whoever read our output has seen enough

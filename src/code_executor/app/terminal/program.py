@@ -20,6 +20,10 @@ MOST_FILES = 64
 _FLAGS = {"wall_time": "--timeout"}
 
 
+class UsageError(CodeExecutorError):
+    """The command line does not say what to do."""
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what says how a program is run, and what it may use."""
     parser.add_argument("file", nargs="?", metavar="FILE", help="the program; with -m, its first argument")
@@ -52,7 +56,7 @@ def execution_of(options: Mapping[str, Any], limits: Limits) -> Execution:
     """Read the program and what it is given; raise ``CodeExecutorError``. ``limits``: those of the settings."""
     module, file = options["module"], options["file"]
     if not module and not file:
-        raise CodeExecutorError("give a FILE to run (-: from stdin), or -m MODULE")
+        raise UsageError("give a FILE to run (-: from stdin), or -m MODULE")
     args = tuple(options["args"])
     if module and file:
         args = (file, *args)
