@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ def test_the_server_does_what_it_describes(described: Server, tmp_path: Path) ->
     done = subprocess.run(
         [*command, *options],
         cwd=tmp_path,
+        env={**os.environ, "SCHEMATHESIS_HOOKS": str(Path(__file__).with_name("schemathesis_hooks.py"))},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

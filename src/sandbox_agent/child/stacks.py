@@ -7,7 +7,9 @@ every thread that starts or ends, to where it always was plus the stacks that ar
 counts for the control group.
 
 glibc keeps the stacks of threads that have ended, for others: 40 MB of them, or any number of larger ones until the
-next thread ends. So the limit goes down again by little, or, where larger stacks were asked for, not at all.
+next thread ends. So the limit goes down again by little, or, where larger stacks were asked for, not at all. From
+Python 3.13 on, a thread that has ended also keeps its stack until it is joined, or nobody has it any more. Nothing
+tells of that, so 40 MB have to do for those as well, however many there were at once.
 
 The table of threads that are being started (`threading._limbo`) and that of those that run tell of them, because
 nothing that stands on the stack while a thread is started may be of another file than Python's own.
@@ -19,6 +21,7 @@ import _thread
 import contextlib
 import mmap
 import resource
+import sys
 import threading
 from typing import Any
 
@@ -28,6 +31,9 @@ _USUAL = 8 << 20
 _KEPT = 40 << 20
 """Bytes of the stacks of threads that have ended that glibc keeps."""
 
+
+_KEPT_UNTIL_JOINED = sys.version_info >= (3, 13)
+"""Whether a thread that has ended can still have its stack."""
 
 _rooms: list[_Room] = []
 """The one of this process, once there is one."""
@@ -77,6 +83,7 @@ class _Room:
         self._hard = hard
         self._stack = _USUAL
         self._most = 0  # threads at once
+        self._begun = 0  # threads in all
         self.starting: dict[Any, Any] = {}
         self.running: dict[Any, Any] = {}
 
@@ -85,7 +92,8 @@ class _Room:
         self._stack = max(self._stack, _stack_size())
         threads = len(self.starting) + len(self.running) - 1
         self._most = max(self._most, threads)
-        ended = (self._most - threads) * self._stack
+        most = self._begun if _KEPT_UNTIL_JOINED and self._stack <= _USUAL else self._most
+        ended = max(0, most - threads) * self._stack
         kept = ended if self._stack > _USUAL else min(ended, _KEPT)
         wanted = min(self._without + threads * self._stack + kept, self._hard)
         if wanted == self._set:
@@ -94,6 +102,11 @@ class _Room:
             if resource.getrlimit(resource.RLIMIT_DATA) == (self._set, self._hard):
                 resource.setrlimit(resource.RLIMIT_DATA, (wanted, self._hard))
                 self._set = wanted
+
+    def begin(self) -> None:
+        """Make room for one that is about to start."""
+        self._begun += 1
+        self.fit()
 
     def lower(self, less: int) -> None:
         self._without = max(0, self._without - less)
@@ -109,7 +122,7 @@ class _Starting(dict[Any, Any]):
 
     def __setitem__(self, key: Any, value: Any) -> None:
         super().__setitem__(key, value)
-        self._room.fit()
+        self._room.begin()
 
 
 class _Running(dict[Any, Any]):

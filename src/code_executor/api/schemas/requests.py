@@ -12,6 +12,7 @@ from code_executor.api.schemas.values import (
     Argument,
     Base64,
     Files,
+    Integer,
     Language,
     Name,
     Path,
@@ -60,17 +61,17 @@ class LimitsIn(BaseModel):
     cpu_time: float | None = Field(
         None, ge=LEAST_CPU_TIME, allow_inf_nan=False, description="Processor time in seconds."
     )
-    memory: int | None = Field(
+    memory: Integer | None = Field(
         None,
         ge=LEAST_MEMORY,
         description="Bytes of memory, beyond what a program has before its first line. Python raises MemoryError a "
         "little below.",
     )
-    output: int | None = Field(None, ge=1, description="Bytes of stdout and stderr together.")
-    processes: int | None = Field(
+    output: Integer | None = Field(None, ge=1, description="Bytes of stdout and stderr together.")
+    processes: Integer | None = Field(
         None, ge=1, description="Processes or threads that the program can count on beside its first one."
     )
-    disk: int | None = Field(None, ge=LEAST_DISK, description="Bytes of all files in /work, /tmp and /dev/shm.")
+    disk: Integer | None = Field(None, ge=LEAST_DISK, description="Bytes of all files in /work, /tmp and /dev/shm.")
 
 
 class EntryIn(BaseModel):
@@ -95,8 +96,8 @@ class ExcerptIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    head: int = Field(0, ge=0, description="Bytes of the beginning.")
-    tail: int = Field(0, ge=0, description="Bytes of the end.")
+    head: Integer = Field(0, ge=0, description="Bytes of the beginning.")
+    tail: Integer = Field(0, ge=0, description="Bytes of the end.")
 
 
 class ExecuteRequest(BaseModel):

@@ -79,6 +79,14 @@ Argument = Annotated[
 ]
 
 
+def _whole(value: object) -> object:
+    """Return a number without a fraction as an integer, as JSON has it; anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Integer = Annotated[int, BeforeValidator(_whole)]
+
+
 def _decoded(text: object) -> object:
     """Return the bytes of a text in base64; anything else as it is."""
     if not isinstance(text, str):
