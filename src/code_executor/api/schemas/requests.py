@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from code_executor.api.schemas.values import (
     MAX_ARGS,
     MAX_STDINS,
+    WHOLE,
     Argument,
     Base64,
     Files,
-    Integer,
     Language,
     Name,
     Path,
@@ -61,17 +61,18 @@ class LimitsIn(BaseModel):
     cpu_time: float | None = Field(
         None, ge=LEAST_CPU_TIME, allow_inf_nan=False, description="Processor time in seconds."
     )
-    memory: Integer | None = Field(
+    memory: Annotated[int, Field(ge=LEAST_MEMORY), WHOLE] | None = Field(
         None,
-        ge=LEAST_MEMORY,
         description="Bytes of memory, beyond what a program has before its first line. Python raises MemoryError a "
         "little below.",
     )
-    output: Integer | None = Field(None, ge=1, description="Bytes of stdout and stderr together.")
-    processes: Integer | None = Field(
-        None, ge=1, description="Processes or threads that the program can count on beside its first one."
+    output: Annotated[int, Field(ge=1), WHOLE] | None = Field(None, description="Bytes of stdout and stderr together.")
+    processes: Annotated[int, Field(ge=1), WHOLE] | None = Field(
+        None, description="Processes or threads that the program can count on beside its first one."
     )
-    disk: Integer | None = Field(None, ge=LEAST_DISK, description="Bytes of all files in /work, /tmp and /dev/shm.")
+    disk: Annotated[int, Field(ge=LEAST_DISK), WHOLE] | None = Field(
+        None, description="Bytes of all files in /work, /tmp and /dev/shm."
+    )
 
 
 class EntryIn(BaseModel):
@@ -96,8 +97,8 @@ class ExcerptIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    head: Integer = Field(0, ge=0, description="Bytes of the beginning.")
-    tail: Integer = Field(0, ge=0, description="Bytes of the end.")
+    head: Annotated[int, Field(ge=0), WHOLE] = Field(0, description="Bytes of the beginning.")
+    tail: Annotated[int, Field(ge=0), WHOLE] = Field(0, description="Bytes of the end.")
 
 
 class ExecuteRequest(BaseModel):

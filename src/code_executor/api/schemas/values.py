@@ -84,7 +84,8 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Integer = Annotated[int, BeforeValidator(_whole)]
+WHOLE = BeforeValidator(_whole)
+"""Lets an integer be spelled with a fraction of 0."""
 
 
 def _decoded(text: object) -> object:
