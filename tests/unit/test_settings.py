@@ -27,6 +27,7 @@ WRONG: dict[str, list[str]] = {
     "check_rate_limit": ["10"],
     "request_rate_limit": ["10"],
     "trusted_proxies": ["localhost", "10.0.0.0/33", "10.0.0.1,proxy"],
+    "env": ["PATH", "PYTHON*", "LD_PRELOAD", "A=1", "COURSE ID"],
     "allowed_hosts": ["https://code.example.org", "code.example.org:443", "a b", "*.", "code.*.org"],
     "send_timeout": ["0", "3601", "inf", "x"],
     "send_rate": ["0", "1t", "x"],
