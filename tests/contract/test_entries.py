@@ -56,6 +56,13 @@ class Case:
         return Execution(self.code, args=self.args, files=files, entry=self.entry, policy=False, timeout=20)
 
 
+ENDS = """class Told:
+    def __del__(self): print("gone", flush=True)
+told = Told()
+told.itself = told
+"""
+"""Is told of its own end, which comes only if nobody else holds its module."""
+
 FAILS = "def f():\n    return 1 / 0\n\nf()\n"
 CASES = {
     "a file": Case(Entry("run.py"), {"run.py": WORLD}, ("a", "b c")),
@@ -70,6 +77,8 @@ CASES = {
         Entry("app/main.py"), {"app/main.py": "import random\nprint(random.x)", "app/random.py": "x = 1"}
     ),
     "a file that fails": Case(Entry("app/main.py"), {"app/main.py": FAILS}),
+    "a file whose things are let go": Case(Entry("app.py"), {"app.py": ENDS}),
+    "a module whose things are let go": Case(Entry(module="app"), {"app.py": ENDS}),
     "a file that exits": Case(Entry("app/main.py"), {"app/main.py": "import sys\nsys.exit(3)"}),
     "a file with no ending": Case(Entry("tool"), {"tool": WORLD}),
     "a module": Case(Entry(module="app"), {"app.py": WORLD}, ("a", "-x")),

@@ -141,9 +141,9 @@ def _serve(policy: Policy, config: AgentConfig, script: Script) -> NoReturn:
             holding.hold(more["hold"], config)
     arguments = request["args"]
     del request, more
-    if start is None:
-        module = program.main_module(arguments, script.path, os.path.basename(script.path))
-        status = program.run(code, module, script.path)
+    spelled = os.path.basename(script.path)
+    if start is None:  # the module is nobody's but the program's, or it would not be let go of at its end
+        status = program.run(code, program.main_module(arguments, script.path, spelled), script.path)
     else:
         status = entry.run(start, code, entry.main_module(start, arguments))
     status = ending.finalize(status)
