@@ -141,9 +141,10 @@ def test_what_cannot_be_run_is_refused(client: httpx.Client, field: str, entry: 
 
 
 def test_without_an_entry_code_is_required(client: httpx.Client) -> None:
-    for body in ({}, {"code": None}, {"files": [{"path": "a.py", "content": ""}]}):
+    for body in ({}, {"entry": None}, {"files": [{"path": "a.py", "content": ""}]}):
         response = client.post("/api/execute", json=body)
         assert problem(response, 422) == "code: Field required"
+    assert problem(client.post("/api/execute", json={"code": None}), 422) == "code: Input should be a valid string"
 
 
 def test_a_program_has_its_name_in_tracebacks(client: httpx.Client) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -67,15 +67,18 @@ class Refusal(Exception):  # noqa: N818  # it is one
         return object_answer(self.body(), self.size, self.status, self.headers, media_type=MEDIA_TYPE)
 
 
-def from_validation(error: ValidationError, body: bytes) -> Refusal:
-    """Say everything that is wrong with a body at once: 400 where it is no JSON, 422 where it is the wrong one."""
+def from_validation(error: ValidationError, body: bytes, lacking: Sequence[dict[str, str]] = ()) -> Refusal:
+    """Say everything that is wrong with a body at once: 400 where it is no JSON, 422 where it is the wrong one.
+
+    ``lacking``: what is wrong with it beside what its fields are checked for.
+    """
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     if problems[0]["type"] == "json_invalid":
         return Refusal(400, f"The body is not valid JSON: {_why_not_json(problems[0]['msg'], body)}")
     errors = [
         {"field": ".".join(map(str, p["loc"])), "message": p["msg"].removeprefix("Value error, ")} for p in problems
     ]
-    return _refused(errors)
+    return _refused([*lacking, *errors])
 
 
 def _refused(errors: list[dict[str, str]]) -> Refusal:

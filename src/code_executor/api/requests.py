@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import json
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -66,7 +67,7 @@ def parse_executions(body: bytes, caller: Caller, limits: Limits, bounds: Reques
     asked = _read(ExecuteRequest, body)
     code, name = asked.code, asked.name or paths.PROGRAM
     if code is None and asked.entry is None:
-        raise Refusal(422, "code: Field required", errors=[{"field": "code", "message": "Field required"}])
+        raise _invalid("code", _without_code(asked.model_fields_set))
     _bounded("code", code or "", bounds.code)
     first, *others = _inputs(asked, bounds)
     files = _files(asked.files, bounds, program=code is not None, name=name)
@@ -207,7 +208,23 @@ def _read(model: type[Body], body: bytes) -> Body:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise from_validation(error, body) from None
+        raise from_validation(error, body, _lacking(body) if model is ExecuteRequest else ()) from None
+
+
+def _lacking(body: bytes) -> Sequence[dict[str, str]]:
+    """Say, of a request to run that is wrong anyway, that it has nothing to run either, if it has not."""
+    try:
+        asked = json.loads(body)
+    except (ValueError, RecursionError):
+        return ()
+    if not isinstance(asked, dict) or asked.get("code") is not None or asked.get("entry") is not None:
+        return ()
+    return ({"field": "code", "message": _without_code(asked)},)
+
+
+def _without_code(given: Container[str]) -> str:
+    """Say that there is no code, in the words that any other field has for it."""
+    return "Input should be a valid string" if "code" in given else "Field required"
 
 
 def _files(

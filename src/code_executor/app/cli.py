@@ -34,13 +34,16 @@ _EXIT_SIGNAL = 128
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return its exit status."""
-    options = vars(_parser().parse_args(arguments))
+    parser = _parser()
+    options = vars(parser.parse_args(arguments))
     command = options.pop("command")
     try:
         return _COMMANDS[command](options)
+    except program.UsageError as error:
+        parser.error(str(error))
     except CodeExecutorError as error:
         print(f"code-executor: {error}", file=sys.stderr)
-        return EXIT_USAGE if command == "serve" or isinstance(error, program.UsageError) else EXIT_OURS
+        return EXIT_USAGE if command == "serve" else EXIT_OURS
     except KeyboardInterrupt:
         return _EXIT_SIGNAL + signal.SIGINT
     except BrokenPipeError:  # whoever read our output has seen enough
