@@ -77,8 +77,8 @@ class KeyLimits(BaseModel):
     """How much a key may be used; 0 and empty: no limit of its own. See `Terms`.
 
     ``weight``: how much it gets beside other keys while all want more. ``origins``: whose pages may use it, and the
-    tokens made with it; empty: those that the server allows. ``environments`` and ``policies``: names that requests may
-    choose; nothing asks for them yet.
+    tokens made with it; empty: those that the server allows. ``environments``: names of those that requests may choose;
+    empty: all. ``policies``: names that requests may choose; nothing asks for them yet.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -150,6 +150,7 @@ class Key:
             seconds=limits.seconds_per_day,
             wall_time=limits.wall_time,
             cpu_time=limits.cpu_time,
+            environments=limits.environments,
         )
         return Caller(f"ce_{self.id}", weight=limits.weight, terms=terms)
 

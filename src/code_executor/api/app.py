@@ -11,7 +11,17 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from code_executor.accounts.accounts import Accounts
-from code_executor.api import check, description, execute, operations, pages, problems, session_files, sessions
+from code_executor.api import (
+    check,
+    description,
+    environments,
+    execute,
+    operations,
+    pages,
+    problems,
+    session_files,
+    sessions,
+)
 from code_executor.api.execute import Endpoint
 from code_executor.api.gate import Gate
 from code_executor.api.hosts import HostNames, Hosts
@@ -119,6 +129,7 @@ def create_app(
     endpoint = execute.make_endpoint(service, bounds)
     app.include_router(execute.make_router(service, bounds, endpoint, origins))
     app.include_router(check.make_router(service, bounds))
+    app.include_router(environments.make_router(service.environments))
     app.include_router(operations.make_router(service.health))
     app.include_router(sessions.make_router(service, bounds, origins))
     app.include_router(session_files.make_router(service, bounds))

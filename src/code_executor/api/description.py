@@ -33,7 +33,7 @@ from code_executor.api.schemas import (
     WaitingOut,
     described,
 )
-from code_executor.api.scopes import ANYBODY, needed
+from code_executor.api.scopes import ANY_KEY, ANYBODY, needed
 from code_executor.core.forms.shown import limits_object
 from code_executor.core.limits import Limits, RequestLimits, RunLimits
 from code_executor.core.world import MAX_VARIABLES
@@ -105,9 +105,8 @@ def _add_keys(scope: str | None, operations: Iterable[dict[str, Any]]) -> None:
     for operation in operations:
         operation["security"] = [{}, *({name: []} for name in _KEYS)]
         operation["responses"].setdefault("401", _problem("There is no key, or it is not valid."))
-        operation["responses"].setdefault(
-            "403", _problem(f"The key has no scope `{scope}`, or the page may not use it.")
-        )
+        lacking = "" if scope == ANY_KEY else f"The key has no scope `{scope}`, or t"
+        operation["responses"].setdefault("403", _problem(f"{lacking or 'T'}he page may not use it."))
 
 
 def _problem(description: str) -> dict[str, Any]:

@@ -22,6 +22,8 @@ from code_executor.core import files
 from code_executor.core.errors import (
     CallerBusyError,
     CodeExecutorError,
+    EnvironmentRefusedError,
+    EnvironmentUnknownError,
     FileError,
     PoolBusyError,
     PoolClosedError,
@@ -108,7 +110,7 @@ def from_failure(error: CodeExecutorError) -> Refusal:
         return Refusal(503, f"No sandbox is free: {error}", {"Retry-After": str(error.retry_after)})
     if isinstance(error, CallerBusyError):
         return Refusal(429, _sentence(error), {"Retry-After": str(error.retry_after)})
-    if isinstance(error, PoolClosedError):
+    if isinstance(error, PoolClosedError | StorageError):
         return Refusal(503, _sentence(error), {"Retry-After": "5"})
     if isinstance(error, UnknownCredentialError):
         return Refusal(401, _sentence(error), {"WWW-Authenticate": "Bearer"})
@@ -116,8 +118,8 @@ def from_failure(error: CodeExecutorError) -> Refusal:
         return Refusal(400, _sentence(error))
     if isinstance(error, MissingScopeError):
         return Refusal(403, _sentence(error), scope=error.scope.value)
-    if isinstance(error, StorageError):
-        return Refusal(503, _sentence(error), {"Retry-After": "5"})
+    if isinstance(error, EnvironmentUnknownError | EnvironmentRefusedError):
+        return _of_environment(error)
     if isinstance(error, SessionsFullError):
         # when one of the client's own ends is its own decision
         return Refusal(429, _sentence(error)) if error.own else Refusal(503, _sentence(error), {"Retry-After": "30"})
@@ -128,6 +130,12 @@ def from_failure(error: CodeExecutorError) -> Refusal:
     if isinstance(error, SessionError):
         return Refusal(404, _sentence(error))
     return Refusal(500, "The service failed to run the program. It is safe to try again.")
+
+
+def _of_environment(error: CodeExecutorError) -> Refusal:
+    if isinstance(error, EnvironmentRefusedError):
+        return Refusal(403, _sentence(error))
+    return _refused([{"field": "environment", "message": _sentence(error).removesuffix(".")}])
 
 
 def files_status(fault: str) -> int:

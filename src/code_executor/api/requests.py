@@ -92,6 +92,7 @@ def parse_executions(body: bytes, caller: Caller, limits: Limits, bounds: Reques
             env=asked.env or None,
             raw=bool(asked.base64),
             excerpt=Excerpt(asked.excerpt.head, asked.excerpt.tail) if asked.excerpt is not None else None,
+            environment=asked.environment or "",
         )
     )
     more = (replace(execution, stdin=each, id=secrets.token_hex(8)) for each in others)
@@ -145,16 +146,21 @@ def parse_check(body: bytes, caller: Caller, bounds: RequestLimits) -> Execution
     """Read a request to check a source without running it; raise ``Refusal``."""
     asked = _read(CheckRequest, body)
     _bounded("code", asked.code, bounds.code)
-    return Execution(asked.code, check_only=True, caller=caller)
+    return Execution(asked.code, check_only=True, environment=asked.environment or "", caller=caller)
 
 
-def parse_session(body: bytes, bounds: RequestLimits) -> tuple[tuple[File, ...], bool | None]:
-    """Read a request to open a session, which may be empty.
+class SessionAsked(NamedTuple):
+    """``interactive`` and ``environment``: as of a `Session`."""
 
-    Returns its files, and whether its cells are interactive; raises ``Refusal``.
-    """
+    files: tuple[File, ...]
+    interactive: bool | None
+    environment: str
+
+
+def parse_session(body: bytes, bounds: RequestLimits) -> SessionAsked:
+    """Read a request to open a session, which may be empty; raise ``Refusal``."""
     asked = _read(SessionRequest, body or b"{}")
-    return _files(asked.files, bounds, program=False), asked.interactive
+    return SessionAsked(_files(asked.files, bounds, program=False), asked.interactive, asked.environment or "")
 
 
 def parse_key(key: str | None) -> str:

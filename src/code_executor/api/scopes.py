@@ -9,17 +9,21 @@ from code_executor.accounts.keys import Scope
 ANYBODY = "anybody"
 """Needs no key: pages, descriptions, and whether the service is alive."""
 
+ANY_KEY = "any key"
+"""Needs a key, whatever its scopes."""
+
 _TABLE: tuple[tuple[str, Scope | str], ...] = (
     (r"/api/execute(/ws)?", Scope.RUN),
     (r"/api/check", Scope.CHECK),
     (r"/api/sessions(/.*)?", Scope.SESSION),
+    (r"/api/environments", ANY_KEY),
     (r"/metrics", Scope.METRICS),
 )
 _PATTERNS = [(re.compile(pattern), scope) for pattern, scope in _TABLE]
 
 
 def needed(path: str) -> Scope | str | None:
-    """Return the scope that a path needs, or `ANYBODY`; None of what is under /api/ and not in the table.
+    """Return the scope that a path needs, `ANY_KEY` or `ANYBODY`; None of what is under /api/ and not in the table.
 
     That needs a key, and there is nothing.
     """

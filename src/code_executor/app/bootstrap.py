@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import structlog
 
 from code_executor._version import __version__
 from code_executor.accounts.usage import Usage
-from code_executor.app import preloads
+from code_executor.app.environments import EnvironmentSettings, alone, load
 from code_executor.app.kept import Kept
 from code_executor.app.settings import Settings
-from code_executor.core.errors import CodeExecutorError, EngineError
+from code_executor.core.environments import Contents
+from code_executor.core.errors import CodeExecutorError, ConfigurationError, EngineError
 from code_executor.core.limits import Limits
 from code_executor.execution.executor import ReservedExecutor
+from code_executor.sandbox import contents as contents_of
 from code_executor.sandbox import doctor, hardening
 from code_executor.sandbox.docker import DockerEngine
 from code_executor.sandbox.engine import Engine, SharedEngine
@@ -29,6 +31,8 @@ from code_executor.sandbox.native import NativeEngine
 from code_executor.sandbox.pool import Pool, PoolSize
 from code_executor.service.budgets import Budgets, CountedRunner
 from code_executor.service.dispatcher import Dispatcher
+from code_executor.service.environments import Described, Environments
+from code_executor.service.kinds import Kinds
 from code_executor.service.local import LocalHealth, LocalRates
 from code_executor.service.looks import Looks
 from code_executor.service.metrics import Metrics, ObservedRunner
@@ -39,15 +43,19 @@ from code_executor.service.sessions import Sessions
 log = structlog.get_logger()
 
 _READY_WITHIN = 120.0
-_LOCAL_PYTHON = ".sandbox/bin/python"
 
 
 @dataclass(frozen=True)
 class Opened:
-    """What `open_executor` yields: what runs programs, and what the examination of its sandboxes found."""
+    """What `open_executor` yields: what runs programs, and what the examination of its sandboxes found.
+
+    ``environments``: what the operator says of each, the default first; ``contents``: of some, what is in it.
+    """
 
     executor: Dispatcher
     findings: list[doctor.Finding]
+    environments: Sequence[EnvironmentSettings] = ()
+    contents: Mapping[str, Contents] = field(default_factory=dict)
 
     @property
     def pool(self) -> Pool:
@@ -56,51 +64,113 @@ class Opened:
 
 
 @contextlib.asynccontextmanager
-async def open_executor(settings: Settings, *, examine: bool = True, reserve: int = 0) -> AsyncIterator[Opened]:
+async def open_executor(
+    settings: Settings, *, examine: bool = True, reserve: int = 0, environment: str | None = None
+) -> AsyncIterator[Opened]:
     """Open an executor on a warm pool, having made sure (``examine``) that the required layers hold.
 
     ``reserve``: sandboxes of each kind that are kept for callers that have none, where there are others.
+    ``environment``: the only one that is wanted, if one is; empty: the default.
 
     Raises ``EngineError`` where no engine works and ``CodeExecutorError`` naming the layers that do not hold.
     """
-    engine = await choose_engine(settings)
-    size = pool_size(settings, spare=1 + reserve)
+    environments = load(settings)
+    if environment is not None:
+        environments = (alone(environments, environment, settings),)
+    default, *others = environments
+    uids = hardening.Uids()
+    engine = await choose_engine(settings, default, uids)
+    size = replace(pool_size(settings, spare=1 + reserve), **_least(settings, default))
     limits = settings.limits()
     async with contextlib.AsyncExitStack() as stack:
         await engine.start()
         stack.push_async_callback(engine.close)
-        plain = await stack.enter_async_context(Pool(SharedEngine(engine), size))
+        plain = await stack.enter_async_context(Pool(SharedEngine(engine), size, environment=default.name))
         await plain.wait_ready(_READY_WITHIN)
         findings: list[doctor.Finding] = []
         if examine:
             findings = await examine_sandbox(plain, limits)
             require(findings, engine.name, settings)
-        pools = [plain]
-        kinds = settings.kinds()
-        names = preloads.names(kinds)
-        for number in range(len(kinds)):  # last, so that importing what is preloaded delays nothing
-            modules = tuple(module for kind in kinds[: number + 1] for module in kind)
-            kept = size if number == 0 else replace(size, least=min(size.least, 1), spare=0)
-            pools.append(await stack.enter_async_context(Pool(SharedEngine(engine, modules), kept, names[number + 1])))
+        # last, so that importing what is preloaded delays nothing
+        pools = [plain, *await _open_further(stack, engine, default, size)]
+        contents: dict[str, Contents] = {}
+        kinds = []
+        for each in others:
+            another = await _open_another(stack, settings, each, engine.name, uids)
+            kinds.append(another.kinds)
+            contents[each.name] = another.contents
         executor = Dispatcher(
             pools,
             limits,
             most=settings.pool_size,
-            looks=Looks(kinds),
+            looks=Looks(default.further),
+            name=default.name,
+            others=kinds,
             rules=settings.queue_rules(reserve),
             patience=settings.queue_timeout,
             check_time=settings.check_timeout,
         )
         stack.callback(executor.close)
         log.info("ready", engine=engine.name, pool=size.most, python=plain.introduction.get("python"))
-        yield Opened(executor, findings)
+        yield Opened(executor, findings, environments, contents)
+
+
+def _least(settings: Settings, environment: EnvironmentSettings) -> dict[str, int]:
+    return {} if settings.reuse <= 1 else {"least": environment.minimum}
+
+
+async def _open_further(
+    stack: contextlib.AsyncExitStack, engine: Engine, environment: EnvironmentSettings, size: PoolSize
+) -> list[Pool]:
+    """Open the pools of the kinds after the plain one; of the first, as many sandboxes are kept."""
+    pools = []
+    kinds = environment.kinds
+    for number in range(1, len(kinds)):
+        modules = tuple(module for _, kind in kinds[: number + 1] for module in kind)
+        kept = size if number == 1 else replace(size, least=min(size.least, 1), spare=0)
+        pool = Pool(SharedEngine(engine, modules), kept, kinds[number][0], environment.name)
+        pools.append(await stack.enter_async_context(pool))
+    return pools
+
+
+class _Another(NamedTuple):
+    kinds: Kinds
+    contents: Contents
+
+
+async def _open_another(
+    stack: contextlib.AsyncExitStack,
+    settings: Settings,
+    environment: EnvironmentSettings,
+    engine_name: str,
+    uids: hardening.Uids,
+) -> _Another:
+    """Open the pools of an environment beside the default, having made sure that the required layers hold there too.
+
+    Raises ``CodeExecutorError``, which names it.
+    """
+    least = environment.minimum
+    try:
+        engine = make_engine(settings, environment, engine_name, uids)
+        await engine.start()
+        stack.push_async_callback(engine.close)
+        findings, contents = await visit(engine, settings.limits())
+        require(findings, engine_name, settings)
+    except CodeExecutorError as error:
+        raise EngineError(f"environment {environment.name}: {error}") from None
+    size = PoolSize(least, settings.pool_size, 0, settings.reuse, settings.lifetime)
+    plain = await stack.enter_async_context(Pool(SharedEngine(engine), size, environment=environment.name))
+    further = await _open_further(stack, engine, environment, replace(size, least=min(least, 1)))
+    log.info("environment", name=environment.name, python=contents.python, digest=contents.digest)
+    looks = Looks(environment.further)
+    return _Another(Kinds([plain, *further], looks, name=environment.name, on_demand=not least), contents)
 
 
 @contextlib.asynccontextmanager
 async def open_service(settings: Settings) -> AsyncIterator[Service]:
     """Open the pools, and put the observers, the sessions and the rate limits around their dispatcher."""
     async with open_executor(settings, reserve=settings.reserve) as opened:
-        metrics = Metrics()
+        metrics = Metrics(by_environment=bool(settings.environments))
         metrics.tell(__version__, opened.pool.engine.name, opened.executor.limits, opened.executor.most)
         metrics.watch(*opened.executor.pools)
         metrics.watch_queue(opened.executor.queue)
@@ -111,57 +181,65 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             CHECKS: RateLimiter(settings.check_rate_limit),
             REQUESTS: RateLimiter(settings.request_rate_limit),
         }
+        health = LocalHealth(opened.executor.pools, metrics)
         async with (
             Kept(settings) as kept,
             Usage(budgets, kept.store),
             Sessions(runs, settings.session_limits()) as sessions,
         ):
             metrics.watch_sessions(sessions.book)
-            yield Service(runs, sessions, LocalRates(limiters, metrics), LocalHealth(opened.executor.pools, metrics))
+            yield Service(runs, sessions, LocalRates(limiters, metrics), health, desk_of(opened))
 
 
-async def choose_engine(settings: Settings) -> Engine:
+def desk_of(opened: Opened) -> Environments:
+    """Return what lists the environments."""
+    described = [Described(each.name, each.kinds, each.description) for each in opened.environments]
+    return Environments(opened.executor, described, opened.contents)
+
+
+async def choose_engine(
+    settings: Settings, environment: EnvironmentSettings | None = None, uids: hardening.Uids | None = None
+) -> Engine:
     """Make the engine that is set; ``auto`` takes Docker where an engine answers, else native. It is not started.
 
-    Raises ``EngineError`` where there is none: code never runs outside a sandbox.
+    ``environment``: what its sandboxes are made of; None: the default. Raises ``EngineError`` where there is none: code
+    never runs outside a sandbox.
     """
-    if settings.engine == "docker":
-        return _docker(settings)
-    if settings.engine == "native":
-        return _native(settings)
-    docker = _docker(settings)
+    default = load(settings)[0] if environment is None else environment
+    if settings.engine != "auto":
+        return make_engine(settings, default, settings.engine, uids)
+    docker = make_engine(settings, default, "docker", uids)
     try:
         await docker.start()
     except EngineError as error:
         log.warning("no_docker", why=str(error), instead="native")
-        return _native(settings)
+        return make_engine(settings, default, "native", uids)
     await docker.close()
     return docker
 
 
-def _docker(settings: Settings) -> Engine:
-    return DockerEngine(
-        settings.image,
-        settings.limits(),
-        runtime=settings.runtime,
-        standard=settings.preload_always,
-        policy=hardening.policy_table(settings.load_policy()),
-    )
-
-
-def interpreter(settings: Settings) -> str:
-    """Return the path of the Python that programs run on under the native engine."""
-    local = os.path.abspath(_LOCAL_PYTHON)
-    return settings.python or (local if os.path.exists(local) else sys.executable)
-
-
-def _native(settings: Settings) -> Engine:
-    return NativeEngine(
-        settings.limits(),
-        python=interpreter(settings),
-        standard=settings.preload_always,
-        policy=hardening.policy_table(settings.load_policy()),
-    )
+def make_engine(
+    settings: Settings, environment: EnvironmentSettings, name: str, uids: hardening.Uids | None = None
+) -> Engine:
+    """Make the engine of this name for the sandboxes of an environment; raise ``ConfigurationError``."""
+    limits, policy = settings.limits(), hardening.policy_table(settings.load_policy())
+    if name == "docker":
+        if not (environment.image or environment.interpreter):
+            raise ConfigurationError("it has no image, which the Docker engine needs")
+        return DockerEngine(
+            environment.image or settings.image,
+            limits,
+            runtime=settings.runtime,
+            interpreter=environment.interpreter or hardening.INTERPRETER,
+            uids=uids,
+            standard=settings.preload_always,
+            policy=policy,
+        )
+    if not environment.python:
+        raise ConfigurationError("it has no python, which the native engine needs")
+    python = environment.python
+    executable = os.path.join(python, "bin", "python") if os.path.isdir(python) else python
+    return NativeEngine(limits, python=executable, uids=uids, standard=settings.preload_always, policy=policy)
 
 
 def pool_size(settings: Settings, spare: int = 1) -> PoolSize:
@@ -173,6 +251,17 @@ def pool_size(settings: Settings, spare: int = 1) -> PoolSize:
         reuse=settings.reuse,
         lifetime=settings.lifetime,
     )
+
+
+async def visit(engine: Engine, limits: Limits) -> tuple[list[doctor.Finding], Contents]:
+    """Examine a sandbox that is made for that alone, and ask what is in it; raise ``CodeExecutorError``."""
+    sandbox = await engine.create(preload=())
+    try:
+        runner = ReservedExecutor(sandbox, limits)
+        findings = await doctor.examine(runner, sandbox.introduction)
+        return findings, await contents_of.read(runner)
+    finally:
+        await sandbox.destroy()
 
 
 async def examine_sandbox(pool: Pool, limits: Limits) -> list[doctor.Finding]:

@@ -31,7 +31,7 @@ _LIMITS = {
     "cpu_time": "longest processor time of a run in seconds",
     "weight": "how much it gets beside other keys while all want more (default: 1)",
     "origins": "a page that may use it: https://course.example.org; may be given several times",
-    "environments": "a name that requests may choose; may be given several times",
+    "environments": "an environment that it may use (default: all); may be given several times",
     "policies": "a name that requests may choose; may be given several times",
 }
 _NAMES = {"running": "concurrency", "origins": "origin", "environments": "environment", "policies": "policy"}

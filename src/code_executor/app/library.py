@@ -26,15 +26,18 @@ from typing import Any, Self, TypeVar
 
 import structlog
 
-from code_executor.app.bootstrap import open_executor
+from code_executor.app.bootstrap import desk_of, open_executor
 from code_executor.app.logs import configure_logging
 from code_executor.app.settings import Settings
 from code_executor.core import runner
+from code_executor.core.caller import LOCAL
+from code_executor.core.environments import Environment
 from code_executor.core.limits import Limits
 from code_executor.core.models import Cell, Event, Execution, File, FileAnswer, Input, Result
 from code_executor.execution.session import Session
 from code_executor.sandbox.pool import Pool
 from code_executor.service.dispatcher import Dispatcher
+from code_executor.service.environments import Described, Environments
 from code_executor.service.several import run_each
 
 T = TypeVar("T")
@@ -43,8 +46,10 @@ T = TypeVar("T")
 class Executor:
     """Runs untrusted code: a `Runner`. Make one with `open`."""
 
-    def __init__(self, inner: Dispatcher) -> None:
+    def __init__(self, inner: Dispatcher, environments: Environments | None = None) -> None:
         self._inner = inner
+        described = [Described(name, ()) for name in inner.environments]
+        self._environments = environments or Environments(inner, described, {})
 
     def __repr__(self) -> str:
         return f"<Executor on {self.pool!r}>"
@@ -61,7 +66,7 @@ class Executor:
         if not structlog.is_configured():  # as it comes, it would write to the stdout of the program around us
             configure_logging(loaded)
         async with open_executor(loaded) as opened:
-            yield cls(opened.executor)
+            yield cls(opened.executor, desk_of(opened))
 
     @property
     def limits(self) -> Limits:
@@ -107,12 +112,19 @@ class Executor:
         """
         return self._inner.stream(execution, inputs)
 
-    def session(self, *, files: tuple[File, ...] = (), interactive: bool | None = None) -> Session:
+    def session(
+        self, *, files: tuple[File, ...] = (), interactive: bool | None = None, environment: str = ""
+    ) -> Session:
         """An interpreter that lives on: ``async with executor.session() as session: await session.run("x = 1")``.
 
         It holds a sandbox until it is closed. ``interactive`` False: nobody types into its cells (see `Cell`).
+        ``environment``: as of an `Execution`.
         """
-        return Session(self, files=files, interactive=interactive)
+        return Session(self, files=files, interactive=interactive, environment=environment)
+
+    async def environments(self) -> Sequence[Environment]:
+        """Return the environments that there are, the default first, with what is in each."""
+        return await self._environments.list(LOCAL)
 
 
 class BlockingExecutor:
@@ -156,12 +168,20 @@ class BlockingExecutor:
             raise RuntimeError("use it as a context manager: with BlockingExecutor() as executor")
         return self._call(self._executor.run_each(code, stdins, **options))
 
+    def environments(self) -> Sequence[Environment]:
+        """As ``Executor.environments``."""
+        if self._executor is None:
+            raise RuntimeError("use it as a context manager: with BlockingExecutor() as executor")
+        return self._call(self._executor.environments())
+
     @contextlib.contextmanager
-    def session(self, *, files: tuple[File, ...] = (), interactive: bool | None = None) -> Iterator[BlockingSession]:
+    def session(
+        self, *, files: tuple[File, ...] = (), interactive: bool | None = None, environment: str = ""
+    ) -> Iterator[BlockingSession]:
         """As ``Executor.session``."""
         if self._executor is None:
             raise RuntimeError("use it as a context manager: with BlockingExecutor() as executor")
-        session = self._executor.session(files=files, interactive=interactive)
+        session = self._executor.session(files=files, interactive=interactive, environment=environment)
         self._call(session.open())
         try:
             yield BlockingSession(session, self._call)

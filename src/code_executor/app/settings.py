@@ -101,6 +101,11 @@ class Settings(AccessSettings):
         description="The interpreter that programs run on (native only). Empty: `.sandbox/bin/python` if it exists, "
         "else the server's.",
     )
+    environments: str = Field(
+        "",
+        description="The path of a TOML file with more interpreters and libraries that requests may choose "
+        "(docs/environments.md). Empty: there is the default alone.",
+    )
     preload: Kinds = Field(
         preloads.KINDS,
         description="Modules to import, and to use once, before programs arrive, in sandboxes for programs that name "

@@ -14,7 +14,7 @@ class Terms:
 
     ``rate``: of runs, of all of them together; ``learner_rate``: of one learner, instead of the server's. ``running``:
     sandboxes at once, ``places``: executions that may wait, ``seconds``: of sandboxes on a day (UTC), of all together.
-    ``wall_time`` and ``cpu_time``: seconds that a run may take.
+    ``wall_time`` and ``cpu_time``: seconds that a run may take. ``environments``: those that it may use; empty: all.
     """
 
     rate: str = ""
@@ -24,6 +24,7 @@ class Terms:
     seconds: float = 0.0
     wall_time: float = 0.0
     cpu_time: float = 0.0
+    environments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,8 @@ class Caller:
     @classmethod
     def of_object(cls, message: dict[str, Any]) -> Caller:
         """Return what `as_object` was of."""
-        terms = None if message["terms"] is None else Terms(**message["terms"])
+        said = message["terms"]
+        terms = None if said is None else Terms(**{**said, "environments": tuple(said["environments"])})
         return cls(message["id"], message["learner"], message["weight"], terms, message["course"])
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from code_executor.core.environments import Environment
 from code_executor.core.errors import CodeExecutorError
 from code_executor.core.forms import asked, failures, shown, standing
 from code_executor.core.forms.asked import caller_object, caller_of_object
@@ -120,6 +121,7 @@ _FORMS = {
     "interrupt": _Form(_empty, lambda _: Interrupt()),
     "cancel": _Form(_empty, lambda _: Cancel()),
     "session": _Form(session_object, standing.session_of),
+    "environment": _Form(Environment.as_object, Environment.of_object),
     "allowance": _Form(standing.allowance_object, standing.allowance_of),
     "readiness": _Form(
         lambda readiness: {"ready": readiness.ready, "engine": readiness.engine, "why": readiness.why},
@@ -144,6 +146,7 @@ _NAMES: dict[type, str] = {
     Interrupt: "interrupt",
     Cancel: "cancel",
     SessionInfo: "session",
+    Environment: "environment",
     Allowance: "allowance",
     Readiness: "readiness",
 }

@@ -45,6 +45,14 @@ class PoolClosedError(CodeExecutorError):
     """The service is stopping and takes no new executions."""
 
 
+class EnvironmentUnknownError(CodeExecutorError):
+    """A request names an environment that there is not."""
+
+
+class EnvironmentRefusedError(CodeExecutorError):
+    """The caller's key may not be used for that environment."""
+
+
 class StorageError(CodeExecutorError):
     """The database could not do what it was asked to: it is full, locked, or out of reach. Nothing was changed."""
 

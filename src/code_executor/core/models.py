@@ -79,7 +79,8 @@ class Execution:
 
     ``timeout`` in seconds (wall clock; None: as many as the limits allow). ``policy`` False runs the code without
     the check of its source; ``check_only`` True checks and compiles it without running it, in as many seconds as the
-    limits give to a check. ``batch``: nobody waits for it. ``caller``: who asked.
+    limits give to a check. ``batch``: nobody waits for it. ``environment``: on which interpreter, with which libraries;
+    empty: the default. ``caller``: who asked.
 
     ``limits``: what it is to be held to, below what holds anyway; the result then has what it was held to. ``name``:
     what the program's file is called. ``entry``: what is run instead of the code, which may be empty then: there is no
@@ -98,6 +99,7 @@ class Execution:
     display: bool = False
     session: bool = False
     batch: bool = False
+    environment: str = ""
     caller: Caller = LOCAL
     limits: RunLimits | None = None
     name: str = paths.PROGRAM
@@ -149,14 +151,15 @@ class Execution:
 class Started:
     """Event, always the first: a sandbox has been found. ``queue_time`` in milliseconds.
 
-    For observers in the process that has the pools, and sent nowhere: ``kind``, the name of the sandbox's kind, and
-    ``own`` False if it is a larger one than was asked for, because that was busy.
+    For observers in the process that has the pools, and sent nowhere: ``kind``, the name of the sandbox's kind,
+    ``own`` False if it is a larger one than was asked for, because that was busy, and the name of its ``environment``.
     """
 
     id: str
     queue_time: float
     kind: str = ""
     own: bool = True
+    environment: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +200,9 @@ class Result:
     its working directory; ``files_omitted`` more were too many or too large. Of a cell alone: ``value``, the text of
     the last expression's value, and ``exception``, what it ended with; None where there is none.
 
-    Where it was asked for: ``limits``, what it was held to; ``stdout`` and ``stderr``, the bytes that it wrote;
-    ``left_out``, how many bytes of each of both are not in ``output`` and ``error``, between beginning and end.
+    Where it was asked for: ``environment``, in which it ran; ``limits``, what it was held to; ``stdout`` and
+    ``stderr``, the bytes that it wrote; ``left_out``, how many bytes of each are not in ``output`` and ``error``, between
+    beginning and end.
     """
 
     id: str
@@ -225,6 +229,7 @@ class Result:
     stdout: bytes | None = None
     stderr: bytes | None = None
     left_out: tuple[int, int] | None = None
+    environment: str = ""
 
     @property
     def status(self) -> Status:
@@ -349,7 +354,10 @@ class SessionState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SessionInfo:
-    """What a client is told of its session; ``idle``, ``left`` and ``age`` are seconds."""
+    """What a client is told of its session; ``idle``, ``left`` and ``age`` are seconds.
+
+    ``environment``: that was asked for, if one was.
+    """
 
     id: str
     state: SessionState
@@ -357,6 +365,7 @@ class SessionInfo:
     idle: float
     left: float
     age: float = 0.0
+    environment: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,8 +39,8 @@ class Lease(Protocol):
     """A sandbox for one execution, once it is its turn: an async context manager."""
 
     @property
-    def kind(self) -> tuple[str, bool]:
-        """The name of the sandbox's kind, and whether it is the one that was asked for, once there is a sandbox."""
+    def kind(self) -> tuple[str, bool, str]:
+        """The name of the sandbox's kind, whether it is the one that was asked for, and the name of its environment."""
 
     async def __aenter__(self) -> Sandbox:
         """Raise ``PoolBusyError``, ``CallerBusyError`` or ``PoolClosedError`` when no sandbox is to be had."""
@@ -57,7 +57,7 @@ class Lease(Protocol):
 class _Settled:
     """A `Lease` of a sandbox that is its owner's already: it is lent on once it is clean."""
 
-    kind = "", True
+    kind = "", True, ""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox

@@ -58,6 +58,7 @@ class Transcript:
 
     def __init__(self, execution: Execution | Cell, limits: Limits) -> None:
         self.id = execution.id
+        self._environment = execution.environment if isinstance(execution, Execution) else ""
         self._limits = limits
         self._asked = execution if isinstance(execution, Execution) else None
         self._raw: dict[str, list[bytes]] = {}  # filled if it is asked for
@@ -188,6 +189,7 @@ class Transcript:
             files=tuple(self._files),
             files_omitted=max(0, self._files_left - len(self._files)),
             **asked,
+            environment=self._environment,
         )
 
     def _told_of(self) -> tuple[str, str, dict[str, Any]]:

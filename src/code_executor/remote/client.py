@@ -12,6 +12,7 @@ from typing import Any
 
 from code_executor.core.caller import Caller
 from code_executor.core.codec import Object, caller_object, encode
+from code_executor.core.environments import Environment
 from code_executor.core.errors import PoolClosedError
 from code_executor.core.limits import Limits
 from code_executor.core.models import (
@@ -135,13 +136,20 @@ class RemoteSessions:
         self._connections = connections
 
     async def open(
-        self, caller: Caller, files: tuple[File, ...] = (), key: str = "", *, interactive: bool | None = None
+        self,
+        caller: Caller,
+        files: tuple[File, ...] = (),
+        key: str = "",
+        *,
+        interactive: bool | None = None,
+        environment: str = "",
     ) -> SessionInfo:
         fields = {
             "caller": caller_object(caller),
             "files": [encode(file) for file in files],
             "key": key,
             "interactive": interactive,
+            "environment": environment,
         }
         return _session(await self._connections.ask("open_session", **fields))
 
@@ -188,6 +196,17 @@ class RemoteRates:
         return _allowance(await self._connections.ask("peek", caller=caller_object(caller)))
 
 
+class RemoteEnvironments:
+    """An `EnvironmentDesk`."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    async def list(self, caller: Caller) -> Sequence[Environment]:
+        message = await self._connections.ask("environments", caller=caller_object(caller))
+        return list(map(answered, message["environments"])) if "environments" in message else answered(message)
+
+
 class RemoteHealth:
     """`Health`."""
 
@@ -213,6 +232,7 @@ def remote_service(connections: Connections, limits: Limits) -> Service:
         RemoteSessions(connections),
         RemoteRates(connections),
         RemoteHealth(connections),
+        RemoteEnvironments(connections),
     )
 
 

@@ -55,7 +55,7 @@ async def _answer(service: Service, call: Object, reader: asyncio.StreamReader, 
         case "run" | "run_cell":
             inputs: asyncio.Queue[Input] = asyncio.Queue()
             await _answer_while_heard(_relay(service, call, inputs, writer), inputs, reader, writer)
-        case "open_session" | "restart_session":  # which may have to wait for a sandbox, as a run may
+        case "open_session" | "restart_session" | "environments":  # which may have to wait for a sandbox, as a run may
             await _answer_while_heard(_once(service, call), asyncio.Queue(), reader, writer)
         case _:
             await send(writer, *await _once(service, call))
@@ -72,9 +72,10 @@ async def _once(service: Service, call: Object) -> Packed:
 async def _value(service: Service, call: Object) -> Packed:
     caller = caller_of_object(call["caller"]) if "caller" in call else LOCAL
     match call:
-        case {"op": "open_session", "files": files, "key": key, "interactive": interactive}:
+        case {"op": "open_session", "files": files, "key": key, **how}:
             files = tuple(map(decode, files))
-            return pack(await service.sessions.open(caller, files, key, interactive=interactive))
+            how = {name: how[name] for name in ("interactive", "environment")}
+            return pack(await service.sessions.open(caller, files, key, **how))
         case {"op": "restart_session", "name": name}:
             return pack(await service.sessions.restart(name, caller))
         case {"op": "sessions"}:
@@ -93,6 +94,8 @@ async def _value(service: Service, call: Object) -> Packed:
             return _maybe(await service.rates.hit(caller, what))
         case {"op": "peek"}:
             return _maybe(await service.rates.peek(caller))
+        case {"op": "environments"}:
+            return {"environments": [encode(each) for each in await service.environments.list(caller)]}, ()
         case {"op": "metrics"}:
             return {"metrics": (await service.health.metrics()).decode()}, ()
         case {"op": "note_debts", "process": process, "owed": owed, "aborted": aborted}:

@@ -55,7 +55,8 @@ T = TypeVar("T")
 class DockerEngine:
     """Sandboxes as containers of ``image``, of one Docker engine (the usual ``DOCKER_HOST`` applies).
 
-    ``runtime``: an OCI runtime the engine knows, such as ``runsc`` for gVisor; empty: its default.
+    ``runtime``: an OCI runtime the engine knows, such as ``runsc`` for gVisor; empty: its default. ``interpreter``: the
+    path in the image of the Python that programs run on. ``uids``: where engines of one process take theirs from.
     """
 
     name = "docker"
@@ -66,6 +67,8 @@ class DockerEngine:
         limits: Limits,
         *,
         runtime: str = "",
+        interpreter: str = hardening.INTERPRETER,
+        uids: hardening.Uids | None = None,
         preload: tuple[str, ...] = (),
         standard: tuple[str, ...] = (),
         policy: Mapping[str, Any],
@@ -73,10 +76,11 @@ class DockerEngine:
         self._image = image
         self._limits = limits
         self._runtime = runtime
+        self._interpreter = interpreter
         self._preload = preload
         self._standard = standard
         self._policy = dict(policy)
-        self._uids = hardening.Uids()
+        self._uids = uids or hardening.Uids()
         self._owner = Owner.this().label
         self._docker: aiodocker.Docker | None = None
         self._host_sockets = False
@@ -173,6 +177,7 @@ class DockerEngine:
         """Return the body of the create call: the hardening in Docker's words."""
         limits = self._limits
         config = hardening.agent_config(limits, uid, preload, self._policy, self._standard)
+        config = dataclasses.replace(config, readable=hardening.readable_for(self._interpreter))
         if hardening.is_gvisor(self._runtime):
             config = hardening.for_gvisor(config)
         flags = "rw,nosuid,nodev,noexec,noatime"
@@ -204,7 +209,7 @@ class DockerEngine:
             host["Runtime"] = self._runtime
         return {
             "Image": self._image,
-            "Entrypoint": [hardening.INTERPRETER, *hardening.START],
+            "Entrypoint": [self._interpreter, *hardening.START],
             "Cmd": ["supervise", config.to_json()],
             "Env": [f"{name}={value}" for name, value in hardening.ENVIRONMENT.items()],
             "User": "0:0",

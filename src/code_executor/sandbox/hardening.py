@@ -6,10 +6,11 @@ import dataclasses
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from code_executor.core.limits import Limits
-from sandbox_agent.contract.config import ACCOUNTS, DEVICES, AgentConfig
+from sandbox_agent.contract.config import ACCOUNTS, DEVICES, READABLE, AgentConfig
 
 BOX = "/work"
 AGENT = "/opt/agent/sandbox_agent"
@@ -17,6 +18,7 @@ START = ("-c", "import sys; sys.path[0] = '/opt/agent'; import sandbox_agent.__m
 """What the interpreter is given to start the agent: see there. The Dockerfile has the same."""
 
 INTERPRETER = "/opt/sandbox/bin/python"
+_LIBRARIES = "/opt/sandbox"
 
 SUPERVISOR_CAPABILITIES = ("SETUID", "SETGID", "KILL")
 
@@ -97,6 +99,18 @@ def memory_of(limits: Limits, introduction: Mapping[str, Any]) -> int:
     """Return the bytes of memory that a sandbox gets: what preloaded modules take is not taken from a program."""
     preloaded: int = introduction.get("preloaded", 0)
     return limits.memory + min(preloaded, BOOT_ROOM)
+
+
+def readable_for(interpreter: str) -> tuple[str, ...]:
+    """Return what a program may read of an image, if this is its interpreter there: of the others, nothing.
+
+    An interpreter and all of its libraries must be in one directory, or in /usr.
+    """
+    of_its_own = str(PurePosixPath(interpreter).parent.parent)
+    if of_its_own == _LIBRARIES:
+        return READABLE
+    elsewhere = tuple(path for path in READABLE if path != _LIBRARIES)
+    return elsewhere if f"{of_its_own}/".startswith("/usr/") else (*elsewhere, of_its_own)
 
 
 def agent_config(

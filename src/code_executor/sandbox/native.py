@@ -36,6 +36,9 @@ from sandbox_agent.contract.config import DEVICES, READABLE, AgentConfig, Mount
 
 log = structlog.get_logger()
 
+OLDEST_PYTHON = (3, 11)
+"""That the agent runs on."""
+
 _START_WITHIN = 10.0
 _PIECE = 1 << 16
 _MOST_DIAGNOSTICS = 4000
@@ -78,18 +81,21 @@ class Interpreter:
     async def inspect(cls, python: str) -> Interpreter:
         """Ask ``python`` where it lives; raise ``EngineError`` if it cannot be asked."""
         question = (
-            "import json, os, sys; print(json.dumps([sys.prefix, sys.base_prefix, os.path.realpath(sys.executable)]))"
+            "import json, os, sys; print(json.dumps([sys.prefix, sys.base_prefix, os.path.realpath(sys.executable), "
+            "sys.version_info[:2]]))"
         )
         try:
             process = await asyncio.create_subprocess_exec(
                 python, "-I", "-c", question, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
             )
             out, err = await process.communicate()
-            prefix, base, real = json.loads(out)
+            prefix, base, real, version = json.loads(out)
         except (OSError, ValueError) as error:
             raise EngineError(f"cannot use {python} as the sandbox's Python: {error}") from None
         if process.returncode != 0:
             raise EngineError(f"cannot use {python} as the sandbox's Python: {err.decode(errors='replace').strip()}")
+        if tuple(version) < OLDEST_PYTHON:
+            raise EngineError(f"{python} is too old: it is Python {version[0]}.{version[1]}, and must be 3.11 or newer")
         binds = []
         seen = tuple(f"{path}/" for path in _OF_USR)
         if base not in ("/usr", "/usr/local") and not base.startswith(seen):
@@ -103,7 +109,10 @@ class Interpreter:
 
 
 class NativeEngine:
-    """Sandboxes as bubblewrap namespaces on this host. ``python``: the interpreter that programs run on."""
+    """Sandboxes as bubblewrap namespaces on this host. ``python``: the interpreter that programs run on.
+
+    ``uids``: where engines of one process take theirs from.
+    """
 
     name = "native"
 
@@ -112,6 +121,7 @@ class NativeEngine:
         limits: Limits,
         *,
         python: str = "",
+        uids: hardening.Uids | None = None,
         preload: tuple[str, ...] = (),
         standard: tuple[str, ...] = (),
         policy: Mapping[str, Any],
@@ -121,7 +131,7 @@ class NativeEngine:
         self._preload = preload
         self._standard = standard
         self._policy = dict(policy)
-        self._uids = hardening.Uids() if os.getuid() == 0 else None
+        self._uids = (uids or hardening.Uids()) if os.getuid() == 0 else None
         self._bwrap = ""
         self._interpreter: Interpreter | None = None
         self._home: cgroups.Home | None = None

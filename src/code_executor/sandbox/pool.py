@@ -75,7 +75,8 @@ class Term:
 class Book:
     """Who is idle, busy, settling or being made, and what should be done about it. No I/O in here.
 
-    ``asked``: how many executions wait for a sandbox.
+    ``asked``: how many executions wait for a sandbox. ``room``: for how many more sandboxes there is room beside those
+    of other pools; None: for as many as are wanted.
     """
 
     size: PoolSize
@@ -87,6 +88,7 @@ class Book:
     idle_since: dict[Sandbox, float] = field(default_factory=dict)
     terms: dict[Sandbox, Term] = field(default_factory=dict)
     made: int = 0
+    room: Callable[[], int] | None = None
 
     @property
     def total(self) -> int:
@@ -95,8 +97,24 @@ class Book:
 
     def wanted(self) -> int:
         """How many more should be made now: some beyond what is asked for, within the bounds."""
+        wanted = self._wanted()
+        if not wanted or self.room is None:
+            return wanted
+        return min(wanted, max(self.room(), self._due))
+
+    @property
+    def lacking(self) -> int:
+        """How many more would be made if there were room."""
+        return self._wanted() - self.wanted() if self.room is not None else 0
+
+    def _wanted(self) -> int:
         asked = len(self.busy) + len(self.settling) + self.asked + self.size.spare
         return max(0, min(max(asked, self.size.least), self.size.most) - self.total)
+
+    @property
+    def _due(self) -> int:
+        """How many are made whether or not there is room: those that are kept anyway, or the first for who waits."""
+        return max(0, max(self.size.least, self.size.spare, min(1, self.asked)) - self.total)
 
     def take(self) -> Sandbox | None:
         """Lend the longest idle sandbox; None where there is none."""
@@ -169,13 +187,16 @@ def _nothing() -> None:
 class Pool:
     """Use it as an async context manager; `lease` a sandbox inside, or `take` one and `give_back`.
 
-    ``name``: of the kind of its sandboxes, for those who watch.
+    ``name``: of the kind of its sandboxes, and ``environment``, for those who watch.
     """
 
-    def __init__(self, engine: Engine, size: PoolSize, name: str = "plain") -> None:
+    def __init__(self, engine: Engine, size: PoolSize, name: str = "plain", environment: str = "default") -> None:
         self.engine = engine
         self.name = name
+        self.environment = environment
         self.book = Book(size)
+        self.on_demand = False
+        """Whether it has no sandboxes until somebody asks, so that somebody may ask for what is not there."""
         self.failure: str = ""
         """Why the last attempt to make a sandbox failed; empty after one that did not."""
         self.introduction: dict[str, Any] = {}
@@ -222,6 +243,11 @@ class Pool:
         return not self._closing and bool(self.book.idle or self.book.busy or self.book.settling)
 
     @property
+    def can_start(self) -> bool:
+        """Whether a sandbox will be made when somebody asks, if there is none."""
+        return self.on_demand and not (self.failure or self._closing)
+
+    @property
     def closing(self) -> bool:
         """Whether it lends no more."""
         return self._closing
@@ -254,6 +280,10 @@ class Pool:
         self.book.asked = count
         if count:
             self._refill()
+
+    def refill(self) -> None:
+        """Make what is wanted, since there is room for it now."""
+        self._refill()
 
     def give_up(self, most: int) -> int:
         """Give up as many idle sandboxes that are not wanted now, at most; return how many it were."""

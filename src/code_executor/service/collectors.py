@@ -52,24 +52,27 @@ def _states(book: Book) -> Iterator[tuple[str, int]]:
 
 
 class PoolCollector(Collector):
-    def __init__(self, pools: Sequence[Pool]) -> None:
+    def __init__(self, pools: Sequence[Pool], *, by_environment: bool = False) -> None:
         self._pools = pools
+        self._by_environment = by_environment
 
     def collect(self) -> Iterator[Metric]:
+        kind = ["environment", "kind"] if self._by_environment else ["kind"]
         sandboxes = GaugeMetricFamily(
-            "code_executor_sandboxes", "Sandboxes by kind and state.", labels=["kind", "state"]
+            "code_executor_sandboxes", "Sandboxes by kind and state.", labels=[*kind, "state"]
         )
-        ready = GaugeMetricFamily("code_executor_ready", "Whether any sandbox of a kind serves.", labels=["kind"])
+        ready = GaugeMetricFamily("code_executor_ready", "Whether any sandbox of a kind serves.", labels=kind)
         waiting = GaugeMetricFamily(
-            "code_executor_waiting_for_kind", "Executions that wait, by the kind that they need.", labels=["kind"]
+            "code_executor_waiting_for_kind", "Executions that wait, by the kind that they need.", labels=kind
         )
-        made = CounterMetricFamily("code_executor_sandboxes_made", "Sandboxes made.", labels=["kind"])
+        made = CounterMetricFamily("code_executor_sandboxes_made", "Sandboxes made.", labels=kind)
         for pool in self._pools:
+            of_pool = [pool.environment, pool.name] if self._by_environment else [pool.name]
             for state, count in _states(pool.book):
-                sandboxes.add_metric([pool.name, state], count)
-            ready.add_metric([pool.name], pool.ready)
-            waiting.add_metric([pool.name], pool.book.asked)
-            made.add_metric([pool.name], pool.book.made)
+                sandboxes.add_metric([*of_pool, state], count)
+            ready.add_metric(of_pool, pool.ready or pool.can_start)
+            waiting.add_metric(of_pool, pool.book.asked)
+            made.add_metric(of_pool, pool.book.made)
         yield from (sandboxes, ready, waiting, made)
 
 

@@ -4,9 +4,10 @@
                  └─ else it waits in the fair queue, for a while ─ its turn ──►
 
 Pools lend what is free, and nobody waits in them. There may be several kinds of sandboxes, each with more modules
-imported than those before it, so that a later kind serves whatever an earlier one can. An execution that wants one kind
-does not hinder those that another can serve. All kinds together run no more at once than ``most``, and keep no more
-sandboxes than those and the ones that each keeps anyway: so their memory has a bound as well.
+imported than those before it, so that a later kind serves whatever an earlier one can. There may be several
+environments, each with kinds of its own (`service.kinds`), which serve no other. An execution that wants one kind does
+not hinder those that another can serve. All kinds of all environments together run no more at once than ``most``, and
+keep no more sandboxes than those and the ones that each keeps anyway: so their memory has a bound as well.
 Whose turn it is, and who may have the last sandbox of a kind, is decided by plain state (`service.fairqueue`).
 """
 
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 
+from code_executor.core.environments import DEFAULT, choose
 from code_executor.core.errors import CallerBusyError, CodeExecutorError, PoolBusyError, PoolClosedError
 from code_executor.core.limits import Limits, RequestLimits
 from code_executor.core.models import Event, Execution, Input
@@ -28,6 +30,7 @@ from code_executor.sandbox.pool import Pool
 from code_executor.sandbox.sandbox import Sandbox
 from code_executor.service.fairqueue import FairQueue, Lane, Left, QueueFullError, Rules, Ticket
 from code_executor.service.flows import Manner
+from code_executor.service.kinds import Kind, Kinds
 from code_executor.service.looks import Looks
 
 PATIENCE = 30.0
@@ -37,37 +40,12 @@ _CORES = len(os.sched_getaffinity(0))
 """While so many run, a program does not get a kind that has more than it needs: forking one takes longer."""
 
 
-@dataclass(eq=False)
-class _Kind:
-    """A pool, and what its sandboxes can serve: its own number, and before that those of the lesser kinds.
-
-    ``sessions``: how many of its sandboxes have one.
-    """
-
-    pool: Pool
-    number: int
-    sessions: int = 0
-
-    @property
-    def want(self) -> str:
-        return str(self.number)
-
-    def wants(self, *, own: bool) -> tuple[str, ...]:
-        """Return what it serves now; ``own``: nothing that a lesser kind can."""
-        return (self.want,) if own else tuple(str(number) for number in range(self.number + 1))
-
-    @property
-    def warm(self) -> int:
-        """How many sandboxes it keeps although nobody asks."""
-        return max(self.pool.book.size.least, self.pool.book.size.spare)
-
-
 @dataclass(eq=False, slots=True)
 class _Grant:
     """A sandbox, and whose it is until it is back."""
 
     ticket: Ticket
-    kind: _Kind
+    kind: Kind
     sandbox: Sandbox
 
 
@@ -75,9 +53,10 @@ class Dispatcher:
     """A `Runner` on the sandboxes of pools, which must be open for as long as it is used.
 
     The sandboxes of each further pool have more modules imported, for the programs that need them (``looks``); forking
-    such a sandbox costs a multiple. Taking one of the wrong kind costs time and nothing else. ``most``: runs at once in
-    all kinds together (0: as many as the pools have sandboxes). ``patience``: seconds that an execution waits;
-    ``check_time``: that a check may take.
+    such a sandbox costs a multiple. Taking one of the wrong kind costs time and nothing else. ``name``: of the
+    environment that these are of, the default; ``others``: the kinds of the others. ``most``: runs at once in all kinds
+    together (0: as many as the pools have sandboxes). ``patience``: seconds that an execution waits; ``check_time``:
+    that a check may take.
     """
 
     def __init__(
@@ -87,21 +66,31 @@ class Dispatcher:
         *,
         most: int = 0,
         looks: Looks | None = None,
+        name: str = DEFAULT,
+        others: Sequence[Kinds] = (),
         rules: Rules | None = None,
         patience: float = PATIENCE,
         check_time: float = RequestLimits().check,
     ) -> None:
-        self.pools = tuple(pools)
-        self.most = most or sum(pool.book.size.most for pool in pools)
+        self._default = Kinds(pools, looks, name=name)
+        self._environments = {name: self._default}
+        self._kinds = list(self._default.each)
+        for other in others:
+            kinds = self._environments[other.name] = other.numbered(len(self._kinds))
+            self._kinds += kinds.each
+        self.pools = tuple(kind.pool for kind in self._kinds)
+        self.most = most or sum(pool.book.size.most for pool in self.pools)
         self.queue = FairQueue(rules or Rules(), self.most)
-        self._kinds = [_Kind(pool, number) for number, pool in enumerate(self.pools)]
-        self._looks = looks or Looks(())
         self._executor = SandboxExecutor(limits, check_time)
         self._patience = patience
         self._closing = False
-        self._places = self.most + sum(kind.warm for kind in self._kinds)
+        self._places = self.most + sum(
+            max(kind.warm, int(kinds.on_demand)) for kinds in self._environments.values() for kind in kinds.each
+        )
         for pool in self.pools:
             pool.on_free = self._freed
+            if others:
+                pool.book.room = self._room
 
     def __repr__(self) -> str:
         return f"<Dispatcher on {self.pool!r}: {self.queue.waiting} waiting>"
@@ -112,8 +101,13 @@ class Dispatcher:
 
     @property
     def pool(self) -> Pool:
-        """The first pool, whose sandboxes have nothing preloaded."""
+        """The first pool, whose sandboxes have nothing preloaded, of the default environment."""
         return self.pools[0]
+
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """Their names, the default first."""
+        return tuple(self._environments)
 
     def stream(self, execution: Execution, inputs: AsyncIterator[Input] | None = None) -> AsyncGenerator[Event, None]:
         """Run, as `Runner.stream` says."""
@@ -131,7 +125,7 @@ class Dispatcher:
         if self.queue.waiting or self._is_closed:
             return None
         want, manner, lane = self._wanted(execution)
-        for kind in self._kinds[int(want) :]:
+        for kind in self._kinds[int(want)].serving:
             if not self._may_run(kind, int(want)):
                 break
             if kind.pool.book.idle and not kind.pool.closing:
@@ -142,7 +136,10 @@ class Dispatcher:
         return None
 
     async def lend(self, execution: Execution) -> _Grant:
-        """Wait for a sandbox; raise ``PoolBusyError``, ``CallerBusyError`` or ``PoolClosedError``."""
+        """Wait for a sandbox; raise ``PoolBusyError``, ``CallerBusyError`` or ``PoolClosedError``.
+
+        Both this and `lend_at_once` raise also what `choose` raises, of an environment that cannot be had.
+        """
         if self._is_closed:
             raise PoolClosedError("the service is stopping")
         ticket, waiter = self._enter(execution)
@@ -186,11 +183,23 @@ class Dispatcher:
         return ticket, waiter
 
     def _freed(self) -> None:
-        over = sum(pool.book.total for pool in self.pools) - self._places
+        self._make_room()
+        self._serve()
+
+    def _room(self) -> int:
+        """How many more sandboxes there may be; less than 0 where there are too many."""
+        return self._places - sum(pool.book.total for pool in self.pools)
+
+    def _make_room(self) -> None:
+        """Give up what nobody asks for, if there is too much of it for what others want."""
+        lacking = sum(pool.book.lacking for pool in self.pools)
+        over = lacking - self._room()
         for pool in reversed(self.pools):  # the largest first
             if over > 0:
                 over -= pool.give_up(over)
-        self._serve()
+        if lacking:
+            for pool in self.pools:
+                pool.refill()
 
     def _serve(self) -> None:
         """Hand what is free to whoever's turn it is."""
@@ -200,18 +209,32 @@ class Dispatcher:
         if self._is_closed:
             for ticket in self.queue.clear(now):
                 self._turn_away(ticket, PoolClosedError("the service is stopping"))
-        for kind in self._kinds:
-            while kind.pool.book.idle and not kind.pool.closing and self._may_run(kind, kind.number):
-                wants = kind.wants(own=not self._may_run(kind, 0))
-                next_one = self.queue.next(wants, now, left=self._left(kind))
-                if next_one is None:
-                    break
-                waiter = _waiter_of(next_one)
-                if waiter.done():  # it has given up, and has not come to say so
-                    self.queue.undo(next_one, now)
-                else:
-                    waiter.set_result(self._lend(next_one, kind))
+        while self._serve_one(now):
+            pass
         self._ask()
+
+    def _serve_one(self, now: float) -> bool:
+        """Hand one sandbox to whoever comes first of all who could have one; return whether there was anybody.
+
+        One of a kind that has many comes before one of the last of another.
+        """
+        free = [
+            (kind, kind.wants(own=not self._may_run(kind, kind.first)), self._left(kind))
+            for kind in self._kinds
+            if kind.pool.book.idle and not kind.pool.closing and self._may_run(kind, kind.number)
+        ]
+        for left in sorted({left for _, _, left in free}):
+            wants = {want: kind for kind, wants, each in reversed(free) if each is left for want in wants}
+            ticket = self.queue.next(tuple(wants), now, left=left)
+            if ticket is None:
+                continue
+            waiter = _waiter_of(ticket)
+            if waiter.done():  # it has given up, and has not come to say so
+                self.queue.undo(ticket, now)
+            else:
+                waiter.set_result(self._lend(ticket, wants[ticket.what[0]]))
+            return True
+        return False
 
     @staticmethod
     def _turn_away(ticket: Ticket, why: CodeExecutorError) -> None:
@@ -220,9 +243,14 @@ class Dispatcher:
             waiter.set_exception(why)
 
     def _ask(self) -> None:
-        """Tell the pools how many wait for each: whoever takes several kinds counts for the first."""
+        """Tell the pools how many wait for each: whoever takes several kinds counts for the first.
+
+        If there is no room for what they want, what nobody asks for is given up.
+        """
         for kind in self._kinds:
             kind.pool.ask(self.queue.waiting_for(kind.want))
+        if len(self._environments) > 1:
+            self._make_room()
 
     # ---- the parts
 
@@ -239,7 +267,7 @@ class Dispatcher:
     def _running(self) -> int:
         return sum(len(pool.book.busy) for pool in self.pools)
 
-    def _left(self, kind: _Kind) -> Left:
+    def _left(self, kind: Kind) -> Left:
         """Say how many sandboxes are left of a kind, within what may run in all."""
         book, free = kind.pool.book, self._free
         ready = len(book.idle) + len(book.settling)  # which takes some milliseconds
@@ -247,41 +275,24 @@ class Dispatcher:
         room = min(book.size.most - kind.sessions, self.most - sessions)
         return self.queue.rules.left(min(ready, free), kind.warm, min(book.size.most - len(book.busy), free), room)
 
-    def _may_run(self, kind: _Kind, need: int) -> bool:
+    def _may_run(self, kind: Kind, need: int) -> bool:
         """Whether one more may run that needs the kind ``need``, in a sandbox of ``kind``."""
         return self._running < (self.most if need == kind.number else min(self.most, _CORES))
 
     def _wanted(self, execution: Execution) -> tuple[str, Manner, Lane]:
-        """Choose by a look at the source. A program takes a kind that has more, if one is free, rather than wait.
-
-        What a session will import is not known, and it lives long enough to be worth a larger one. A check imports
-        nothing.
-        """
+        kinds = self._kinds_for(execution)
         lane = Lane.BATCH if execution.batch else Lane.INTERACTIVE
-        if execution.check_only:
-            return "0", Manner.CHECK, lane
-        if execution.session:
-            return self._for_session(), Manner.SESSION, lane
-        need = self._looks.kind(execution.source.encode("utf-8", "replace"), *_python_files(execution))
-        return self._there(need), Manner.RUN, lane
+        manner = Manner.CHECK if execution.check_only else Manner.SESSION if execution.session else Manner.RUN
+        return kinds.wanted(execution), manner, lane
 
-    def _for_session(self) -> str:
-        """Return a kind that is free now: the one for sessions, else a larger one, else the largest of the lesser.
+    def _kinds_for(self, execution: Execution) -> Kinds:
+        """Return those of its environment; raise what `choose` raises."""
+        terms = execution.caller.terms
+        if not execution.environment and (terms is None or not terms.environments):
+            return self._default
+        return self._environments[choose(execution.environment, execution.caller, self.environments)]
 
-        A session uses its sandbox up, so to wait for one of its kind is to wait until another has started.
-        """
-        best = self._looks.for_sessions
-        for number in (*range(best, len(self.pools)), *reversed(range(best))):
-            if self.pools[number].book.idle and not self.pools[number].closing:
-                return str(number)
-        return "0"
-
-    def _there(self, need: int) -> str:
-        """Return the least kind that has what is needed and serves now; where there is none, the largest that does."""
-        serving = [number for number, pool in enumerate(self.pools) if number == 0 or pool.ready]
-        return str(next((number for number in serving if number >= need), serving[-1]))
-
-    def _lend(self, ticket: Ticket, kind: _Kind) -> _Grant:
+    def _lend(self, ticket: Ticket, kind: Kind) -> _Grant:
         sandbox = kind.pool.take()
         if sandbox is None:
             raise RuntimeError("a pool lent what it has not")
@@ -298,9 +309,7 @@ class Dispatcher:
         grant.kind.pool.take_back_unused(grant.sandbox)
 
     def _why_busy(self, ticket: Ticket) -> str:
-        failures = [
-            kind.pool.failure for kind in self._kinds if int(ticket.what[0]) <= kind.number and kind.pool.failure
-        ]
+        failures = [kind.pool.failure for kind in self._kinds[int(ticket.what[0])].serving if kind.pool.failure]
         return failures[0] if failures else f"every sandbox stayed busy for {self._patience:g} s"
 
     def _busy(self, why: str) -> PoolBusyError:
@@ -323,9 +332,12 @@ class _Loan:
         self._waits_since: float | None = None
 
     @property
-    def kind(self) -> tuple[str, bool]:
+    def kind(self) -> tuple[str, bool, str]:
         grant = self._grant
-        return (grant.kind.pool.name, grant.ticket.what[0] == grant.kind.want) if grant else ("", True)
+        if grant is None:
+            return "", True, ""
+        pool = grant.kind.pool
+        return pool.name, grant.ticket.what[0] == grant.kind.want, pool.environment
 
     async def __aenter__(self) -> Sandbox:
         dispatcher, execution = self._dispatcher, self._execution
@@ -345,10 +357,6 @@ class _Loan:
             self._waits_since = None
         elif self._waits_since is None and waiting:
             self._waits_since = time.monotonic()
-
-
-def _python_files(execution: Execution) -> list[bytes]:
-    return [file.data for file in execution.files if file.path.endswith(".py")]
 
 
 def _waiter_of(ticket: Ticket) -> asyncio.Future[_Grant]:

@@ -45,12 +45,17 @@ class LoanCounts(NamedTuple):
 
 
 class Metrics:
-    """One registry per server: nothing global, so that two servers in one process do not meet."""
+    """One registry per server: nothing global, so that two servers in one process do not meet.
 
-    def __init__(self) -> None:
+    ``by_environment``: executions and sandboxes have the label ``environment``.
+    """
+
+    def __init__(self, *, by_environment: bool = False) -> None:
         self.registry = CollectorRegistry()
-        self.executions = Counter(
-            "code_executor_executions_total", "Executions by outcome.", ["status", "reason"], registry=self.registry
+        self._by_environment = by_environment
+        labels = ["status", "reason", *(["environment"] if by_environment else [])]
+        self._executions = Counter(
+            "code_executor_executions_total", "Executions by outcome.", labels, registry=self.registry
         )
         self.violations = Counter(
             "code_executor_violations_total",
@@ -127,12 +132,21 @@ class Metrics:
 
     def _begin_at_nothing(self) -> None:
         """Tell counters as 0 before the first: Prometheus sees no increase in one that begins with 1."""
-        for reason in Reason:
-            self.executions.labels(reason.status.value, reason.value)
+        if not self._by_environment:
+            self._begin_executions("")
         for refused in ("rate_limit", *(error.__name__ for error in (PoolBusyError, CallerBusyError, PoolClosedError))):
             self.refused.labels(refused)
         for aborted in ("stall", "rate", "client_budget", "budget"):
             self.aborted.labels(aborted)
+
+    def executions(self, status: str, reason: str, environment: str = "") -> Counter:
+        """Return what counts executions that ended so."""
+        more = (environment,) if self._by_environment else ()
+        return self._executions.labels(status, reason, *more)
+
+    def _begin_executions(self, environment: str) -> None:
+        for reason in Reason:
+            self.executions(reason.status.value, reason.value, environment)
 
     def counts_of(self, kind: str, use: str) -> LoanCounts:
         """Return what is counted of sandboxes of this kind that are lent for this, so that a run looks up one thing."""
@@ -164,9 +178,10 @@ class Metrics:
 
     def watch(self, *pools: Pool) -> None:
         """Report the state of each pool as it is when asked."""
-        self.registry.register(PoolCollector(pools))
+        self.registry.register(PoolCollector(pools, by_environment=self._by_environment))
         for pool in pools:
             self.counts_of(pool.name, "run")
+            self._begin_executions(pool.environment)
 
     def watch_queue(self, queue: FairQueue) -> None:
         """Report who waits."""
@@ -187,6 +202,7 @@ class _Lent(NamedTuple):
     kind: str
     since: float
     counts: LoanCounts
+    environment: str
 
 
 def _use(execution: Execution) -> str:
@@ -217,7 +233,8 @@ class ObservedRunner:
             async with aclosing(self._inner.stream(execution, inputs)) as events:
                 async for event in events:
                     if isinstance(event, Started):
-                        lent = _Lent(event.kind, time.monotonic(), self._metrics.counts_of(event.kind, _use(execution)))
+                        counts = self._metrics.counts_of(event.kind, _use(execution))
+                        lent = _Lent(event.kind, time.monotonic(), counts, event.environment)
                         # when there is nothing to do but to wait for the program
                         loop.call_soon((lent.counts.own if event.own else lent.counts.busy).inc)
                     elif isinstance(event, CellDone):
@@ -231,7 +248,7 @@ class ObservedRunner:
                     yield event
         except (GeneratorExit, asyncio.CancelledError):
             if not ended and not execution.session:  # nobody waits for it any more
-                self._metrics.executions.labels("error", "cancelled").inc()
+                self._metrics.executions("error", "cancelled", lent.environment if lent else "").inc()
                 log.info("execution", id=execution.id, client=execution.caller.id, status="error", reason="cancelled")
             raise
         except CodeExecutorError as error:
@@ -252,7 +269,7 @@ class ObservedRunner:
     def _count(self, execution: Execution, result: Result, total: float, lent: _Lent | None) -> dict[str, object]:
         """Count what ended; return the fields of its log line."""
         metrics = self._metrics
-        metrics.executions.labels(result.status.value, result.reason.value).inc()
+        metrics.executions(result.status.value, result.reason.value, lent.environment if lent else "").inc()
         if result.reason is Reason.VIOLATION:
             metrics.violations.labels(result.syscall or "unknown").inc()
         metrics.execution_seconds.observe(result.execution_time / 1000)
@@ -277,6 +294,7 @@ class ObservedRunner:
             "memory": result.memory,
             "kind": lent.kind if lent else "",
             "truncated": result.truncated,
+            **({"environment": execution.environment} if execution.environment else {}),
             **({"syscall": result.syscall} if result.syscall else {}),
         }
 

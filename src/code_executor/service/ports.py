@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from code_executor.core.caller import Caller
+from code_executor.core.environments import Environment
 from code_executor.core.models import (
     Allowance,
     Cell,
@@ -30,10 +31,16 @@ class SessionDesk(Protocol):
     """Sessions of callers. Whatever cannot be raises ``SessionError``; a caller only sees its own."""
 
     async def open(
-        self, caller: Caller, files: tuple[File, ...] = (), key: str = "", *, interactive: bool | None = None
+        self,
+        caller: Caller,
+        files: tuple[File, ...] = (),
+        key: str = "",
+        *,
+        interactive: bool | None = None,
+        environment: str = "",
     ) -> SessionInfo:
         """Open a session, or return the one that was opened with this key. ``interactive``: as of a `Cell`, for those
-        that do not say it. Raises also what ``Runner.stream`` raises.
+        that do not say it; ``environment``: as of an `Execution`. Raises also what ``Runner.stream`` raises.
         """
 
     async def restart(self, name: str, caller: Caller) -> SessionInfo:
@@ -71,6 +78,13 @@ class RateLimits(Protocol):
         """Say how many runs a caller has left, without counting."""
 
 
+class EnvironmentDesk(Protocol):
+    """The environments that requests may name."""
+
+    async def list(self, caller: Caller) -> Sequence[Environment]:
+        """Return those that a caller may use, the default first. Raises what ``Runner.stream`` raises."""
+
+
 class Health(Protocol):
     """How the service is."""
 
@@ -92,3 +106,4 @@ class Service:
     sessions: SessionDesk
     rates: RateLimits
     health: Health
+    environments: EnvironmentDesk

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import structlog
 
@@ -96,7 +96,13 @@ class SessionBook:
         return session
 
     def opened_with(
-        self, key: str, caller: Caller, files: tuple[File, ...] = (), *, interactive: bool | None = None
+        self,
+        key: str,
+        caller: Caller,
+        files: tuple[File, ...] = (),
+        *,
+        interactive: bool | None = None,
+        environment: str = "",
     ) -> str | None:
         """Return the session that the caller opened with this key before; None where it has none, or none any more.
 
@@ -106,8 +112,10 @@ class SessionBook:
         if name is None:
             return None
         before = self.sessions[name]
-        if (before.files, before.interactive) != (files, interactive):
-            raise SessionKeyError("the key was used to open a session with other `files` or another `interactive`")
+        if (before.files, before.interactive, before.environment) != (files, interactive, environment):
+            raise SessionKeyError(
+                "the key was used to open a session with other `files` or another `interactive` or `environment`"
+            )
         try:
             self.find(name, caller)
         except SessionUnknownError:
@@ -155,15 +163,22 @@ class Sessions:
         await self.close()
 
     async def open(
-        self, caller: Caller, files: tuple[File, ...] = (), key: str = "", *, interactive: bool | None = None
+        self,
+        caller: Caller,
+        files: tuple[File, ...] = (),
+        key: str = "",
+        *,
+        interactive: bool | None = None,
+        environment: str = "",
     ) -> SessionInfo:
         """Open one for ``caller``; raise ``SessionError`` or what `Session.open` raises.
 
         With a ``key`` that it opened one with before, and that lives, that is the one.
         """
-        name = self.book.opened_with(key, caller, files, interactive=interactive) if key else None
+        how = {"interactive": interactive, "environment": environment}
+        name = self.book.opened_with(key, caller, files, **how) if key else None
         if name is None:
-            session = self._new(caller, files, interactive)
+            session = self._new(caller, files, **how)
             lost = self.book.lost(caller)
             if lost is not None:
                 self.book.forget(*lost)
@@ -177,14 +192,14 @@ class Sessions:
         Raises what `Session.open` raises; the session is over then.
         """
         old = self.book.find(name, caller)
-        session = self._new(caller, old.files, old.interactive)
+        session = self._new(caller, old.files, interactive=old.interactive, environment=old.environment)
         session.known = True
         self.book.replace(name, session)
         await self._begin(name, session, instead_of=(name, old))
         return await self.info(name, caller)
 
-    def _new(self, caller: Caller, files: tuple[File, ...], interactive: bool | None) -> Session:
-        return Session(self._runner, caller=caller, files=files, limits=self.book.limits, interactive=interactive)
+    def _new(self, caller: Caller, files: tuple[File, ...], **how: Any) -> Session:
+        return Session(self._runner, caller=caller, files=files, limits=self.book.limits, **how)
 
     async def _begin(self, name: str, session: Session, instead_of: tuple[str, Session] | None = None) -> None:
         self.book.busy.add(name)
@@ -214,7 +229,8 @@ class Sessions:
         session = self.book.find(name, caller)
         limits = self.book.limits
         age = self._now() - session.began
-        return SessionInfo(name, session.state, session.cells, limits.idle, max(0.0, limits.age - age), max(0.0, age))
+        left, age = max(0.0, limits.age - age), max(0.0, age)
+        return SessionInfo(name, session.state, session.cells, limits.idle, left, age, session.environment)
 
     async def result(self, name: str, caller: Caller, number: int) -> Result:
         """As `Session.result`."""

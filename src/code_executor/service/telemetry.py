@@ -66,7 +66,7 @@ class Telemetry:
     def around(self, service: Service) -> Service:
         """Return the service with its runs and cells observed."""
         runs, sessions = TracedRunner(service.runs, self), TracedDesk(service.sessions, self)
-        return Service(runs, sessions, service.rates, service.health)
+        return Service(runs, sessions, service.rates, service.health, service.environments)
 
     async def follow(self, run: AsyncGenerator[Event, None], name: str, use: str) -> AsyncGenerator[Event, None]:
         """Pass on the events of a run or cell, with this id, in a span with two parts below the current one."""
@@ -164,9 +164,15 @@ class TracedDesk:
         return self._telemetry.follow(self._inner.stream(name, caller, cell), cell.id, "cell")
 
     async def open(
-        self, caller: Caller, files: tuple[File, ...] = (), key: str = "", *, interactive: bool | None = None
+        self,
+        caller: Caller,
+        files: tuple[File, ...] = (),
+        key: str = "",
+        *,
+        interactive: bool | None = None,
+        environment: str = "",
     ) -> SessionInfo:
-        return await self._inner.open(caller, files, key, interactive=interactive)
+        return await self._inner.open(caller, files, key, interactive=interactive, environment=environment)
 
     async def restart(self, name: str, caller: Caller) -> SessionInfo:
         return await self._inner.restart(name, caller)

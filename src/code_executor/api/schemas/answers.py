@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 from code_executor.api.schemas.values import camel
 from code_executor.core.models import Reason, Status
 
+_ASKED = "The `environment` of the request; it is missing where none was asked for."
+
 
 class ProblemOut(BaseModel):
     line: int
@@ -32,6 +34,7 @@ class SessionResponse(BaseModel):
     idle_timeout: float = Field(description="Time in seconds without a running cell after which the session ends.")
     expires_in: float = Field(description="Time in seconds until the session ends in any case.")
     age: float = Field(description="Time in seconds since it was opened, or restarted.")
+    environment: str = Field("", description=_ASKED)
 
 
 class SessionListResponse(BaseModel):
@@ -63,6 +66,7 @@ class CheckResponse(BaseModel):
     ok: bool
     reason: Literal["policy", "syntax"] | None
     problems: list[ProblemOut]
+    environment: str = Field("", description=_ASKED)
 
 
 class PictureOut(BaseModel):
@@ -149,6 +153,7 @@ class ExecuteResponse(BaseModel):
         "in another way. null if there is none, or it is None."
     )
     exception: ExceptionOut | None = Field(description="Of a cell: what it ended with, if it did.")
+    environment: str = Field("", description=_ASKED)
     limits: LimitsOut | None = Field(
         None, description="What the run was held to. It is there if the request has `limits`."
     )

@@ -16,14 +16,8 @@ from code_executor.core.forms.shown import (
 from code_executor.core.models import Cell, Entry, Excerpt, Execution, FileAction, FileOrder
 from code_executor.core.paths import PROGRAM
 
-
-def caller_object(caller: Caller) -> Object:
-    """Return the object of a caller, which only processes of one service show each other."""
-    return caller.as_object()
-
-
-def caller_of_object(message: Object) -> Caller:
-    return Caller.of_object(message)
+caller_object, caller_of_object = Caller.as_object, Caller.of_object
+"""The object of a caller, which only processes of one service show each other; and back."""
 
 
 def execution_object(execution: Execution) -> Object:
@@ -55,6 +49,8 @@ def _unusual_object(execution: Execution) -> Object:
         unusual["name"] = execution.name
     if execution.entry is not None:
         unusual["entry"] = {"path": execution.entry.path, "module": execution.entry.module}
+    if execution.environment:
+        unusual["environment"] = execution.environment
     if execution.env:
         unusual["env"] = dict(execution.env)
     if execution.raw:
@@ -80,6 +76,7 @@ def execution_of(message: Object) -> Execution:
         limits=limits_of_object(message.get("limits")),
         name=message.get("name", PROGRAM),
         entry=Entry(**entry) if (entry := message.get("entry")) else None,
+        environment=message.get("environment", ""),
         env=message.get("env"),
         raw=message.get("base64", False),
         excerpt=Excerpt(**excerpt) if (excerpt := message.get("excerpt")) else None,

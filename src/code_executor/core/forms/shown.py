@@ -115,6 +115,8 @@ def result_object(result: Result, *, attachments: bool = True, base64_of: Callab
         asked["stdoutBase64"] = base64_of(result.stdout)
     if result.stderr is not None:
         asked["stderrBase64"] = base64_of(result.stderr)
+    if result.environment:
+        asked["environment"] = result.environment
     if result.left_out is not None:
         asked["leftOut"] = dict(zip(("stdout", "stderr"), result.left_out, strict=True))
     return {
@@ -159,6 +161,7 @@ def check_object(result: Result) -> Object:
         "ok": not result.problems,
         "reason": result.reason.value if result.problems else None,
         "problems": [problem_object(problem) for problem in result.problems],
+        **({"environment": result.environment} if result.environment else {}),
     }
 
 
@@ -184,6 +187,7 @@ def result_of(message: Object) -> Result:
         files_omitted=message["filesOmitted"],
         value=message["value"],
         exception=_raised(message["exception"]),
+        environment=message.get("environment", ""),
         limits=limits_of_object(message.get("limits")),
         stdout=_bytes(message.get("stdoutBase64")),
         stderr=_bytes(message.get("stderrBase64")),

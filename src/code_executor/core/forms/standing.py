@@ -48,18 +48,14 @@ def session_object(info: SessionInfo) -> Object:
         "idleTimeout": info.idle,
         "expiresIn": round(info.left, 3),
         "age": round(info.age, 3),
+        **({"environment": info.environment} if info.environment else {}),
     }
 
 
 def session_of(message: Object) -> SessionInfo:
-    return SessionInfo(
-        message["id"],
-        SessionState(message["state"]),
-        message["cells"],
-        message["idleTimeout"],
-        message["expiresIn"],
-        message["age"],
-    )
+    seconds = (message[name] for name in ("idleTimeout", "expiresIn", "age"))
+    state = SessionState(message["state"])
+    return SessionInfo(message["id"], state, message["cells"], *seconds, environment=message.get("environment", ""))
 
 
 def allowance_object(allowance: Allowance) -> Object:
