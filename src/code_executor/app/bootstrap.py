@@ -7,7 +7,6 @@ other order, whatever happens. Everyone else is given plain arguments, and knows
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -16,7 +15,7 @@ import structlog
 
 from code_executor._version import __version__
 from code_executor.accounts.usage import Usage
-from code_executor.app.environments import EnvironmentSettings, alone, load
+from code_executor.app.environments import EnvironmentSettings, alone, load, require_room
 from code_executor.app.kept import Kept
 from code_executor.app.settings import Settings
 from code_executor.core.environments import Contents
@@ -75,7 +74,9 @@ async def open_executor(
     Raises ``EngineError`` where no engine works and ``CodeExecutorError`` naming the layers that do not hold.
     """
     environments = load(settings)
-    if environment is not None:
+    if environment is None:
+        require_room(environments, settings)
+    else:
         environments = (alone(environments, environment, settings),)
     default, *others = environments
     uids = hardening.Uids()
@@ -238,8 +239,7 @@ def make_engine(
     if not environment.python:
         raise ConfigurationError("it has no python, which the native engine needs")
     python = environment.python
-    executable = os.path.join(python, "bin", "python") if os.path.isdir(python) else python
-    return NativeEngine(limits, python=executable, uids=uids, standard=settings.preload_always, policy=policy)
+    return NativeEngine(limits, python=python, uids=uids, standard=settings.preload_always, policy=policy)
 
 
 def pool_size(settings: Settings, spare: int = 1) -> PoolSize:

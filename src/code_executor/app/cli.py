@@ -15,12 +15,14 @@ from contextlib import aclosing
 from typing import Any
 
 from code_executor._version import __version__
-from code_executor.app import administration
-from code_executor.app.bootstrap import examine_sandbox, interpreter, open_executor
+from code_executor.app import administration, visits
+from code_executor.app.bootstrap import examine_sandbox, open_executor
+from code_executor.app.environments import load
 from code_executor.app.kept import exposure, open_accounts
 from code_executor.app.logs import configure_logging
 from code_executor.app.settings import Settings
 from code_executor.app.terminal import program, stdin
+from code_executor.app.visits import Visit, visit_all
 from code_executor.core.codec import check_object, result_object
 from code_executor.core.errors import CodeExecutorError, ConfigurationError, StorageError
 from code_executor.core.models import Event, Execution, Output, Reason, Result, Status
@@ -59,6 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--engine", choices=["auto", "docker", "native"], help="the engine that makes sandboxes")
     common.add_argument("--policy", help="strict, off, or a TOML file")
+    placed = argparse.ArgumentParser(add_help=False)
+    placed.add_argument("--environment", default="", metavar="NAME", help="an environment other than the default")
 
     serve = commands.add_parser("serve", parents=[common], help="answer over HTTP")
     serve.add_argument("--host")
@@ -68,17 +72,21 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--rate-limit", help="10/minute, or off")
     serve.add_argument("--log-format", choices=["json", "console"])
 
-    run = commands.add_parser("run", parents=[common], help="run a file (-: read the program from stdin)")
+    run = commands.add_parser("run", parents=[common, placed], help="run a file (-: read the program from stdin)")
     program.add_options(run)
     run.add_argument("--timeout", type=_positive, metavar="SECONDS")
     run.add_argument("--json", action="store_true", help="print the result as JSON instead of streaming")
 
-    check = commands.add_parser("check", parents=[common], help="check a file against the policy, without running it")
+    check = commands.add_parser(
+        "check", parents=[common, placed], help="check a file against the policy, without running it"
+    )
     check.add_argument("file", metavar="FILE")
     check.add_argument("--json", action="store_true")
 
     examine = commands.add_parser("doctor", parents=[common], help="show which layers of protection hold here")
     examine.add_argument("--json", action="store_true")
+    listing = commands.add_parser("environments", parents=[common], help="list the interpreters and their libraries")
+    listing.add_argument("--json", action="store_true")
     administration.add_parsers(commands)
 
     status = commands.add_parser("status", help="show how a running service is")
@@ -140,7 +148,7 @@ def _run(options: dict[str, Any]) -> int:
 
 async def _execute(execution: Execution, settings: Settings, *, quiet: bool, fed: bool = False) -> Result:
     source = stdin.inputs() if fed else contextlib.nullcontext()
-    async with open_executor(settings) as opened:
+    async with open_executor(settings, environment=execution.environment) as opened:
         with source as inputs:
             return await _follow(opened.executor.stream(execution, inputs), quiet=quiet)
 
@@ -178,7 +186,7 @@ def exit_status(result: Result) -> int:
 
 
 def _check(options: dict[str, Any]) -> int:
-    execution = Execution(program.read(options["file"]), check_only=True)
+    execution = Execution(program.read(options["file"]), check_only=True, environment=options["environment"])
     result = asyncio.run(_execute(execution, _settings(options), quiet=True))
     if options["json"]:
         ok = result.status is Status.SUCCESS
@@ -192,14 +200,17 @@ def _check(options: dict[str, Any]) -> int:
 
 def _doctor(options: dict[str, Any]) -> int:
     settings = _settings(options)
-    engine, findings, made_of, exposed = asyncio.run(_examine(settings))
+    engine, findings, made_of, exposed, others = asyncio.run(_examine(settings))
     lacking = doctor.missing(findings, engine, settings.allow_missing)
     refused = bool(exposed) and settings.require_key
+    bad = bool(lacking or refused or any(each.why for each in others))
     if options["json"]:
         layers = [{"layer": f.layer, "held": f.held, "evidence": f.evidence} for f in findings]
-        answer = {"engine": engine, "ok": not (lacking or refused), "layers": layers, "origin": made_of.facts}
+        answer = {"engine": engine, "ok": not bad, "layers": layers, "origin": made_of.facts}
+        if others:
+            answer["environments"] = [each.as_object(default=False) for each in others]
         print(json.dumps(answer | {"warnings": [warning for warning in (made_of.warning, exposed) if warning]}))
-        return 1 if lacking or refused else 0
+        return int(bad)
     print(f"engine: {engine}")
     print(made_of.line)
     for finding in findings:
@@ -214,21 +225,31 @@ def _doctor(options: dict[str, Any]) -> int:
         print(f"warning: {made_of.warning}")
     if exposed:
         print(f"{'required, and missing: a key' if refused else 'warning'}: {exposed}")
-    return 1 if lacking or refused else 0
+    for each in others:
+        print(f"environment {each.environment.name}: {each.line}")
+    return int(bad)
 
 
-async def _examine(settings: Settings) -> tuple[str, list[doctor.Finding], origin.Origin, str]:
+async def _examine(settings: Settings) -> tuple[str, list[doctor.Finding], origin.Origin, str, list[Visit]]:
     try:
         async with open_accounts(settings) as accounts:
             exposed = exposure(settings, accounts)
     except (ConfigurationError, StorageError) as error:  # which says nothing of the layers
         exposed = str(error)
-    async with open_executor(settings, examine=False) as opened:
+    default, *others = load(settings)
+    async with open_executor(settings, examine=False, environment="") as opened:
         engine = opened.pool.engine.name
         findings = await examine_sandbox(opened.pool, opened.executor.limits)
+    visits = await visit_all(others, settings, engine)
     if engine == "docker":
-        return engine, findings, await origin.of_image(settings.image), exposed
-    return engine, findings, await origin.of_interpreter(interpreter(settings)), exposed
+        return engine, findings, await origin.of_image(default.image), exposed, visits
+    return engine, findings, await origin.of_interpreter(default.python), exposed, visits
+
+
+def _environments(options: dict[str, Any]) -> int:
+    settings = Settings.load(engine=options["engine"], policy=options["policy"])
+    configure_logging(settings.model_copy(update={"log_format": "console", "log_level": "error"}))
+    return visits.run(options, settings)
 
 
 def _status(options: dict[str, Any]) -> int:
@@ -273,6 +294,7 @@ _COMMANDS = {
     "run": _run,
     "check": _check,
     "doctor": _doctor,
+    "environments": _environments,
     "status": _status,
     "cost": _cost,
     **administration.COMMANDS,

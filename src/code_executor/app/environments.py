@@ -117,6 +117,16 @@ def alone(environments: tuple[EnvironmentSettings, ...], name: str, settings: Se
     raise ConfigurationError(f"there is no environment {name!r} here, but {known}")
 
 
+def require_room(environments: tuple[EnvironmentSettings, ...], settings: Settings) -> None:
+    """Raise ``ConfigurationError`` if one is to keep more sandboxes than there may be."""
+    for environment in environments:
+        if environment.minimum > settings.pool_size:
+            raise ConfigurationError(
+                f"{PREFIX}ENVIRONMENTS: environments.{environment.name}: minimum: must not be more than "
+                f"{PREFIX}POOL_SIZE ({settings.pool_size})"
+            )
+
+
 def read(document: dict[str, Any], settings: Settings) -> tuple[EnvironmentSettings, ...]:
     """Read a whole document; raise ``ConfigurationError`` that names the table."""
     tables = document.pop("environments", {})
@@ -129,12 +139,6 @@ def read(document: dict[str, Any], settings: Settings) -> tuple[EnvironmentSetti
     environments = [_made(default, found.pop(default, _Table()), _of_settings(settings), settings)]
     for name, table in found.items():
         environments.append(_made(name, table, EnvironmentSettings(name), settings))
-    for environment in environments:
-        if environment.minimum > settings.pool_size:
-            raise ConfigurationError(
-                f"environments.{environment.name}: minimum: must not be more than {PREFIX}POOL_SIZE "
-                f"({settings.pool_size})"
-            )
     return tuple(environments)
 
 
@@ -170,11 +174,16 @@ def _made(name: str, table: _Table, rest: EnvironmentSettings, settings: Setting
         name=name,
         image=table.image or rest.image,
         interpreter=table.interpreter or rest.interpreter,
-        python=table.python or rest.python,
+        python=_executable(table.python or rest.python),
         kinds=kinds,
         minimum=rest.minimum if table.minimum is None else table.minimum,
         description=table.description,
     )
+
+
+def _executable(python: str) -> str:
+    """Return the path of an interpreter, of which only the directory may be given."""
+    return os.path.join(python, "bin", "python") if os.path.isdir(python) else python
 
 
 def _of_settings(settings: Settings) -> EnvironmentSettings:

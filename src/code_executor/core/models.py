@@ -201,8 +201,8 @@ class Result:
     the last expression's value, and ``exception``, what it ended with; None where there is none.
 
     Where it was asked for: ``environment``, in which it ran; ``limits``, what it was held to; ``stdout`` and
-    ``stderr``, the bytes that it wrote; ``left_out``, how many bytes of each are not in ``output`` and ``error``, between
-    beginning and end.
+    ``stderr``, the bytes that it wrote; ``left_out``, how many bytes of each are not in ``output`` and ``error``,
+    between beginning and end.
     """
 
     id: str

@@ -68,6 +68,7 @@ def execution_of(options: Mapping[str, Any], limits: Limits) -> Execution:
             "" if module else read(file),
             args=args,
             timeout=options["timeout"],
+            environment=options["environment"],
             files=tuple(beside),
             limits=_limits(options, limits),
             name=options["name"] or paths.PROGRAM,
