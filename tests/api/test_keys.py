@@ -191,7 +191,7 @@ def _app_of_nothing() -> None:
             return None
 
     nothing: Any = Nothing()
-    create_app(Service(nothing, nothing, nothing, nothing), RequestLimits(), "0", HostNames("localhost"))
+    create_app(Service(nothing, nothing, nothing, nothing, nothing), RequestLimits(), "0", HostNames("localhost"))
 
 
 @pytest.mark.parametrize("path", ["//api/execute", "/api//execute", "/api/execute/", "/API/execute", "/api/%65xecute"])

@@ -117,10 +117,10 @@ async def test_a_loan_says_which_kind_it_is_and_whether_it_was_asked_for(monkeyp
     for number, one in enumerate(dispatcher.pools):
         one.name = str(number)
     loans = [_Loan(dispatcher, Execution(code)) for code in ("", "import numpy", "import numpy", "import sympy")]
-    assert loans[0].kind == ("", True)
+    assert loans[0].kind == ("", True, "")
     for loan in loans:
         await loan.__aenter__()
-    assert [loan.kind for loan in loans] == [("0", True), ("1", True), ("2", False), ("3", True)]
+    assert [loan.kind[:2] for loan in loans] == [("0", True), ("1", True), ("2", False), ("3", True)]
 
 
 def test_a_session_takes_what_is_free_rather_than_wait_for_one_that_has_to_start() -> None:

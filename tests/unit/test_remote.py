@@ -9,7 +9,9 @@ from typing import Any, cast, get_args
 
 import pytest
 
+from code_executor.core import errors
 from code_executor.core.caller import Caller
+from code_executor.core.environments import Environment
 from code_executor.core.errors import (
     CodeExecutorError,
     FileError,
@@ -113,15 +115,17 @@ EXECUTION = Execution(
     check_only=True,
     files=(File("path", b"\0\xff"),),
     display=True,
+    environment="e",
     caller=Caller("somebody"),
 )
 
 
 A, C = Caller("a"), Caller("c")
 CELL = Cell("code \0 \ud800", stdin="in", timeout=2.5, policy=False, display=False)
-INFO = SessionInfo("name", SessionState.WAITING, cells=3, idle=600.0, left=12.5, age=3.5)
+INFO = SessionInfo("name", SessionState.WAITING, cells=3, idle=600.0, left=12.5, age=3.5, environment="e")
 
 
+ENVIRONMENT = Environment("py311", "3.11.7", {"numpy": "2.3.1"}, (("plain", ()),), "sha256:x", False, "Ours")
 ORDER = FileOrder(FileAction.PUT, "a/b", b"\0\xff", policy=False)
 ANSWER = FileAnswer((FileEntry("a/b", 3),), 2, b"\0\xff", made=True, fault="REFUSED", why="so")
 
@@ -159,9 +163,15 @@ class Scripted:
         return INFO
 
     async def open(
-        self, caller: Caller, files: tuple[File, ...] = (), key: str = "", *, interactive: bool | None = None
+        self,
+        caller: Caller,
+        files: tuple[File, ...] = (),
+        key: str = "",
+        *,
+        interactive: bool | None = None,
+        environment: str = "",
     ) -> SessionInfo:
-        return self._answer("open", caller, files, key, interactive)
+        return self._answer("open", caller, files, key, interactive, environment)
 
     async def restart(self, name: str, caller: Caller) -> SessionInfo:
         return self._answer("restart", name, caller)
@@ -214,9 +224,21 @@ class Desk:
         self.order, self.restart, self.list, self.result = service.order, service.restart, service.list, service.result
 
 
+class EnvironmentsOf:
+    """The list of environments of `Scripted`."""
+
+    def __init__(self, service: object) -> None:
+        self._service = service
+
+    async def list(self, caller: Caller) -> Sequence[Environment]:
+        if isinstance(self._service, Scripted):
+            self._service._answer("environments", caller)
+        return [ENVIRONMENT]
+
+
 def service_of(scripted: object) -> Service:
     desk = Desk(scripted) if isinstance(scripted, Scripted) else scripted
-    return Service(*(cast("Any", part) for part in (scripted, desk, scripted, scripted)))
+    return Service(*(cast("Any", part) for part in (scripted, desk, scripted, scripted, EnvironmentsOf(scripted))))
 
 
 @asynccontextmanager
@@ -268,7 +290,7 @@ async def test_everything_that_is_asked_of_a_session_comes_as_it_was() -> None:
     service = Scripted([Started("an-id", 0.0), RESULT])
     files = (File("path", b"\0\xff"),)
     async with connected(service) as worker:
-        assert await worker.sessions.open(C, files, "a key", interactive=False) == INFO
+        assert await worker.sessions.open(C, files, "a key", interactive=False, environment="e") == INFO
         assert await worker.sessions.restart("n", C) == INFO
         assert await worker.sessions.list(C) == [INFO, INFO]
         assert await worker.sessions.result("n", C, 7) == RESULT
@@ -279,7 +301,7 @@ async def test_everything_that_is_asked_of_a_session_comes_as_it_was() -> None:
         assert await worker.sessions.order("n", C, ORDER) == ANSWER
         await worker.sessions.end("n", C)
     assert service.asked == [
-        ("open", C, files, "a key", False),
+        ("open", C, files, "a key", False, "e"),
         ("restart", "n", C),
         ("list", C),
         ("result", "n", C, 7),
@@ -291,6 +313,24 @@ async def test_everything_that_is_asked_of_a_session_comes_as_it_was() -> None:
         ("order", "n", C, ORDER),
         ("end", "n", C),
     ]
+
+
+async def test_environments_are_listed_for_who_asks_and_a_failure_is_one() -> None:
+    service = Scripted()
+    async with connected(service) as worker:
+        assert await worker.environments.list(C) == [ENVIRONMENT]
+    assert service.asked == [("environments", C)]
+    async with connected(Scripted(failure=PoolBusyError("all are busy", 9))) as worker:
+        with pytest.raises(PoolBusyError, match="all are busy"):
+            await worker.environments.list(C)
+
+
+@pytest.mark.parametrize("name", ["EnvironmentUnknownError", "EnvironmentRefusedError"])
+async def test_why_an_environment_cannot_be_had_comes_too(name: str) -> None:
+    failure = getattr(errors, name)("there is none")
+    async with connected(Scripted(failure=failure)) as worker:
+        with pytest.raises(type(failure), match="there is none"):
+            await run(worker.runs, EXECUTION)
 
 
 @pytest.mark.parametrize(

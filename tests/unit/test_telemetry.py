@@ -218,7 +218,7 @@ def app_of(memory: Memory, runner: Scripted, *, rate: str = "off") -> Traced:
     metrics = Metrics()
     limiters = {RUNS: RateLimiter(rate), CHECKS: RateLimiter("off"), REQUESTS: RateLimiter("off")}
     health = LocalHealth([cast("Pool", None)], metrics)
-    inner = Service(runner, Sessions(runner, SessionLimits()), LocalRates(limiters, metrics), health)
+    inner = Service(runner, Sessions(runner, SessionLimits()), LocalRates(limiters, metrics), health, cast("Any", None))
     names = HostNames("127.0.0.1", (), ())
     return Traced(create_app(memory.telemetry.around(inner), RequestLimits(), "1", names), memory.telemetry)
 
@@ -359,7 +359,7 @@ def test_without_the_extra_it_is_said_to_be_missing(variables: pytest.MonkeyPatc
 
 
 def test_without_the_variables_nothing_is_around_a_service(variables: pytest.MonkeyPatch) -> None:
-    service = Service(*(cast("Any", Scripted()) for _ in range(4)))
+    service = Service(*(cast("Any", Scripted()) for _ in range(5)))
     assert isinstance(application(service, Settings.load()), Identity)
 
 

@@ -104,6 +104,8 @@ class Telemetry:
         part = self.tracer.start_span("sandbox", below)
         if event.kind:  # in the process that has the pools
             part.set_attributes({"code_executor.kind": event.kind, "code_executor.own_kind": event.own})
+        if event.environment:
+            part.set_attribute("code_executor.environment", event.environment)
         return part
 
     def _tell(self, span: Span, result: Result, use: str) -> None:
