@@ -4,6 +4,7 @@
 #   BASE_IMAGE   any Debian-like image with Python >= 3.11 and its venv module, or with apt to get them
 #   BASE_DATE    the day of which its packages are
 #   UPDATED      a day: take Debian's updates of it. Another day takes them once more
+#   build-requirements.lock beside this file (optional): other libraries than those of requirements.lock
 #   build-ca.crt beside this file (optional): certificates that pip trusts, for users behind a corporate proxy
 #
 # The default base is what a tag meant on one day, on every architecture. `make base` renews both lines.
@@ -46,11 +47,12 @@ RUN set -eu; \
     python3 -m compileall -q -x '(site|dist)-packages' "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" || true
 
 FROM ${BASE_IMAGE} AS build
-COPY requirements.lock build-ca.cr[t] /build/
+COPY requirements.lock build-requirements.loc[k] build-ca.cr[t] /build/
 RUN set -eu; \
     if ! python3 -c 'import venv, ensurepip, ctypes' 2>/dev/null; then \
         apt-get update; apt-get install -y --no-install-recommends python3 python3-venv; \
     fi; \
+    if [ -e /build/build-requirements.lock ]; then mv /build/build-requirements.lock /build/requirements.lock; fi; \
     if [ -e /build/build-ca.crt ]; then export PIP_CERT=/build/build-ca.crt; fi; \
     python3 -m venv --without-pip /opt/sandbox; \
     python3 -m venv /build/tools; \

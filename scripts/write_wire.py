@@ -106,7 +106,7 @@ class UnknownSchemaError(Exception):
 def description() -> dict[str, Any]:
     """Return the OpenAPI description of a service with the default limits; no service runs."""
     runs = SimpleNamespace(limits=Limits())
-    service: Any = SimpleNamespace(runs=runs, sessions=None, rates=None, health=None)
+    service: Any = SimpleNamespace(runs=runs, sessions=None, rates=None, health=None, environments=None)
     app = create_app(service, RequestLimits(), "0", HostNames("127.0.0.1"))
 
     async def ask() -> dict[str, Any]:

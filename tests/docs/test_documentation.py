@@ -18,12 +18,15 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
 
 from code_executor.api import pages
 from code_executor.api.schemas import PROBLEMS, ExecuteRequest, ExecuteResponse, LimitsIn
+from code_executor.app.environments import _Table
+from code_executor.app.environments import read as read_environments
 from code_executor.app.settings import PREFIX, Settings
 from code_executor.core.limits import Limits, SessionLimits
 from code_executor.core.models import Reason
@@ -41,6 +44,7 @@ WEB = ROOT / "web/README.md"
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
 PAGES = [*DOCUMENTS, ROOT / "bench/README.md", ROOT / "examples/nextjs/README.md", WEB]
 """What is read but not run: these have programs that need more than the checkout."""
+POLICY, ENVIRONMENTS = ROOT / "docs/policy.md", ROOT / "docs/environments.md"
 README, HTTP_API, OPERATIONS = ROOT / "README.md", ROOT / "docs/http-api.md", ROOT / "docs/operations.md"
 PORT = "http://localhost:8000"
 
@@ -192,14 +196,29 @@ def test_json_in_the_docs_is_json(block: Block) -> None:
     json.loads(block.text)
 
 
-@pytest.mark.parametrize("block", blocks("toml"), ids=str)
-def test_policies_in_the_docs_load(block: Block) -> None:
-    assert not Policy.from_table(tomllib.loads(block.text)).empty
+def tables(document: Path) -> list[dict[str, Any]]:
+    return [tomllib.loads(block.text) for block in blocks("toml") if block.document == document]
+
+
+def test_every_table_in_the_docs_is_read_by_a_test() -> None:
+    assert {block.document for block in blocks("toml")} == {POLICY, ENVIRONMENTS}
 
 
 def test_the_example_policy_is_the_one_in_the_docs() -> None:
-    (block,) = blocks("toml")
-    assert tomllib.loads((ROOT / "examples/policy.toml").read_text()) == tomllib.loads(block.text)
+    (policy,) = tables(POLICY)
+    assert not Policy.from_table(policy).empty
+    assert tomllib.loads((ROOT / "examples/policy.toml").read_text()) == policy
+
+
+def test_environments_in_the_docs_load_and_the_example_is_one_of_them() -> None:
+    documented = tables(ENVIRONMENTS)
+    assert tomllib.loads((ROOT / "examples/environments/environments.toml").read_text()) in documented
+    for each in documented:
+        assert len(read_environments(each, Settings())) == 2
+
+
+def test_every_key_of_an_environment_is_documented() -> None:
+    assert names(ENVIRONMENTS, "## The file") == list(_Table.model_fields)
 
 
 # ---- what is named

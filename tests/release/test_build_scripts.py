@@ -144,6 +144,15 @@ def test_whatever_changes_the_image_builds_it_again(checkout: Checkout, what: st
     assert checkout.build()
 
 
+def test_other_libraries_make_another_image(checkout: Checkout) -> None:
+    assert checkout.build()
+    (checkout.root / "other.lock").write_text("attrs==25.4.0\n")
+    assert checkout.build(REQUIREMENTS="other.lock")
+    assert checkout.build(REQUIREMENTS="other.lock") is None
+    assert not (checkout.root / "build-requirements.lock").exists()
+    assert checkout.build()
+
+
 def test_a_refresh_builds_unchanged_sources_with_the_updates_of_now(checkout: Checkout) -> None:
     checkout.build()
     refreshed = checkout.build(REFRESH="1")

@@ -20,6 +20,8 @@ export interface RunRequest {
   files?: InputFile[] | null;
   /** Return figures, the value of the last expression, and what `display()` is given, in `displays`. */
   display?: boolean | null;
+  /** The interpreter and libraries to use, one of `GET /api/environments`; null: the default. */
+  environment?: string | null;
   /** Limits of this run, below those of the service. The answer then says what holds, in `limits`. */
   limits?: RunLimits | null;
   /** The name of the program's file, which tracebacks show; without a directory. */
@@ -119,6 +121,8 @@ export interface Result {
   value: string | null;
   /** Of a cell: what it ended with, if it did. */
   exception: Raised | null;
+  /** The `environment` of the request; it is missing where none was asked for. */
+  environment?: string;
   /** What the run was held to. It is there if the request has `limits`. */
   limits?: HeldLimits | null;
   /** The bytes of stdout. It is there if the request has `base64`. */
@@ -191,6 +195,8 @@ export interface StreamedResult {
   value: string | null;
   /** Of a cell: what it ended with, if it did. */
   exception: Raised | null;
+  /** The `environment` of the request; it is missing where none was asked for. */
+  environment?: string;
   /** What the run was held to. It is there if the request has `limits`. */
   limits?: HeldLimits | null;
   /** The bytes of stdout. It is there if the request has `base64`. */
@@ -283,6 +289,8 @@ export interface CheckRequest {
   code: string;
   /** The language of the program. */
   language?: string | null;
+  /** The interpreter and libraries to use, one of `GET /api/environments`; null: the default. */
+  environment?: string | null;
 }
 
 /** Whether a source may run, and what is refused if not. */
@@ -290,6 +298,8 @@ export interface CheckResponse {
   ok: boolean;
   reason: ("policy" | "syntax") | null;
   problems: Problem[];
+  /** The `environment` of the request; it is missing where none was asked for. */
+  environment?: string;
 }
 
 /** How a session stands. */
@@ -306,6 +316,8 @@ export interface SessionInfo {
   expiresIn: number;
   /** Time in seconds since it was opened, or restarted. */
   age: number;
+  /** The `environment` of the request; it is missing where none was asked for. */
+  environment?: string;
 }
 
 /** The files of a session. */
