@@ -354,3 +354,23 @@ class BookMachine(RuleBasedStateMachine):
 
 BookMachine.TestCase.settings = settings(max_examples=max(100, settings().max_examples // 10))  # of 50 steps each
 TestBook = pytest.mark.fuzz(BookMachine.TestCase)
+
+
+# ---- beside other pools
+
+
+def test_where_there_is_no_room_it_makes_what_it_keeps_anyway_and_the_first_for_who_waits() -> None:
+    room = 0
+    book = Book(PoolSize(least=2, most=8, spare=1), room=lambda: room)
+    assert (book.wanted(), book.lacking) == (2, 0)
+    book.making = 2
+    book.asked = 5
+    assert (book.wanted(), book.lacking) == (0, 4)
+    room = 3
+    assert (book.wanted(), book.lacking) == (3, 1)
+    on_demand = Book(PoolSize(least=0, most=8, spare=0), room=lambda: -1)
+    assert on_demand.wanted() == 0
+    on_demand.asked = 3
+    assert (on_demand.wanted(), on_demand.lacking) == (1, 2)
+    on_demand.making = 1
+    assert (on_demand.wanted(), on_demand.lacking) == (0, 2)

@@ -89,8 +89,13 @@ class _Endpoints:
         if body:
             require_json(request.headers.get("content-type", ""))
         asked = parse_session(body, self._bounds)
-        how = {"interactive": asked.interactive, "environment": asked.environment}
-        opening = self._sessions.open(caller_of(request.scope), asked.files, parse_key(key), **how)
+        opening = self._sessions.open(
+            caller_of(request.scope),
+            asked.files,
+            parse_key(key),
+            interactive=asked.interactive,
+            environment=asked.environment,
+        )
         info = await until_disconnect(request.receive, opening)
         if key is None and await request.is_disconnected():  # with a key, the next request is for this one
             await self._sessions.end(info.id, caller_of(request.scope))

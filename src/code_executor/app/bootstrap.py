@@ -182,7 +182,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             CHECKS: RateLimiter(settings.check_rate_limit),
             REQUESTS: RateLimiter(settings.request_rate_limit),
         }
-        health = LocalHealth(opened.executor.pools, metrics)
+        health = LocalHealth(opened.executor.default_pools, metrics)
         async with (
             Kept(settings) as kept,
             Usage(budgets, kept.store),

@@ -105,6 +105,11 @@ class Dispatcher:
         return self.pools[0]
 
     @property
+    def default_pools(self) -> tuple[Pool, ...]:
+        """Those of the default environment."""
+        return self._default.pools
+
+    @property
     def environments(self) -> tuple[str, ...]:
         """Their names, the default first."""
         return tuple(self._environments)

@@ -175,7 +175,7 @@ class Sessions:
 
         With a ``key`` that it opened one with before, and that lives, that is the one.
         """
-        how = {"interactive": interactive, "environment": environment}
+        how: dict[str, Any] = {"interactive": interactive, "environment": environment}
         name = self.book.opened_with(key, caller, files, **how) if key else None
         if name is None:
             session = self._new(caller, files, **how)
