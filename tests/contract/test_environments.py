@@ -16,6 +16,8 @@ from code_executor.core.models import Result, Status
 from tests.conftest import IMAGE
 from tests.venvs import BASE, make_venv
 
+pytestmark = pytest.mark.anyio
+
 SETTINGS: dict[str, Any] = {"policy": "off", "pool_size": 2, "pool_min": 1, "preload": ()}
 
 OTHER = '[environments.other]\ndescription = "Another"\n'
@@ -23,7 +25,7 @@ OTHER = '[environments.other]\ndescription = "Another"\n'
 FIND = """
 import os, sys
 found = []
-for top in ("/opt", "/usr/local", "/usr/lib"):
+for top in ("/opt/sandbox", "/usr/local", "/usr/lib"):
     for directory, below, names in os.walk(top):
         found += [os.path.join(directory, name) for name in below if name.startswith(PREFIX)]
 print(found)

@@ -214,7 +214,7 @@ def test_environments_in_the_docs_load_and_the_example_is_one_of_them() -> None:
     documented = tables(ENVIRONMENTS)
     assert tomllib.loads((ROOT / "examples/environments/environments.toml").read_text()) in documented
     for each in documented:
-        assert len(read_environments(each, Settings())) == 2
+        assert len(read_environments(each, Settings.load())) == 2
 
 
 def test_every_key_of_an_environment_is_documented() -> None:

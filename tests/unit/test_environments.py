@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,8 @@ PLAIN = ("plain", ())
 
 
 def settings(**given: object) -> Settings:
-    return Settings(**{"python": "/usr/bin/python3", "pool_size": 4, "pool_min": 2, "preload": (("numpy",),)} | given)
+    usual: dict[str, Any] = {"python": "/usr/bin/python3", "pool_size": 4, "pool_min": 2, "preload": (("numpy",),)}
+    return Settings(**usual | given)
 
 
 def environments(text: str, **given: object) -> tuple[EnvironmentSettings, ...]:

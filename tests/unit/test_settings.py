@@ -78,6 +78,7 @@ FREE = {
     "keys",
     "secret_file",
     "image",
+    "environments",
     "runtime",
     "python",
     "preload",

@@ -136,7 +136,7 @@ def read(document: dict[str, Any], settings: Settings) -> tuple[EnvironmentSetti
         )
     found = {name: _read_table(name, table) for name, table in tables.items()}
     default = _name_of_default(found)
-    environments = [_made(default, found.pop(default, _Table()), _of_settings(settings), settings)]
+    environments = [_made(default, found.pop(default, _read_table(default, {})), _of_settings(settings), settings)]
     for name, table in found.items():
         environments.append(_made(name, table, EnvironmentSettings(name), settings))
     return tuple(environments)

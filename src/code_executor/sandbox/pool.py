@@ -76,7 +76,7 @@ class Book:
     """Who is idle, busy, settling or being made, and what should be done about it. No I/O in here.
 
     ``asked``: how many executions wait for a sandbox. ``room``: for how many more sandboxes there is room beside those
-    of other pools; None: for as many as are wanted.
+    of other pools, beyond those for which there is always (``kept``); None: for as many as are wanted.
     """
 
     size: PoolSize
@@ -100,7 +100,7 @@ class Book:
         wanted = self._wanted()
         if not wanted or self.room is None:
             return wanted
-        return min(wanted, max(self.room(), self._due))
+        return min(wanted, max(0, self.kept - self.total) + max(0, self.room()))
 
     @property
     def lacking(self) -> int:
@@ -112,9 +112,9 @@ class Book:
         return max(0, min(max(asked, self.size.least), self.size.most) - self.total)
 
     @property
-    def _due(self) -> int:
-        """How many are made whether or not there is room: those that are kept anyway, or the first for who waits."""
-        return max(0, max(self.size.least, self.size.spare, min(1, self.asked)) - self.total)
+    def kept(self) -> int:
+        """For how many there is room at any time: those that are kept anyway, or one for whoever waits."""
+        return max(self.size.least, self.size.spare, 1)
 
     def take(self) -> Sandbox | None:
         """Lend the longest idle sandbox; None where there is none."""

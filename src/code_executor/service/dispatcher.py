@@ -84,13 +84,11 @@ class Dispatcher:
         self._executor = SandboxExecutor(limits, check_time)
         self._patience = patience
         self._closing = False
-        self._places = self.most + sum(
-            max(kind.warm, int(kinds.on_demand)) for kinds in self._environments.values() for kind in kinds.each
-        )
         for pool in self.pools:
             pool.on_free = self._freed
             if others:
                 pool.book.room = self._room
+        self._places = self.most + sum(kind.pool.book.kept if others else kind.warm for kind in self._kinds)
 
     def __repr__(self) -> str:
         return f"<Dispatcher on {self.pool!r}: {self.queue.waiting} waiting>"
@@ -192,8 +190,12 @@ class Dispatcher:
         self._serve()
 
     def _room(self) -> int:
-        """How many more sandboxes there may be; less than 0 where there are too many."""
-        return self._places - sum(pool.book.total for pool in self.pools)
+        """How many more sandboxes there may be, beyond those that each pool may have; less than 0: so many too many."""
+        return self._places - sum(max(pool.book.total, self._kept(pool)) for pool in self.pools)
+
+    def _kept(self, pool: Pool) -> int:
+        """How many places are a pool's own; none where there is one environment, and nobody asks for room."""
+        return pool.book.kept if pool.book.room is not None else 0
 
     def _make_room(self) -> None:
         """Give up what nobody asks for, if there is too much of it for what others want."""
@@ -201,7 +203,7 @@ class Dispatcher:
         over = lacking - self._room()
         for pool in reversed(self.pools):  # the largest first
             if over > 0:
-                over -= pool.give_up(over)
+                over -= pool.give_up(min(over, pool.book.total - self._kept(pool)))
         if lacking:
             for pool in self.pools:
                 pool.refill()
@@ -229,15 +231,17 @@ class Dispatcher:
             if kind.pool.book.idle and not kind.pool.closing and self._may_run(kind, kind.number)
         ]
         for left in sorted({left for _, _, left in free}):
-            wants = {want: kind for kind, wants, each in reversed(free) if each is left for want in wants}
-            ticket = self.queue.next(tuple(wants), now, left=left)
+            serving = {want: kind for kind, wants, each in reversed(free) if each is left for want in wants}
+            ticket = self.queue.next(tuple(serving), now, left=left)
             if ticket is None:
                 continue
+            want = ticket.what[0]
+            self._kinds[int(want)].pool.book.asked = self.queue.waiting_for(want)  # or one more would be made for it
             waiter = _waiter_of(ticket)
             if waiter.done():  # it has given up, and has not come to say so
                 self.queue.undo(ticket, now)
             else:
-                waiter.set_result(self._lend(ticket, wants[ticket.what[0]]))
+                waiter.set_result(self._lend(ticket, serving[want]))
             return True
         return False
 

@@ -101,7 +101,7 @@ class Kinds:
         """
         serving = [kind for kind in self.each if kind is self.each[0] or kind.pool.ready or kind.pool.can_start]
         least = self.each[0].number + need
-        return next((kind for kind in serving if kind.number >= least), serving[-1]).want
+        return next((kind.want for kind in serving if kind.number >= least), serving[-1].want)
 
 
 def _python_files(execution: Execution) -> list[bytes]:
