@@ -89,9 +89,9 @@ class Kinds:
         A session uses its sandbox up, so to wait for one of its kind is to wait until another has started.
         """
         best = self.looks.for_sessions
-        for place in (*range(best, len(self.each)), *reversed(range(best))):
-            if self.pools[place].book.idle and not self.pools[place].closing:
-                return self.each[place].want
+        for kind in (*self.each[best:], *reversed(self.each[:best])):
+            if kind.pool.book.idle and not kind.pool.closing:
+                return kind.want
         return self.each[0].want
 
     def _there(self, need: int) -> str:
