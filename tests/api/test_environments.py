@@ -138,6 +138,17 @@ def test_the_list_says_what_is_installed_in_each(http: httpx.Client) -> None:
     assert http.get("/api/environments").json() == [default, other]
 
 
+def test_the_description_has_their_names_unless_a_key_is_needed_to_know_them(
+    http: httpx.Client, keyed: tuple[Server, str, str]
+) -> None:
+    def described(answer: httpx.Response) -> object:
+        asked = answer.json()["components"]["schemas"]["ExecuteRequest"]["properties"]["environment"]
+        return asked["anyOf"][0].get("enum")
+
+    assert described(http.get("/openapi.json")) == ["default", "other"]
+    assert described(httpx.get(f"{keyed[0].url}/openapi.json")) is None
+
+
 def test_a_server_without_others_lists_its_default(client: httpx.Client) -> None:
     (only,) = client.get("/api/environments").json()
     assert (only["name"], only["default"]) == ("default", True)

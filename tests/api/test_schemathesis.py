@@ -33,4 +33,4 @@ def test_the_server_does_what_it_describes(described: Server, tmp_path: Path) ->
         check=False,
     )
     assert done.returncode == 0, done.stdout[-5000:]
-    assert "Operations:       18 selected / 18 total" in done.stdout
+    assert "Operations:       19 selected / 19 total" in done.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import structlog
 from fastapi_offline import FastAPIOffline
@@ -107,11 +108,13 @@ def create_app(
     origins: tuple[str, ...] = (),
     sending: SendLimits = _SENDING,
     accounts: Accounts | None = None,
+    described: Sequence[str] = (),
 ) -> ASGIApp:
     """Return the ASGI application over ``service``, whose owner keeps it open for as long as the app is served.
 
     ``names``: the hosts that it answers to. ``origins``: whose pages may call it from a browser, besides its own.
     ``sending``: what clients may leave unread. ``accounts``: the keys; None: nobody needs one.
+    ``described``: the names of the environments, which the description has if no key is needed to know them.
     """
     accounts = accounts or Accounts()
     # "offline": the pages under /docs bring their scripts along instead of loading them from somebody's CDN
@@ -133,7 +136,7 @@ def create_app(
     app.include_router(operations.make_router(service.health))
     app.include_router(sessions.make_router(service, bounds, origins))
     app.include_router(session_files.make_router(service, bounds))
-    description.install(app, service.runs.limits, bounds)
+    description.install(app, service.runs.limits, bounds, () if accounts.closed else described)
     problems.install(app)
     pages.install_docs(app)
     pages.install(app, embedders=origins or ("*",))

@@ -76,14 +76,14 @@ def request_body(
     return {"requestBody": {"required": required, "content": {"application/json": content}}}
 
 
-def install(app: FastAPI, limits: Limits, bounds: RequestLimits) -> None:
-    """Complete what ``app`` says of itself."""
+def install(app: FastAPI, limits: Limits, bounds: RequestLimits, environments: Sequence[str] = ()) -> None:
+    """Complete what ``app`` says of itself. ``environments``: names that a request may have, if all may know them."""
     routes = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             whole = routes()
-            whole["components"]["schemas"] |= _schemas(limits, bounds)
+            whole["components"]["schemas"] |= _schemas(limits, bounds, environments)
             whole["components"]["securitySchemes"] = _KEYS
             for path, operations in whole["paths"].items():
                 _add_keys(needed(path), operations.values())
@@ -113,13 +113,15 @@ def _problem(description: str) -> dict[str, Any]:
     return {name: value for name, value in described(description).items() if name != "model"}
 
 
-def _schemas(limits: Limits, bounds: RequestLimits) -> dict[str, Any]:
+def _schemas(limits: Limits, bounds: RequestLimits, environments: Sequence[str]) -> dict[str, Any]:
     models = [*_REQUESTS, *MESSAGES, *EVENTS.values()]
     _, whole = models_json_schema([(model, "validation") for model in dict.fromkeys(models)], ref_template=_REFERENCE)
     schemas: dict[str, Any] = whole["$defs"]
     for model in _REQUESTS:
         if timeout := schemas[model.__name__]["properties"].get("timeout"):
             timeout["anyOf"][0]["maximum"] = limits.wall_time
+        if environments and (environment := schemas[model.__name__]["properties"].get("environment")):
+            environment["anyOf"][0] = {"enum": list(environments), "type": "string"}
     most = limits_object(RunLimits.of(limits))
     for name, limit in schemas[LimitsIn.__name__]["properties"].items():
         limit["anyOf"][0]["maximum"] = most[name]

@@ -20,7 +20,7 @@ from code_executor.accounts.accounts import Accounts
 from code_executor.api.app import create_app
 from code_executor.api.hosts import HostNames
 from code_executor.api.identity import Proxies
-from code_executor.app import telemetry
+from code_executor.app import environments, telemetry
 from code_executor.app.door import Door, Head
 from code_executor.app.guests import Guests, raise_descriptors, room
 from code_executor.app.logs import Seldom
@@ -49,6 +49,7 @@ def application(service: Service, settings: Settings, accounts: Accounts | None 
         origins=settings.allowed_origins,
         sending=settings.send_limits(),
         accounts=accounts,
+        described=[each.name for each in environments.load(settings)],
     )
     trusted = TrustedProxies(settings.trusted_proxies)
     app = Proxies(app, trusted) if trusted else app

@@ -53,9 +53,9 @@ def session_object(info: SessionInfo) -> Object:
 
 
 def session_of(message: Object) -> SessionInfo:
-    seconds = (message[name] for name in ("idleTimeout", "expiresIn", "age"))
+    idle, left, age = (message[name] for name in ("idleTimeout", "expiresIn", "age"))
     state = SessionState(message["state"])
-    return SessionInfo(message["id"], state, message["cells"], *seconds, environment=message.get("environment", ""))
+    return SessionInfo(message["id"], state, message["cells"], idle, left, age, message.get("environment", ""))
 
 
 def allowance_object(allowance: Allowance) -> Object:
