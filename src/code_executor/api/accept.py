@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 EVENTS = ("text", "event-stream")
+LINES = ("application", "x-ndjson")
 _JSON = ("application", "json")
 
 _QUOTED = r'"(?:[^"\\]|\\.?)*"?'  # up to the end, if it has none: to look for one again would take ever longer
@@ -40,8 +41,17 @@ def wants_events(headers: Sequence[str]) -> bool:
 
     Of two that are wanted alike, the one that is named more precisely is; else JSON. What is malformed does not count.
     """
+    return _prefers(headers, EVENTS)
+
+
+def wants_lines(headers: Sequence[str]) -> bool:
+    """Whether lines of JSON are wanted more than JSON, likewise."""
+    return _prefers(headers, LINES)
+
+
+def _prefers(headers: Sequence[str], media: tuple[str, str]) -> bool:
     ranges = list(_ranges(",".join(headers).lower()))
-    return _wanted(ranges, EVENTS) > max(_wanted(ranges, _JSON), (0.0, 4))
+    return _wanted(ranges, media) > max(_wanted(ranges, _JSON), (0.0, 4))
 
 
 def _wanted(ranges: list[_Range], media: tuple[str, str]) -> tuple[float, int]:

@@ -13,10 +13,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from code_executor.accounts.accounts import Accounts
 from code_executor.api import (
+    batches,
     check,
     description,
     environments,
     execute,
+    jobs,
     operations,
     pages,
     problems,
@@ -26,10 +28,13 @@ from code_executor.api import (
 from code_executor.api.execute import Endpoint
 from code_executor.api.gate import Gate
 from code_executor.api.hosts import HostNames, Hosts
+from code_executor.api.idempotency import REPLAYED, Idempotency
 from code_executor.api.identity import Identity
 from code_executor.api.middleware import BodyLimit, RateLimit
 from code_executor.api.outbox import Ledger, Outbox, telling
 from code_executor.core.limits import RequestLimits, SendLimits
+from code_executor.jobs.desk import JobDesk
+from code_executor.jobs.idempotency import Answers
 from code_executor.service.ports import CHECKS, RUNS, Service
 
 log = structlog.get_logger()
@@ -41,12 +46,21 @@ _COUNTED = {
     ("POST", "/api/sessions/*/cells"): RUNS,
     ("POST", "/api/sessions/*/restart"): RUNS,
     ("POST", "/api/check"): CHECKS,
+    ("POST", jobs.PATH): RUNS,
 }
-"""All else under /api/ is counted as `REQUESTS`."""
+"""All else under /api/ is counted as `REQUESTS`. A batch counts its jobs itself."""
 
 _NO_TELEMETRY = dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "auto_configure"), False)
 _SENDING = SendLimits()
-_EXPOSED = ("Location", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "RateLimit-Policy", "Retry-After")
+_EXPOSED = (
+    "Location",
+    REPLAYED,
+    "RateLimit-Limit",
+    "RateLimit-Remaining",
+    "RateLimit-Reset",
+    "RateLimit-Policy",
+    "Retry-After",
+)
 
 
 class Pages(CORSMiddleware):
@@ -60,7 +74,14 @@ class Pages(CORSMiddleware):
             app,
             allow_origins=origins,
             allow_methods=["GET", "POST", "PUT", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-API-Key"],
+            allow_headers=[
+                "Authorization",
+                "Content-Type",
+                "Idempotency-Key",
+                "Last-Event-ID",
+                "Prefer",
+                "X-API-Key",
+            ],
             expose_headers=_EXPOSED,
         )
         self._accounts = accounts
@@ -109,14 +130,18 @@ def create_app(
     sending: SendLimits = _SENDING,
     accounts: Accounts | None = None,
     described: Sequence[str] = (),
+    desk: JobDesk | None = None,
+    answers: Answers | None = None,
 ) -> ASGIApp:
     """Return the ASGI application over ``service``, whose owner keeps it open for as long as the app is served.
 
     ``names``: the hosts that it answers to. ``origins``: whose pages may call it from a browser, besides its own.
-    ``sending``: what clients may leave unread. ``accounts``: the keys; None: nobody needs one.
-    ``described``: the names of the environments, which the description has if no key is needed to know them.
+    ``sending``: what clients may leave unread. ``accounts``: the keys; None: nobody needs one. ``described``: the names
+    of the environments, which the description has if no key is needed to know them. ``desk``: where jobs are asked for;
+    None: there are none. ``answers``: those that are given again; None: none are.
     """
     accounts = accounts or Accounts()
+    desk = desk or JobDesk()
     # "offline": the pages under /docs bring their scripts along instead of loading them from somebody's CDN
     app = FastAPIOffline(
         title="Code Executor",
@@ -129,20 +154,24 @@ def create_app(
         telemetry=_NO_TELEMETRY,
     )
     pages.redirect_slashes(app)
-    endpoint = execute.make_endpoint(service, bounds)
+    for_jobs = jobs.Endpoints(service, desk, bounds)
+    endpoint = execute.make_endpoint(service, bounds, for_jobs.post_execution)
     app.include_router(execute.make_router(service, bounds, endpoint, origins))
     app.include_router(check.make_router(service, bounds))
     app.include_router(environments.make_router(service.environments))
     app.include_router(operations.make_router(service.health))
     app.include_router(sessions.make_router(service, bounds, origins))
     app.include_router(session_files.make_router(service, bounds))
+    app.include_router(jobs.make_router(for_jobs))
+    app.include_router(batches.make_router(batches.Endpoints(service, desk, bounds)))
     description.install(app, service.runs.limits, bounds, () if accounts.closed else described)
     problems.install(app)
     pages.install_docs(app)
     pages.install(app, embedders=origins or ("*",))
 
     whole: ASGIApp = Shortcut(app, endpoint)
-    whole = BodyLimit(whole, bounds.body, bounds.arrival)
+    whole = Idempotency(whole, answers, service.health)
+    whole = BodyLimit(whole, bounds.body, bounds.arrival, {batches.PATH: bounds.batch})
     whole = RateLimit(whole, service.rates, _COUNTED)
     whole = Gate(whole)
     whole = Pages(whole, origins, accounts)

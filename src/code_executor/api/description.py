@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from code_executor.api.job_schemas import BatchRequest, ExecuteDefaults, JobRequest
 from code_executor.api.schemas import (
     CellRequest,
     CheckRequest,
@@ -53,7 +54,16 @@ EVENTS: dict[str, type[BaseModel]] = {
 MESSAGES: tuple[type[BaseModel], ...] = (StdinMessage, ControlMessage)
 """What a client may send over the WebSocket after its request."""
 
-_REQUESTS: tuple[type[BaseModel], ...] = (ExecuteRequest, CheckRequest, SessionRequest, CellRequest, InputRequest)
+_REQUESTS: tuple[type[BaseModel], ...] = (
+    ExecuteRequest,
+    CheckRequest,
+    SessionRequest,
+    CellRequest,
+    InputRequest,
+    ExecuteDefaults,
+    JobRequest,
+    BatchRequest,
+)
 
 _REFERENCE = "#/components/schemas/{model}"
 
@@ -118,7 +128,7 @@ def _schemas(limits: Limits, bounds: RequestLimits, environments: Sequence[str])
     _, whole = models_json_schema([(model, "validation") for model in dict.fromkeys(models)], ref_template=_REFERENCE)
     schemas: dict[str, Any] = whole["$defs"]
     for model in _REQUESTS:
-        if timeout := schemas[model.__name__]["properties"].get("timeout"):
+        if timeout := schemas[model.__name__].get("properties", {}).get("timeout"):
             timeout["anyOf"][0]["maximum"] = limits.wall_time
         if environments and (environment := schemas[model.__name__]["properties"].get("environment")):
             environment["anyOf"][0] = {"enum": list(environments), "type": "string"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from fastapi import APIRouter, Request, WebSocket
 from starlette.responses import Response
@@ -13,6 +14,8 @@ from code_executor.api.accept import wants_events
 from code_executor.api.answers import object_answer, result_fields
 from code_executor.api.description import STREAM, request_body
 from code_executor.api.identity import caller_of
+from code_executor.api.job_schemas import JobPosted
+from code_executor.api.jobs import prefers_async
 from code_executor.api.pieces import cost
 from code_executor.api.problems import Refusal
 from code_executor.api.requests import parse_executions, require_json
@@ -26,25 +29,37 @@ from code_executor.service.several import run_each
 PATH = "/api/execute"
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+PostJob = Callable[[Request, Execution], Awaitable[Response]]
+
+POSTED: dict[int | str, dict[str, Any]] = {
+    202: {"description": "It will be run as a job, as you preferred.", "model": JobPosted}
+}
 
 
-def make_endpoint(service: Service, bounds: RequestLimits) -> Endpoint:
-    """Return what answers a request to run: it takes the request and returns the response, or raises."""
+def make_endpoint(service: Service, bounds: RequestLimits, post: PostJob) -> Endpoint:
+    """Return what answers a request to run: it takes the request and returns the response, or raises.
+
+    ``post``: makes a job of an execution instead, for a client that prefers not to wait.
+    """
 
     async def execute(request: Request) -> Response:
         """Run a program and answer with its result.
 
         With `Accept: text/event-stream` the answer is a stream: `started`, then `stdout`, `stderr`, `display`, `file`
         as they come, and last the `result`. Closing the connection stops the run.
+
+        With `Prefer: respond-async` the answer is 202, and the program is a job (`/api/jobs`).
         """
         require_json(request.headers.get("content-type", ""))
         asked = parse_executions(await request.body(), caller_of(request.scope), service.runs.limits, bounds)
         execution = asked.executions[0]
-        if asked.several or execution.excerpt is not None:
-            if wants_events(request.headers.getlist("accept")):
-                asked.require_events()
-            if asked.several:
-                return await _each(request, service, asked.executions)
+        unusual = asked.several or execution.excerpt is not None
+        if unusual and wants_events(request.headers.getlist("accept")):
+            asked.require_events()
+        if any(name == b"prefer" for name, _ in request.scope["headers"]) and prefers_async(request.headers):
+            return await post(request, asked.require_one())
+        if asked.several:
+            return await _each(request, service, asked.executions)
         return await respond(request, service.runs.stream(execution))
 
     return execute
@@ -78,7 +93,11 @@ def make_router(service: Service, bounds: RequestLimits, execute: Endpoint, orig
         methods=["POST"],
         summary="Run a program",
         response_model=ExecuteResponse | ResultsResponse,
-        responses={200: {"description": "The program was run, whatever came of it.", "content": STREAM}, **PROBLEMS},
+        responses={
+            200: {"description": "The program was run, whatever came of it.", "content": STREAM},
+            **POSTED,
+            **PROBLEMS,
+        },
         openapi_extra=request_body(ExecuteRequest, examples=EXAMPLES),
     )
 

@@ -49,22 +49,27 @@ class Held:
 class BodyLimit:
     """Refuses bodies over ``most`` bytes while they are read, and such as take over ``within`` seconds to arrive.
 
+    ``others``: paths that have another limit, and which.
+
     It also refuses what is too much together, of one caller or of all, until their requests have been answered.
     """
 
-    def __init__(self, app: ASGIApp, most: int, within: float) -> None:
+    def __init__(self, app: ASGIApp, most: int, within: float, others: Mapping[str, int] | None = None) -> None:
         self._app = app
         self._most = most
+        self._others = others or {}
         self._within = within
-        self._held = Held(_OF_CALLER * most, _IN_ALL * most)
+        largest = max(most, *self._others.values(), 0)
+        self._held = Held(_OF_CALLER * largest, _IN_ALL * largest)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        most = self._others.get(scope["path"], self._most)
         declared = dict(scope["headers"]).get(b"content-length", b"")
-        if declared.isdigit() and int(declared[:20]) > self._most:  # Python reads no number of thousands of digits
-            await self._too_large().response()(scope, receive, send)
+        if declared.isdigit() and int(declared[:20]) > most:  # Python reads no number of thousands of digits
+            await _too_large(most).response()(scope, receive, send)
             return
         seen = held = 0
         caller = caller_of(scope).id
@@ -82,8 +87,8 @@ class BodyLimit:
                 raise Refusal(408, f"The body did not arrive within {self._within:g} seconds.") from None
             size = len(message.get("body", b""))
             seen += size
-            if seen > self._most:
-                raise self._too_large()
+            if seen > most:
+                raise _too_large(most)
             if size:
                 self._held.take(caller, size)
                 held += size
@@ -96,8 +101,9 @@ class BodyLimit:
             if held:
                 self._held.give(caller, held)
 
-    def _too_large(self) -> Refusal:
-        return Refusal(413, f"The body is larger than {self._most} bytes.", {"Connection": "close"})
+
+def _too_large(most: int) -> Refusal:
+    return Refusal(413, f"The body is larger than {most} bytes.", {"Connection": "close"})
 
 
 class RateLimit:

@@ -33,6 +33,8 @@ from code_executor.core.errors import (
     SessionsFullError,
     StorageError,
 )
+from code_executor.jobs.idempotency import AnswerPendingError, OtherRequestError
+from code_executor.jobs.models import JobsFullError, JobsOffError, JobUnknownError
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -80,10 +82,11 @@ def from_validation(error: ValidationError, body: bytes, lacking: Sequence[dict[
     errors = [
         {"field": ".".join(map(str, p["loc"])), "message": p["msg"].removeprefix("Value error, ")} for p in problems
     ]
-    return _refused([*lacking, *errors])
+    return refused([*lacking, *errors])
 
 
-def _refused(errors: list[dict[str, str]]) -> Refusal:
+def refused(errors: list[dict[str, str]]) -> Refusal:
+    """Return what refuses a request for all of these."""
     more = len(errors) - _MOST_TOLD
     errors = errors[:_MOST_TOLD]
     detail = "; ".join(f"{e['field'] or 'body'}: {e['message']}" for e in errors)
@@ -129,13 +132,25 @@ def from_failure(error: CodeExecutorError) -> Refusal:
         return Refusal(409, _sentence(error))
     if isinstance(error, SessionError):
         return Refusal(404, _sentence(error))
-    return Refusal(500, "The service failed to run the program. It is safe to try again.")
+    return _from_jobs(error) or Refusal(500, "The service failed to run the program. It is safe to try again.")
+
+
+def _from_jobs(error: CodeExecutorError) -> Refusal | None:
+    if isinstance(error, JobsFullError):
+        return Refusal(429 if error.own else 503, _sentence(error), {"Retry-After": "5"})
+    if isinstance(error, JobUnknownError | JobsOffError):
+        return Refusal(404, _sentence(error))
+    if isinstance(error, OtherRequestError):
+        return Refusal(422, _sentence(error))
+    if isinstance(error, AnswerPendingError):
+        return Refusal(409, _sentence(error), {"Retry-After": "1"})
+    return None
 
 
 def _of_environment(error: CodeExecutorError) -> Refusal:
     if isinstance(error, EnvironmentRefusedError):
         return Refusal(403, _sentence(error))
-    return _refused([{"field": "environment", "message": _sentence(error).removesuffix(".")}])
+    return refused([{"field": "environment", "message": _sentence(error).removesuffix(".")}])
 
 
 def files_status(fault: str) -> int:
@@ -159,7 +174,7 @@ def answer(error: Exception) -> Response:
     if isinstance(error, HTTPException):
         error = Refusal(error.status_code, error.detail, error.headers)
     if isinstance(error, RequestValidationError):  # of the address or a header: bodies are read by `requests`
-        error = _refused([{"field": str(p["loc"][-1]), "message": str(p["msg"])} for p in error.errors()])
+        error = refused([{"field": str(p["loc"][-1]), "message": str(p["msg"])} for p in error.errors()])
     if not isinstance(error, Refusal):
         error = Refusal(500, "The service failed.")
     return error.response()

@@ -31,7 +31,7 @@ from code_executor.core.models import Cell, Entry, Excerpt, Execution, File, Std
 MAX_KEY = 255
 """Characters of a key that makes opening a session safe to repeat."""
 
-_MOST_VALUES = 2000
+MOST_VALUES = 2000
 """Values in a body, about; a request with the most files and arguments has a tenth."""
 
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
@@ -61,10 +61,20 @@ class Asked(NamedTuple):
             raise _invalid("excerpt", "Of events nothing is left out; ask for JSON")
         return self.executions[0]
 
+    def require_one(self) -> Execution:
+        """Return the one execution of a job; raise ``Refusal``."""
+        if self.several:
+            raise _invalid("stdins", "A job has one input; post a batch with a job for each")
+        return self.executions[0]
+
 
 def parse_executions(body: bytes, caller: Caller, limits: Limits, bounds: RequestLimits) -> Asked:
     """Read and check a request to run; raise ``Refusal``."""
-    asked = _read(ExecuteRequest, body)
+    return executions_of(read(ExecuteRequest, body), caller, limits, bounds)
+
+
+def executions_of(asked: ExecuteRequest, caller: Caller, limits: Limits, bounds: RequestLimits) -> Asked:
+    """Check a request to run; raise ``Refusal``."""
     code, name = asked.code, asked.name or paths.PROGRAM
     if code is None and asked.entry is None:
         raise _invalid("code", _without_code(asked.model_fields_set))
@@ -144,7 +154,11 @@ def _in_world(make: Callable[[], Made]) -> Made:
 
 def parse_check(body: bytes, caller: Caller, bounds: RequestLimits) -> Execution:
     """Read a request to check a source without running it; raise ``Refusal``."""
-    asked = _read(CheckRequest, body)
+    return check_of(read(CheckRequest, body), caller, bounds)
+
+
+def check_of(asked: CheckRequest, caller: Caller, bounds: RequestLimits) -> Execution:
+    """Check a request to check a source; raise ``Refusal``."""
     _bounded("code", asked.code, bounds.code)
     return Execution(asked.code, check_only=True, environment=asked.environment or "", caller=caller)
 
@@ -159,7 +173,7 @@ class SessionAsked(NamedTuple):
 
 def parse_session(body: bytes, bounds: RequestLimits) -> SessionAsked:
     """Read a request to open a session, which may be empty; raise ``Refusal``."""
-    asked = _read(SessionRequest, body or b"{}")
+    asked = read(SessionRequest, body or b"{}")
     return SessionAsked(_files(asked.files, bounds, program=False), asked.interactive, asked.environment or "")
 
 
@@ -172,7 +186,7 @@ def parse_key(key: str | None) -> str:
 
 def parse_cell(body: bytes, limits: Limits, bounds: RequestLimits) -> Cell:
     """Read a request to run a cell; raise ``Refusal``."""
-    asked = _read(CellRequest, body)
+    asked = read(CellRequest, body)
     _bounded("code", asked.code, bounds.code)
     _bounded("stdin", asked.stdin or "", bounds.stdin)
     _in_time(asked.timeout, limits)
@@ -183,7 +197,7 @@ def parse_cell(body: bytes, limits: Limits, bounds: RequestLimits) -> Cell:
 
 def parse_input(body: bytes, bounds: RequestLimits) -> list[Stdin]:
     """Read input for a cell, one piece or two; raise ``Refusal``."""
-    asked = _read(InputRequest, body)
+    asked = read(InputRequest, body)
     _bounded("data", asked.data or "", bounds.stdin)
     pieces = [] if asked.data is None else [Stdin(asked.data)]
     return [*pieces, Stdin(None)] if asked.eof else pieces
@@ -204,13 +218,13 @@ def parse_content(body: bytes, bounds: RequestLimits) -> bytes:
     return body
 
 
-def _read(model: type[Body], body: bytes) -> Body:
-    """Read a body, in UTF-8 with or without its mark; raise ``Refusal``."""
+def read(model: type[Body], body: bytes, most: int = MOST_VALUES) -> Body:
+    """Read a body, in UTF-8 with or without its mark, of so many values at most; raise ``Refusal``."""
     if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or 0 in body[:2]:
         raise Refusal(400, "The body is not valid JSON: it is in UTF-16 or UTF-32. JSON must be sent in UTF-8.")
     body = body.removeprefix(codecs.BOM_UTF8)
-    if body.count(b",") > _MOST_VALUES and _STRING.sub(b"", body).count(b",") > _MOST_VALUES:
-        raise Refusal(422, f"The body has more than {_MOST_VALUES} values.")  # which take 20 times their bytes to read
+    if body.count(b",") > most and _STRING.sub(b"", body).count(b",") > most:
+        raise Refusal(422, f"The body has more than {most} values.")  # which take 20 times their bytes to read
     try:
         return model.model_validate_json(body)
     except ValidationError as error:

@@ -17,6 +17,7 @@ _TABLE: tuple[tuple[str, Scope | str], ...] = (
     (r"/api/check", Scope.CHECK),
     (r"/api/sessions(/.*)?", Scope.SESSION),
     (r"/api/environments", ANY_KEY),
+    (r"/api/(jobs|batches)(/.*)?", Scope.JOBS),
     (r"/metrics", Scope.METRICS),
 )
 _PATTERNS = [(re.compile(pattern), scope) for pattern, scope in _TABLE]

@@ -16,6 +16,7 @@ import structlog
 from code_executor._version import __version__
 from code_executor.accounts.usage import Usage
 from code_executor.app.environments import EnvironmentSettings, alone, load, require_room
+from code_executor.app.jobs import Desk, run_jobs
 from code_executor.app.kept import Kept
 from code_executor.app.settings import Settings
 from code_executor.core.environments import Contents
@@ -168,8 +169,11 @@ async def _open_another(
 
 
 @contextlib.asynccontextmanager
-async def open_service(settings: Settings) -> AsyncIterator[Service]:
-    """Open the pools, and put the observers, the sessions and the rate limits around their dispatcher."""
+async def open_service(settings: Settings, desk: Desk | None = None) -> AsyncIterator[Service]:
+    """Open the pools, and put the observers, the sessions and the rate limits around their dispatcher.
+
+    ``desk``: of this process; the jobs that are asked for there, and elsewhere, are run. None: no jobs are run.
+    """
     async with open_executor(settings, reserve=settings.reserve) as opened:
         metrics = Metrics(by_environment=bool(settings.environments))
         metrics.tell(__version__, opened.pool.engine.name, opened.executor.limits, opened.executor.most)
@@ -187,6 +191,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             Kept(settings) as kept,
             Usage(budgets, kept.store),
             Sessions(runs, settings.session_limits()) as sessions,
+            run_jobs(settings, desk, runs, metrics),
         ):
             metrics.watch_sessions(sessions.book)
             yield Service(runs, sessions, LocalRates(limiters, metrics), health, desk_of(opened))

@@ -5,10 +5,12 @@ A server that keeps nothing opens nothing, and does not even import what that ta
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import importlib
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import structlog
 
@@ -19,6 +21,11 @@ from code_executor.accounts.secret import ServerSecret
 from code_executor.app.access import is_loopback
 from code_executor.app.settings import Settings
 from code_executor.core.errors import ConfigurationError
+from code_executor.jobs.idempotency import AnswerStore
+
+if TYPE_CHECKING:
+    from code_executor.storage.database import Database
+    from code_executor.storage.leases import SqlLeaseStore
 
 log = structlog.get_logger()
 
@@ -34,7 +41,11 @@ class Kept:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stack = contextlib.AsyncExitStack()
+        self._opening = asyncio.Lock()
+        self._database: Database | None = None
         self._store: KeyStore | None = None
+        self._jobs: SqlLeaseStore | None = None
+        self._answers: AnswerStore | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -46,21 +57,52 @@ class Kept:
 
     async def store(self) -> KeyStore | None:
         """Return the store of keys, None while there is no database; raise ``StorageError`` or ``SchemaError``."""
-        if self._store is None and self._settings.database_exists():
-            self._store = await self.make_store()
-        return self._store
+        return await self.make_store() if self._exists else None
 
     async def make_store(self) -> KeyStore:
         """Return the store of keys, in a database that is made if there is none."""
-        from code_executor.storage import schema  # noqa: PLC0415  # brings SQLAlchemy along
-        from code_executor.storage.database import Database  # noqa: PLC0415
-        from code_executor.storage.keys import SqlKeyStore  # noqa: PLC0415
+        if self._store is None:
+            database = await self.database()
+            from code_executor.storage.keys import SqlKeyStore  # noqa: PLC0415  # brings SQLAlchemy along
 
-        async with contextlib.AsyncExitStack() as opening:
-            database = await opening.enter_async_context(Database.open(self._settings.database_url()))
-            await schema.require(database)
-            await self._stack.enter_async_context(opening.pop_all())
-        return SqlKeyStore(database)
+            self._store = SqlKeyStore(database)
+        return self._store
+
+    async def jobs(self, make: bool = False) -> SqlLeaseStore | None:
+        """Return the store of jobs, None while there is no database, unless it is to be made; raise as `store`."""
+        if self._jobs is None and (make or self._exists):
+            database = await self.database()
+            from code_executor.storage.leases import SqlLeaseStore  # noqa: PLC0415
+
+            self._jobs = self._jobs or SqlLeaseStore(database, self._settings.job_rules())
+        return self._jobs
+
+    async def answers(self) -> AnswerStore:
+        """Return the store of answers that can be given again, in a database that is made if there is none."""
+        if self._answers is None:
+            database = await self.database()
+            from code_executor.storage.answers import SqlAnswerStore  # noqa: PLC0415
+
+            self._answers = SqlAnswerStore(database)
+        return self._answers
+
+    @property
+    def _exists(self) -> bool:
+        return self._database is not None or self._settings.database_exists()
+
+    async def database(self) -> Database:
+        """Return the database, which is made if there is none; raise ``StorageError`` or ``SchemaError``."""
+        async with self._opening:
+            if self._database is None:
+                # which take long to import: meanwhile programs run
+                storage = await asyncio.to_thread(importlib.import_module, "code_executor.storage.database")
+                schema = await asyncio.to_thread(importlib.import_module, "code_executor.storage.schema")
+                async with contextlib.AsyncExitStack() as opening:
+                    database = await opening.enter_async_context(storage.Database.open(self._settings.database_url()))
+                    await schema.require(database)
+                    await self._stack.enter_async_context(opening.pop_all())
+                self._database = database
+        return self._database
 
     async def keys(self) -> Sequence[Key]:
         store = await self.store()

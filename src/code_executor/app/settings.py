@@ -15,13 +15,15 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from code_executor.app import preloads, variables
-from code_executor.app.access import AccessSettings
+from code_executor.app.jobsettings import JobSettings, Size, parse_size
 from code_executor.core.errors import ConfigurationError
 from code_executor.core.limits import Limits, RequestLimits, SendLimits, SessionLimits
 from code_executor.core.proxies import parse_proxy
 from code_executor.service.fairqueue import Rules
 from code_executor.service.ratelimit import parse_rate
 from sandbox_agent.contract.policy import OFF, STRICT, Policy
+
+__all__ = ["PREFIX", "Settings", "parse_size"]
 
 PREFIX = "CODE_EXECUTOR_"
 
@@ -30,18 +32,6 @@ _LIMITS, _SESSIONS, _REQUESTS, _SENDING = Limits(), SessionLimits(), RequestLimi
 _RULES = Rules()
 
 _HOST_PATTERN = re.compile(r"\*|(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|\[?[0-9A-Fa-f:.]+\]?")
-
-_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-
-
-def parse_size(value: object) -> object:
-    """Read ``512m``, ``512 MB``, ``1g`` or a number of bytes."""
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"\s*(\d+)\s*([kmg]?)(?:i?b)?\s*", value, re.IGNORECASE)
-    if match is None:
-        raise ValueError("not a size (as 512m, 1g, or bytes)")
-    return int(match[1]) * _UNITS[match[2].lower()]
 
 
 def _checked_rate(value: str) -> str:
@@ -68,7 +58,6 @@ def _checked_hosts(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
-Size = Annotated[int, BeforeValidator(parse_size)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(preloads.parse_list)]
 Kinds = Annotated[tuple[tuple[str, ...], ...], NoDecode, BeforeValidator(preloads.parse_kinds)]
 Proxies = Annotated[Names, AfterValidator(_checked_proxies)]
@@ -81,7 +70,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-class Settings(AccessSettings):
+class Settings(JobSettings):
     """See each field's description. Sizes take k, m and g; lists are separated by commas."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
@@ -416,7 +405,13 @@ class Settings(AccessSettings):
 
     def request_limits(self) -> RequestLimits:
         return RequestLimits(
-            self.max_code, self.max_stdin, self.max_attachments, self.body_timeout, self.check_timeout, self.env
+            self.max_code,
+            self.max_stdin,
+            self.max_attachments,
+            self.body_timeout,
+            self.check_timeout,
+            self.env,
+            batch=self.max_batch,
         )
 
     def send_limits(self) -> SendLimits:

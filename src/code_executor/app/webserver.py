@@ -27,12 +27,20 @@ from code_executor.app.logs import Seldom
 from code_executor.app.settings import Settings
 from code_executor.app.wire import WebSocketConnection
 from code_executor.core.proxies import TrustedProxies
+from code_executor.jobs.desk import JobDesk
+from code_executor.jobs.idempotency import Answers
 from code_executor.service.ports import Service
 
 _GRACE = 10.0
 
 
-def application(service: Service, settings: Settings, accounts: Accounts | None = None) -> ASGIApp:
+def application(
+    service: Service,
+    settings: Settings,
+    accounts: Accounts | None = None,
+    desk: JobDesk | None = None,
+    answers: Answers | None = None,
+) -> ASGIApp:
     """Return the app, behind the middleware that reads ``X-Forwarded-For`` of trusted proxies.
 
     If OpenTelemetry is configured, observers are around the service and around the whole.
@@ -50,6 +58,8 @@ def application(service: Service, settings: Settings, accounts: Accounts | None 
         sending=settings.send_limits(),
         accounts=accounts,
         described=[each.name for each in environments.load(settings)],
+        desk=desk,
+        answers=answers,
     )
     trusted = TrustedProxies(settings.trusted_proxies)
     app = Proxies(app, trusted) if trusted else app
@@ -75,22 +85,37 @@ class WebServer(uvicorn.Server):
     """uvicorn's, except that it does not raise the signal that ended it again: the pool has still to be closed."""
 
     when_answering: Callable[[], None] | None = None
+    when_stopping: Callable[[], None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.when_answering is not None:
             self.when_answering()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.when_stopping is not None:
+            self.when_stopping()
+        await super().shutdown(sockets)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  # uvicorn's signature
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
 
 
-def web_server(service: Service, settings: Settings, accounts: Accounts) -> WebServer:
-    """Return a server of ``service``, for those whom ``accounts`` knows, which is to be given its listening socket."""
+def web_server(
+    service: Service,
+    settings: Settings,
+    accounts: Accounts,
+    desk: JobDesk | None = None,
+    answers: Answers | None = None,
+) -> WebServer:
+    """Return a server of ``service``, for those whom ``accounts`` knows, which is to be given its listening socket.
+
+    ``desk`` and ``answers``: as `create_app` has them. Who waits at the desk is answered when the server stops.
+    """
     book = guests(settings)
     config = uvicorn.Config(
-        application(service, settings, accounts),
+        application(service, settings, accounts, desk, answers),
         http=_door(settings, book),
         ws=WebSocketConnection,
         ws_per_message_deflate=False,  # 15 KB could be 15 MB
@@ -105,4 +130,7 @@ def web_server(service: Service, settings: Settings, accounts: Accounts) -> WebS
         timeout_keep_alive=75,
         backlog=min(2048, book.most),
     )
-    return WebServer(config)
+    server = WebServer(config)
+    if desk is not None:
+        server.when_stopping = desk.board.close
+    return server

@@ -128,7 +128,7 @@ class RequestLimits:
     """Bytes of source, of stdin, and of all files together in a request; ``arrival``: seconds that it may take.
 
     ``check``: seconds that the check of a source may take. ``env``: names, and globs of names, of variables that a
-    request may set.
+    request may set. ``batch``: bytes of the body of a batch.
     """
 
     code: int = 256 << 10
@@ -137,6 +137,7 @@ class RequestLimits:
     arrival: float = 30.0
     check: float = 2.0
     env: tuple[str, ...] = ()
+    batch: int = 32 << 20
 
     @property
     def body(self) -> int:

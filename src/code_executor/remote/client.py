@@ -189,8 +189,8 @@ class RemoteRates:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
-    async def hit(self, caller: Caller, what: str = RUNS) -> Allowance | None:
-        return _allowance(await self._connections.ask("hit", caller=caller_object(caller), what=what))
+    async def hit(self, caller: Caller, what: str = RUNS, times: int = 1) -> Allowance | None:
+        return _allowance(await self._connections.ask("hit", caller=caller_object(caller), what=what, times=times))
 
     async def peek(self, caller: Caller) -> Allowance | None:
         return _allowance(await self._connections.ask("peek", caller=caller_object(caller)))
@@ -220,6 +220,9 @@ class RemoteHealth:
     async def readiness(self) -> Readiness:
         readiness: Readiness = answered(await self._connections.ask("readiness"))
         return readiness
+
+    async def note_replay(self) -> None:
+        _done(await self._connections.ask("note_replay"))
 
     async def note_debts(self, process: int, owed: int, aborted: Mapping[str, int]) -> None:
         _done(await self._connections.ask("note_debts", process=process, owed=owed, aborted=dict(aborted)))

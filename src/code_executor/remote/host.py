@@ -90,14 +90,24 @@ async def _value(service: Service, call: Object) -> Packed:
             return pack(await service.sessions.order(name, caller, decode(order)))
         case {"op": "end_session", "name": name}:
             await service.sessions.end(name, caller)
-        case {"op": "hit", "what": what}:
-            return _maybe(await service.rates.hit(caller, what))
+        case _:
+            return await _beside(service, call, caller)
+    return {"type": "done"}, ()
+
+
+async def _beside(service: Service, call: Object, caller: Caller) -> Packed:
+    """Return the answer of a call that is about no session."""
+    match call:
+        case {"op": "hit", "what": what, "times": times}:
+            return _maybe(await service.rates.hit(caller, what, times))
         case {"op": "peek"}:
             return _maybe(await service.rates.peek(caller))
         case {"op": "environments"}:
             return {"environments": [encode(each) for each in await service.environments.list(caller)]}, ()
         case {"op": "metrics"}:
             return {"metrics": (await service.health.metrics()).decode()}, ()
+        case {"op": "note_replay"}:
+            await service.health.note_replay()
         case {"op": "note_debts", "process": process, "owed": owed, "aborted": aborted}:
             await service.health.note_debts(process, owed, aborted)
         case {"op": "readiness"}:

@@ -19,8 +19,8 @@ class LocalRates:
         self._limiters = limiters
         self._metrics = metrics
 
-    async def hit(self, caller: Caller, what: str = RUNS) -> Allowance | None:
-        allowance = await self._limiters[what].hit(caller)
+    async def hit(self, caller: Caller, what: str = RUNS, times: int = 1) -> Allowance | None:
+        allowance = await self._limiters[what].hit(caller, times)
         if allowance is not None and not allowance.allowed:
             self._metrics.note_refusal(caller, "rate_limit")
         return allowance
@@ -43,6 +43,9 @@ class LocalHealth:
         ready = any(pool.ready for pool in self._pools)
         failures = [pool.failure for pool in self._pools if pool.failure]
         return Readiness(ready, self._pools[0].engine.name, "" if ready else "; ".join(failures) or "no sandbox yet")
+
+    async def note_replay(self) -> None:
+        self._metrics.replays.inc()
 
     async def note_debts(self, process: int, owed: int, aborted: Mapping[str, int]) -> None:
         self._metrics.note_debts(process, owed, aborted)

@@ -88,6 +88,9 @@ class Metrics:
             ["why"],
             registry=self.registry,
         )
+        self.replays = Counter(
+            "code_executor_idempotent_replays_total", "Answers that were given again.", registry=self.registry
+        )
         self.lent = Counter(
             "code_executor_lent_total",
             "Sandboxes lent, by kind, by what for, and why of this kind.",

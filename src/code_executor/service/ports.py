@@ -71,8 +71,8 @@ class SessionDesk(Protocol):
 class RateLimits(Protocol):
     """How often a caller may ask. None: nothing is limited."""
 
-    async def hit(self, caller: Caller, what: str = RUNS) -> Allowance | None:
-        """Count a request against the caller's limit of `RUNS`, `CHECKS` or, for all else, `REQUESTS`."""
+    async def hit(self, caller: Caller, what: str = RUNS, times: int = 1) -> Allowance | None:
+        """Count requests against the caller's limit of `RUNS`, `CHECKS` or, for all else, `REQUESTS`: all or none."""
 
     async def peek(self, caller: Caller) -> Allowance | None:
         """Say how many runs a caller has left, without counting."""
@@ -93,6 +93,9 @@ class Health(Protocol):
 
     async def readiness(self) -> Readiness:
         """Say whether programs can be run now."""
+
+    async def note_replay(self) -> None:
+        """Note that an answer was given again."""
 
     async def note_debts(self, process: int, owed: int, aborted: Mapping[str, int]) -> None:
         """Note what one process owes to its clients (bytes), and how many connections it aborted since, by reason."""

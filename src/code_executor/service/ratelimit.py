@@ -57,23 +57,25 @@ class RateLimiter:
         self._budgets = budgets
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
-    async def hit(self, caller: Caller) -> Allowance | None:
-        """Count a request of ``caller``; return how it stands, None where nothing is limited.
+    async def hit(self, caller: Caller, times: int = 1) -> Allowance | None:
+        """Count so many requests of ``caller``; return how it stands, None where nothing is limited.
 
         Of several limits that is the narrowest. What one of them refuses counts for none.
         """
         windows = self._windows(caller)
         if caller.terms is not None:
-            standing = await self.peek(caller)
+            standing = await self.peek(caller, times)
             if standing is None or not standing.allowed:
                 return standing
-        counted = [await self._standing(each, allowed=await self._limiter.hit(each.item, each.who)) for each in windows]
+        hits = [await self._limiter.hit(each.item, each.who, cost=times) for each in windows]
+        counted = [await self._standing(each, allowed=hit) for each, hit in zip(windows, hits, strict=True)]
         return narrowest([*counted, *self._of_budget(caller)])
 
-    async def peek(self, caller: Caller) -> Allowance | None:
+    async def peek(self, caller: Caller, times: int = 1) -> Allowance | None:
         """As `hit`, without counting."""
         windows = self._windows(caller)
-        seen = [await self._standing(each, allowed=await self._limiter.test(each.item, each.who)) for each in windows]
+        tests = [await self._limiter.test(each.item, each.who, cost=times) for each in windows]
+        seen = [await self._standing(each, allowed=test) for each, test in zip(windows, tests, strict=True)]
         return narrowest([*seen, *self._of_budget(caller)])
 
     def _windows(self, caller: Caller) -> Sequence[_Window]:

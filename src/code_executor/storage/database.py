@@ -12,6 +12,7 @@ and undone if the block raises. What goes wrong on the database's side (disk ful
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator
@@ -35,6 +36,10 @@ class Database:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        # of this process, one after the other: who waits for SQLite's own lock sleeps longer and longer
+        self._turn: contextlib.AbstractAsyncContextManager[object] = (
+            asyncio.Lock() if is_sqlite(engine.url) else contextlib.nullcontext()
+        )
 
     def __repr__(self) -> str:
         return f"<Database {self._engine.url!r}>"  # which hides a password
@@ -77,7 +82,7 @@ class Database:
 
         SQLite has one such transaction at a time; others wait for it, up to `urls.BUSY` seconds.
         """
-        async with self._transaction({_WRITES: True}) as connection:
+        async with self._turn, self._transaction({_WRITES: True}) as connection:
             yield connection
 
     @contextlib.asynccontextmanager

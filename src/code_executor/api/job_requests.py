@@ -1,0 +1,180 @@
+"""Reading a request for jobs, and writing how they stand; beside `requests`."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+from code_executor.api.answers import result_fields
+from code_executor.api.check import checked
+from code_executor.api.job_schemas import BatchDefaults, BatchRequest, CheckJob, ExecuteJob, JobRequest
+from code_executor.api.problems import Refusal, refused
+from code_executor.api.requests import MOST_VALUES, Body, check_of, executions_of, read
+from code_executor.core.caller import Caller
+from code_executor.core.codec import Object
+from code_executor.core.limits import Limits, RequestLimits
+from code_executor.core.models import Execution, Result
+from code_executor.jobs.models import Batch, Job, Kind, NewJob, State
+from code_executor.jobs.packing import packed, unpacked
+
+_CURSOR = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)~([A-Za-z0-9_-]{22})")
+_TAG = re.compile(r"^(jobs\.\d+\.)?(?:execute|check)\.")
+_MOST_VALUES = 100_000
+"""Values in the body of a batch, about."""
+
+_AT_ONCE = 20
+"""Requests that are read before others get their turn."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads what ``caller`` asks for: within the limits of the service, and of its requests."""
+
+    caller: Caller
+    limits: Limits
+    bounds: RequestLimits
+
+    async def job(self, body: bytes) -> NewJob:
+        """Read a request for a job; raise ``Refusal``."""
+        return await self.new(_read(JobRequest, body).root)
+
+    async def batch(self, body: bytes) -> tuple[list[NewJob], int | None]:
+        """Read a request for many, and after how many failures to stop; raise ``Refusal``."""
+        asked = _read(BatchRequest, body, _MOST_VALUES)
+        jobs = []
+        for number, each in enumerate(asked.jobs):
+            try:
+                jobs.append(await self.new(_completed(each.root, asked.defaults)))
+            except Refusal as refusal:
+                raise _of(refusal, f"jobs.{number}.") from None
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return jobs, asked.stopAfterFailures
+
+    async def new(self, asked: ExecuteJob | CheckJob) -> NewJob:
+        """Return the job that is asked for."""
+        try:
+            execution = self._execution(asked)
+        except Refusal as refusal:
+            raise _of(refusal, "request.") from None
+        return NewJob(
+            Kind(asked.kind),
+            await packed(execution),
+            tuple(dict.fromkeys(asked.labels or ())),
+            asked.priority or 0,
+            asked.expiresIn,
+            asked.retain or 0.0,
+        )
+
+    def _execution(self, asked: ExecuteJob | CheckJob) -> Execution:
+        if isinstance(asked, CheckJob):
+            return check_of(asked.request, self.caller, self.bounds)
+        return executions_of(asked.request, self.caller, self.limits, self.bounds).require_one()
+
+
+def _read(model: type[Body], body: bytes, most: int = MOST_VALUES) -> Body:
+    """As `requests.read`, whose errors name the kind of a job among its fields."""
+    try:
+        return read(model, body, most)
+    except Refusal as refusal:
+        if "errors" not in refusal.more:
+            raise
+        errors = [{**each, "field": _TAG.sub(r"\1", each["field"])} for each in refusal.more["errors"]]
+        raise refused(errors) from None
+
+
+def _completed(asked: ExecuteJob | CheckJob, defaults: BatchDefaults | None) -> ExecuteJob | CheckJob:
+    """Return a job with what it does not say itself."""
+    if defaults is None:
+        return asked
+    more: dict[str, Any] = _said(defaults, asked)
+    if isinstance(asked, ExecuteJob) and (options := defaults.request) is not None:
+        more["request"] = asked.request.model_copy(update=_said(options, asked.request))
+    return asked.model_copy(update=more)
+
+
+def _said(defaults: BaseModel, asked: BaseModel) -> dict[str, Any]:
+    """Return the fields that the defaults say, and the other does not."""
+    names = defaults.model_fields_set - asked.model_fields_set - {"request"}
+    return {name: getattr(defaults, name) for name in names}
+
+
+def _of(refusal: Refusal, before: str) -> Refusal:
+    """Return a refusal of a part as one of the whole."""
+    more = dict(refusal.more)
+    if "errors" in more:
+        more["errors"] = [{**each, "field": before + each["field"]} for each in more["errors"]]
+    return Refusal(refusal.status, f"{before}{refusal.detail}", refusal.headers, **more)
+
+
+def parse_cursor(text: str | None) -> tuple[float, str] | None:
+    """Read what `cursor` wrote; raise ``Refusal``."""
+    if text is None:
+        return None
+    found = _CURSOR.fullmatch(text)
+    if found is None:
+        message = "Not the `next` of an answer"
+        raise Refusal(422, f"after: {message}", errors=[{"field": "after", "message": message}])
+    return float(found[1]), found[2]
+
+
+def cursor(job: Job, *, batch: bool) -> str:
+    """Return what finds the jobs after this one."""
+    return f"{job.number if batch else format(job.created, '.7f')}~{job.id}"
+
+
+def job_object(job: Job) -> Object:
+    """Return the object of a job, without its result."""
+    return {
+        "id": job.id,
+        "kind": job.kind.value,
+        "state": job.state.value,
+        "labels": list(job.labels),
+        "priority": job.priority,
+        "created": _time(job.created),
+        "started": _time(job.started),
+        "finished": _time(job.finished),
+        "expires": _time(job.expires),
+        "failed": job.failed,
+        "runs": job.runs,
+        "batch": job.batch,
+        "index": job.number,
+    }
+
+
+async def whole_object(job: Job, bounds: RequestLimits) -> tuple[Object, int]:
+    """Return the object of a job with its result, and its size; of a large one, with `Bulk` in it."""
+    answer, problem, size = None, None, 0
+    if job.result is not None:
+        result: Result = await unpacked(job.result)
+        if job.kind is Kind.EXECUTE:
+            answer, size = result_fields(result)
+        else:
+            try:
+                answer = checked(result, bounds)
+            except Refusal as refusal:
+                problem = refusal.body()
+    return {**job_object(job), "result": answer, "problem": problem}, size
+
+
+def batch_object(batch: Batch) -> Object:
+    """Return the object of a batch, without its jobs."""
+    return {
+        "id": batch.id,
+        "created": _time(batch.created),
+        "total": batch.total,
+        "stopAfterFailures": batch.stop_after,
+        "counts": {state.value: batch.counts.get(state, 0) for state in State},
+        "failed": batch.failed,
+    }
+
+
+def _time(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

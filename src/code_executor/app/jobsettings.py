@@ -1,0 +1,75 @@
+"""The settings of jobs and batches, apart from those in `settings`, which has them too."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from code_executor.app.access import AccessSettings
+from code_executor.jobs.models import JobRules
+
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_RULES = JobRules()
+
+
+def parse_size(value: object) -> object:
+    """Read ``512m``, ``512 MB``, ``1g`` or a number of bytes."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*(\d+)\s*([kmg]?)(?:i?b)?\s*", value, re.IGNORECASE)
+    if match is None:
+        raise ValueError("not a size (as 512m, 1g, or bytes)")
+    return int(match[1]) * _UNITS[match[2].lower()]
+
+
+Size = Annotated[int, BeforeValidator(parse_size)]
+
+
+class JobSettings(AccessSettings):
+    """See each field's description."""
+
+    jobs: int = Field(
+        _RULES.queued,
+        ge=0,
+        le=1_000_000,
+        description="Maximum number of jobs that may wait ([jobs](http-api.md#jobs)). `0`: there are no jobs.",
+    )
+    jobs_per_client: int = Field(
+        _RULES.queued_per_caller,
+        ge=1,
+        le=1_000_000,
+        description="Maximum number of jobs of one client that may wait; then the answer is 429.",
+    )
+    jobs_at_once: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="Maximum number of jobs that this server takes out of the queue at once. `0`: 8 per sandbox, and "
+        "16.",
+    )
+    jobs_size: Size = Field(
+        _RULES.size,
+        ge=1 << 20,
+        description="Size limit of the requests and results of all jobs that are kept, compressed; then the answer is "
+        "503.",
+    )
+    job_results: float = Field(
+        _RULES.results,
+        ge=60,
+        le=31_536_000,
+        description="Longest time in seconds that the result of a job is kept.",
+    )
+    job_requests: float = Field(
+        _RULES.requests,
+        ge=0,
+        le=31_536_000,
+        description="Longest time in seconds that the program of a job is kept after its end.",
+    )
+    max_batch: Size = Field(
+        32 << 20, ge=1 << 10, le=1 << 30, description="Size limit of the body of a request at `/api/batches`."
+    )
+
+    def job_rules(self) -> JobRules:
+        return JobRules(self.jobs, self.jobs_per_client, self.jobs_size, self.job_results, self.job_requests)

@@ -1,0 +1,57 @@
+"""Executions and results as they are kept: their one JSON form, compressed where that is worth it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import zlib
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from code_executor.core.codec import decode, encode
+from code_executor.core.models import Execution, Result
+
+_WORTH_IT = 1 << 10
+_LARGE = 256 << 10
+"""Bytes from which on it is done in a thread."""
+
+_PLAIN, _COMPRESSED = b"j", b"z"
+_LEVEL = 1
+
+T = TypeVar("T")
+
+
+def pack(value: Execution | Result) -> bytes:
+    """Return the bytes of a value."""
+    data = json.dumps(encode(value), separators=(",", ":")).encode()
+    return _PLAIN + data if len(data) < _WORTH_IT else _COMPRESSED + zlib.compress(data, _LEVEL)
+
+
+def unpack(data: bytes) -> Any:
+    """Return the value that `pack` was given; raise ``ValueError`` for bytes that another version wrote."""
+    try:
+        body = zlib.decompress(data[1:]) if data[:1] == _COMPRESSED else data[1:]
+    except zlib.error as error:
+        raise ValueError(f"not what was packed: {error}") from None
+    return decode(json.loads(body))
+
+
+async def packed(value: Execution | Result) -> bytes:
+    """As `pack`, without stopping everybody else for what is large."""
+    return await _apart(pack, value, _size(value))
+
+
+async def unpacked(data: bytes) -> Any:
+    """As `unpack`, likewise."""
+    return await _apart(unpack, data, len(data))
+
+
+async def _apart(make: Callable[[Any], T], value: object, size: int) -> T:
+    return make(value) if size < _LARGE else await asyncio.to_thread(make, value)
+
+
+def _size(value: Execution | Result) -> int:
+    if isinstance(value, Execution):
+        return len(value.code) + len(value.stdin) + sum(len(file.data) for file in value.files)
+    written = (value.output, value.error, value.stdout or b"", value.stderr or b"")
+    return sum(map(len, written)) + sum(len(each.data) for each in (*value.files, *value.displays))
