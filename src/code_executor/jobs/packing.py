@@ -53,5 +53,6 @@ async def _apart(make: Callable[[Any], T], value: object, size: int) -> T:
 def _size(value: Execution | Result) -> int:
     if isinstance(value, Execution):
         return len(value.code) + len(value.stdin) + sum(len(file.data) for file in value.files)
-    written = (value.output, value.error, value.stdout or b"", value.stderr or b"")
-    return sum(map(len, written)) + sum(len(each.data) for each in (*value.files, *value.displays))
+    written = len(value.output) + len(value.error) + len(value.stdout or b"") + len(value.stderr or b"")
+    shown = sum(len(display.data) for display in value.displays)
+    return written + shown + sum(len(file.data) for file in value.files)

@@ -80,7 +80,7 @@ class JobRunner:
         self._board = board
         self._window = window
         self._observer = observer
-        self._running: dict[str, tuple[Leased, asyncio.Task[None]]] = {}
+        self._running: dict[tuple[str, int], tuple[Leased, asyncio.Task[None]]] = {}  # by name and generation
         self._ended: list[Ended] = []
         self._resting: dict[str, float] = {}
         self._loops: list[asyncio.Task[None]] = []
@@ -166,7 +166,7 @@ class JobRunner:
         for job in exchanged.leased:
             self._observer.began(job)
             task = asyncio.create_task(self._run(job))
-            self._running[job.id] = job, task
+            self._running[job.id, job.generation] = job, task
             task.add_done_callback(partial(self._over, job))
         self._board.changed(exchanged.changed)
 
@@ -175,14 +175,16 @@ class JobRunner:
         await asyncio.sleep(_LOOK_EVERY)
         if not self._running:
             return
-        before = {name: job.generation for name, (job, _) in self._running.items()}
+        before = list(self._running)
         now = time.monotonic()
         renewing = now - self._renewed_at >= _RENEW_EVERY
-        held = await store.held(self.lease, list(before), time.time() + LEASE if renewing else None)
+        held = await store.held(self.lease, [name for name, _ in before], time.time() + LEASE if renewing else None)
         if renewing:
             self._renewed_at = now
         # what began or ended meanwhile is not looked at
-        self._stop([name for name, generation in before.items() if held.get(name) != generation])
+        for name, generation in before:
+            if held.get(name) != generation and (name, generation) in self._running:
+                self._running[name, generation][1].cancel()
 
     async def _sweep(self, store: LeaseStore) -> None:
         swept = await store.sweep()
@@ -201,7 +203,7 @@ class JobRunner:
         self._ended.append(await self._outcome(job))
 
     def _over(self, job: Leased, _: asyncio.Task[None]) -> None:
-        del self._running[job.id]
+        del self._running[job.id, job.generation]
         self._board.work.set()
 
     async def _outcome(self, job: Leased) -> Ended:
@@ -227,9 +229,9 @@ class JobRunner:
         return Ended(job.id, job.generation, await packed(result), failed=failed, broken=broken)
 
     def _stop(self, names: Sequence[str]) -> None:
-        for name in names:
-            if name in self._running:
-                self._running[name][1].cancel()
+        for job, task in self._running.values():
+            if job.id in names:
+                task.cancel()
 
     # ---- how many
 

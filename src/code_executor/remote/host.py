@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import aclosing
 from typing import Any
 
-from code_executor.core.caller import LOCAL
+from code_executor.core.caller import LOCAL, Caller
 from code_executor.core.codec import Object, caller_of_object, decode, encode
 from code_executor.core.errors import CodeExecutorError
 from code_executor.core.models import Event, Input, Result
