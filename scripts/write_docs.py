@@ -32,6 +32,7 @@ _SECTIONS = {
     "max_code": "Limits of a request",
     "send_timeout": "Slow clients",
     "allow_missing": "Protection and logs",
+    "jobs": "Jobs",
     "data": "What the server keeps",
 }
 """The first setting of each section of `docs/settings.md`, and its heading, in the order of the page."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from code_executor.jobs.runner import JobRunner
 from code_executor.storage import schema
 from code_executor.storage.database import Database
 from code_executor.storage.leases import SqlLeaseStore
+from tests.census import until
 
 pytestmark = pytest.mark.anyio
 
@@ -113,12 +114,6 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
         made = House(database)
         async with made.desk:
             yield made
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def test_every_job_is_run_once_as_its_caller_in_the_lane_that_waits(house: House) -> None:
