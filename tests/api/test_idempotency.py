@@ -22,7 +22,7 @@ RANDOM = {"code": "import random\nprint(random.random())"}
 
 @pytest.fixture(scope="module")
 def keeping(serve: Serve) -> Iterator[Server]:
-    with tempfile.TemporaryDirectory() as data, serve("native", data=data, **SETTINGS) as running:
+    with tempfile.TemporaryDirectory() as data, serve("native", data=data, policy="off", **SETTINGS) as running:
         yield running
 
 
@@ -139,7 +139,10 @@ def test_who_goes_away_can_ask_again(http: httpx.Client) -> None:
 
 def test_several_processes_that_answer_keep_the_same(serve: Serve, tmp_path: Path) -> None:
     with serve("native", "--workers", "2", data=tmp_path, **SETTINGS) as server:
-        answers = [ask(httpx.Client(base_url=server.url, timeout=60), "k", RANDOM).content for _ in range(6)]
-        told = metrics(httpx.Client(base_url=server.url))
+        answers = []
+        for _ in range(6):  # each on a connection of its own
+            with httpx.Client(base_url=server.url, timeout=60) as client:
+                answers.append(ask(client, "k", RANDOM).content)
+                told = metrics(client)
     assert len(set(answers)) == 1
     assert told["code_executor_idempotent_replays_total"] == 5

@@ -28,7 +28,7 @@ SETTINGS: dict[str, object] = {"preload": "", "pool_size": 2, "pool_min": 1, "ra
 
 @pytest.fixture(scope="module")
 def busy_server(serve: Serve) -> Iterator[Server]:
-    with tempfile.TemporaryDirectory() as data, serve("native", data=data, jobs=200, **SETTINGS) as running:
+    with tempfile.TemporaryDirectory() as data, serve("native", data=data, jobs=200, policy="off", **SETTINGS) as running:
         yield running
 
 
@@ -380,9 +380,10 @@ def test_a_run_without_a_job_makes_no_database(serve: Serve, tmp_path: Path) -> 
 
 def test_a_database_that_cannot_be_made_is_said(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with serve("native", data=tmp_path / "file", **SETTINGS) as server:
-        response = httpx.post(f"{server.url}/api/jobs", json=job("x"))
-        assert response.status_code == 503
+    with serve("native", data=tmp_path, database=f"sqlite:///{tmp_path}/file/jobs.db", **SETTINGS) as server:
+        assert "database cannot be opened" in problem(httpx.post(f"{server.url}/api/jobs", json=job("x")), 503)
+        headers = {"Idempotency-Key": "x"}
+        assert problem(httpx.post(f"{server.url}/api/execute", json={"code": "print(1)"}, headers=headers), 503)
         assert httpx.post(f"{server.url}/api/execute", json={"code": "print(1)"}).status_code == 200
 
 

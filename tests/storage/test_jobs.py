@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -144,9 +145,9 @@ async def test_all_of_a_batch_fits_or_nothing_is_kept(store: SqlLeaseStore, data
 
 
 async def test_what_would_not_fit_into_what_is_kept_is_refused(database: Database) -> None:
-    store = SqlLeaseStore(database, JobRules(size=2000))
-    noise = Execution("#" + "".join(chr(33 + number * number % 90) for number in range(900)))
-    large = NewJob(Kind.EXECUTE, pack(noise))
+    store = SqlLeaseStore(database, JobRules(size=1500))
+    large = NewJob(Kind.EXECUTE, pack(Execution(os.urandom(600).hex())))
+    assert 600 < len(large.request) < 1500 < 2 * len(large.request)
     await store.add(ADA, [large])
     with pytest.raises(JobsFullError, match="no more jobs can be kept"):
         await store.add(ADA, [large])
@@ -397,10 +398,10 @@ async def test_nothing_is_half_written_when_the_database_is_full(database: Datab
     async with database.writing() as connection:
         pages = (await connection.exec_driver_sql("PRAGMA page_count")).scalar_one()
         await connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 20}")
-    noise = "".join(chr(33 + number * number * 7 % 90) for number in range(200_000))
+    noise = os.urandom(200_000)
     with pytest.raises(StorageError, match="has no room left; nothing was changed"):
         for _ in range(20):
-            await store.add(ADA, [new(), NewJob(Kind.EXECUTE, b"j" + noise.encode())], NewBatch(models.new_id()))
+            await store.add(ADA, [new(), NewJob(Kind.EXECUTE, b"j" + noise)], NewBatch(models.new_id()))
     count = await rows(database, jobs)
     assert (count % 2, await rows(database, job_requests)) == (0, count)
 

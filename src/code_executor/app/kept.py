@@ -20,7 +20,7 @@ from code_executor.accounts.keys import Key, KeyStore
 from code_executor.accounts.secret import ServerSecret
 from code_executor.app.access import is_loopback
 from code_executor.app.settings import Settings
-from code_executor.core.errors import ConfigurationError
+from code_executor.core.errors import ConfigurationError, StorageError
 from code_executor.jobs.idempotency import AnswerStore
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Kept:
     async def jobs(self, make: bool = False) -> SqlLeaseStore | None:
         """Return the store of jobs, None while there is no database, unless it is to be made; raise as `store`."""
         if self._jobs is None and (make or self._exists):
-            database = await self.database()
+            database = await self._for_a_request()
             from code_executor.storage.leases import SqlLeaseStore  # noqa: PLC0415
 
             self._jobs = self._jobs or SqlLeaseStore(database, self._settings.job_rules())
@@ -80,7 +80,7 @@ class Kept:
     async def answers(self) -> AnswerStore:
         """Return the store of answers that can be given again, in a database that is made if there is none."""
         if self._answers is None:
-            database = await self.database()
+            database = await self._for_a_request()
             from code_executor.storage.answers import SqlAnswerStore  # noqa: PLC0415
 
             self._answers = SqlAnswerStore(database)
@@ -89,6 +89,14 @@ class Kept:
     @property
     def _exists(self) -> bool:
         return self._database is not None or self._settings.database_exists()
+
+    async def _for_a_request(self) -> Database:
+        """As `database`, for whoever is not to know what is wrong with it."""
+        try:
+            return await self.database()
+        except ConfigurationError as error:
+            log.error("database_not_opened", why=str(error))  # noqa: TRY400  # a sentence
+            raise StorageError("the database cannot be opened; the log says why") from None
 
     async def database(self) -> Database:
         """Return the database, which is made if there is none; raise ``StorageError`` or ``SchemaError``."""

@@ -69,7 +69,7 @@ class SqlJobStore:
     async def _admit(self, connection: AsyncConnection, caller: Caller, new: Sequence[NewJob]) -> int:
         own = func.count().filter(jobs.c.caller == caller.id)
         found = await connection.execute(select(func.count(), own).where(jobs.c.state == State.QUEUED.value))
-        waiting, mine = found.tuples().one()
+        waiting, mine = found.one()
         if mine + len(new) > self._rules.queued_per_caller:
             raise JobsFullError(
                 f"you have {mine} jobs waiting, and may have {self._rules.queued_per_caller}: {len(new)} more do not "
@@ -144,7 +144,7 @@ class SqlJobStore:
     async def over(self, batch: str) -> tuple[Sequence[str], int]:
         query = select(jobs.c.id, jobs.c.finished).where(jobs.c.batch == batch)
         async with self._database.reading() as connection:
-            found = (await connection.execute(query.order_by(jobs.c.finished, jobs.c.number))).tuples().all()
+            found = (await connection.execute(query.order_by(jobs.c.finished, jobs.c.number))).all()
         names = [name for name, finished in found if finished is not None]
         return names, len(found) - len(names)
 
@@ -165,7 +165,7 @@ class SqlJobStore:
             row = rows.one_or_none()
             if row is None:
                 return None
-            found = (await connection.execute(counting)).tuples().all()
+            found = (await connection.execute(counting)).all()
         counts = {State(state): count for state, count, _ in found}
         return Batch(row.id, row.created, row.total, counts, sum(failed for *_, failed in found), row.stop_after)
 
@@ -180,7 +180,7 @@ class SqlJobStore:
             whole = await connection.execute(
                 select(jobs.c.batch, versions).where(jobs.c.batch.in_(names)).group_by(jobs.c.batch)
             )
-            return {name: int(version) for name, version in (*single.tuples(), *whole.tuples())}
+            return {name: int(version) for name, version in (*single, *whole)}
 
     # ---- what callers and runners do alike
 

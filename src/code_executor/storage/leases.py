@@ -92,7 +92,7 @@ class SqlLeaseStore(SqlJobStore):
         stopping = select(batches.c.id, batches.c.stop_after).where(
             batches.c.id.in_(names), batches.c.stop_after.is_not(None)
         )
-        for batch, most in (await connection.execute(stopping)).tuples().all():
+        for batch, most in (await connection.execute(stopping)).all():
             counting = select(func.count()).where(jobs.c.batch == batch, jobs.c.failed == true())
             if (await connection.execute(counting)).scalar_one() >= most:
                 await self.cancel_all(connection, jobs.c.batch == batch, (State.QUEUED.value,))
@@ -103,7 +103,7 @@ class SqlLeaseStore(SqlJobStore):
         self, connection: AsyncConnection, lease: str, choose: Choose, until: float, suspects: int
     ) -> list[Leased]:
         waiting = select(jobs.c.caller, func.count()).where(_QUEUED, jobs.c.losses == 0).group_by(jobs.c.caller)
-        chosen = choose(dict((await connection.execute(waiting)).tuples().all()))
+        chosen = choose(dict((await connection.execute(waiting)).all()))
         names: list[str] = []
         for caller, count in chosen.items():
             which = (jobs.c.losses == 0) & (jobs.c.caller == caller)
@@ -130,9 +130,9 @@ class SqlLeaseStore(SqlJobStore):
         query = select(jobs.c.id, jobs.c.generation).where(jobs.c.id.in_(names), jobs.c.lease == lease, _RUNNING)
         if until is None:
             async with self._database.reading() as connection:
-                return dict((await connection.execute(query)).tuples().all())
+                return dict((await connection.execute(query)).all())
         async with self._database.writing() as connection:
-            held = dict((await connection.execute(query.with_for_update())).tuples().all())
+            held = dict((await connection.execute(query.with_for_update())).all())
             if held:
                 await connection.execute(update(jobs).where(jobs.c.id.in_(held)).values(due=until))
             return held
@@ -177,7 +177,7 @@ class SqlLeaseStore(SqlJobStore):
     async def counts(self) -> Mapping[State, int]:
         async with self._database.reading() as connection:
             rows = await connection.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state))
-            return {State(state): count for state, count in rows.tuples()}
+            return {State(state): count for state, count in rows}
 
 
 async def _next(connection: AsyncConnection, which: ColumnElement[bool], count: int) -> Sequence[str]:
