@@ -108,7 +108,7 @@ def test_a_stream_is_refused(http: httpx.Client, accept: str) -> None:
     assert "A stream is not kept" in problem(ask(http, "stream", RANDOM, Accept=accept), 400)
 
 
-@pytest.mark.parametrize("key", ["", "x" * 256, "\x7f"])
+@pytest.mark.parametrize("key", ["", "x" * 256])
 def test_a_wrong_key_is_refused(http: httpx.Client, key: str) -> None:
     assert problem(ask(http, key, RANDOM), 422)
 

@@ -200,7 +200,8 @@ class JobRunner:
     # ---- one job
 
     async def _run(self, job: Leased) -> None:
-        self._ended.append(await self._outcome(job))
+        outcome = await self._outcome(job)
+        self._ended.append(outcome)  # the list of now, and not the one that there was before
 
     def _over(self, job: Leased, _: asyncio.Task[None]) -> None:
         del self._running[job.id, job.generation]

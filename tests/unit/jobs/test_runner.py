@@ -126,6 +126,16 @@ async def test_every_job_is_run_once_as_its_caller_in_the_lane_that_waits(house:
     assert (execution.caller, execution.caller.weight, execution.caller.terms) == (ADA, 2.0, ADA.terms)
 
 
+async def test_a_long_job_is_stored_once_it_ends_whatever_was_stored_meanwhile(house: House) -> None:
+    long, *others = await house.post("wait", *"abc")
+    async with house.runner():
+        for name in others:
+            await house.outcome(name)
+        house.runs.gate.set()
+        assert await house.outcome(long) == (State.DONE, "completed")
+    assert Counter(each.code for each in house.runs.ran)["wait"] == 1
+
+
 async def test_no_more_than_the_window_is_leased(house: House) -> None:
     names = await house.post(*["wait"] * 20)
     async with house.runner(8):
