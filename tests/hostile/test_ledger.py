@@ -69,16 +69,16 @@ class Ledger:
     todo: queue.SimpleQueue[int] = field(default_factory=queue.SimpleQueue)
 
     def post_all(self) -> None:
-        with contextlib.suppress(queue.Empty):
+        with contextlib.suppress(queue.Empty), httpx.Client(timeout=10) as client:
             while True:
-                self.post(self.todo.get_nowait())
+                self.post(client, self.todo.get_nowait())
 
-    def post(self, number: int) -> None:
+    def post(self, client: httpx.Client, number: int) -> None:
         body = {"kind": "execute", "request": program(number)}
         while number not in self.taken:
             try:
                 headers = {"Idempotency-Key": f"ledger-{number}"}
-                response = httpx.post(f"{self.url}/api/jobs", json=body, headers=headers, timeout=10)
+                response = client.post(f"{self.url}/api/jobs", json=body, headers=headers)
             except httpx.HTTPError:
                 time.sleep(0.05)
                 continue
@@ -165,7 +165,8 @@ def test_every_job_that_was_taken_has_one_result(serve: Serve, database: str, tm
             poster.join(_DONE_WITHIN)
         assert not ledger.refused
         assert len(ledger.taken) == JOBS
-        internal = [number for number in range(JOBS) if not holds(ledger, number)]
+        with httpx.Client(base_url=server.url, timeout=60) as client:
+            internal = [number for number in range(JOBS) if not holds(client, ledger.taken[number], number)]
         assert server.stop() == 0
     # each of these has broken its sandbox twice, or was alone when its server was killed, twice
     assert len(internal) <= broken // 2 + (KILLS - 1) // 2
@@ -176,11 +177,11 @@ def test_every_job_that_was_taken_has_one_result(serve: Serve, database: str, tm
     assert rows(database, "SELECT DISTINCT state FROM jobs") == [("done",)]
 
 
-def holds(ledger: Ledger, number: int) -> bool:
+def holds(client: httpx.Client, name: str, number: int) -> bool:
     """Wait for the result of a job; say whether it is that of its program. If not, it must be a failure of ours."""
     deadline = time.monotonic() + _DONE_WITHIN
     while time.monotonic() < deadline:
-        job = httpx.get(f"{ledger.url}/api/jobs/{ledger.taken[number]}", params={"wait": 30}, timeout=60).json()
+        job = client.get(f"/api/jobs/{name}", params={"wait": 30}).json()
         if job["state"] == "done":
             if is_right(number, job["result"]):
                 return True
