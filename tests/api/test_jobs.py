@@ -28,7 +28,10 @@ SETTINGS: dict[str, object] = {"preload": "", "pool_size": 2, "pool_min": 1, "ra
 
 @pytest.fixture(scope="module")
 def busy_server(serve: Serve) -> Iterator[Server]:
-    with tempfile.TemporaryDirectory() as data, serve("native", data=data, jobs=200, policy="off", **SETTINGS) as running:
+    with (
+        tempfile.TemporaryDirectory() as data,
+        serve("native", data=data, jobs=200, policy="off", **SETTINGS) as running,
+    ):
         yield running
 
 

@@ -200,9 +200,12 @@ class Scripted:
     async def end(self, name: str, caller: Caller) -> None:
         self._answer("end", name, caller)
 
-    async def hit(self, caller: Caller, what: str) -> Allowance | None:
-        self.asked.append((caller, what))
+    async def hit(self, caller: Caller, what: str, times: int = 1) -> Allowance | None:
+        self.asked.append((caller, what, times))
         return self.allowance
+
+    async def note_replay(self) -> None:
+        self.asked.append("replay")
 
     async def peek(self, caller: Caller) -> Allowance | None:
         self.asked.append(caller)
@@ -378,11 +381,12 @@ async def test_the_other_questions_are_answered() -> None:
         assert worker.runs.limits == Limits(wall_time=7)
         assert await worker.rates.hit(A) is None
         service.allowance = Allowance(allowed=False, limit=10, remaining=0, reset=3, window=60)
-        assert await worker.rates.hit(A, "checks") == service.allowance
+        assert await worker.rates.hit(A, "checks", 7) == service.allowance
+        await worker.health.note_replay()
         assert await worker.rates.peek(C) == service.allowance
         assert await worker.health.metrics() == "a metric é\n".encode()
         assert await worker.health.readiness() == Readiness(ready=False, engine="native", why="no sandbox yet")
-    assert service.asked == [(A, "runs"), (A, "checks"), C]
+    assert service.asked == [(A, "runs", 1), (A, "checks", 7), "replay", C]
 
 
 async def test_a_worker_that_stops_listening_stops_its_run() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel, StringConstraints, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, StringConstraints, create_model
 
 from code_executor.api.schemas import CheckRequest, CheckResponse, ExecuteRequest, ExecuteResponse, ProblemDetails
 from code_executor.api.schemas.values import camel
@@ -17,18 +17,22 @@ _LABEL = rf"^[^\x00-\x1f\x7f]{{1,{LONGEST_LABEL}}}$"
 Label = Annotated[str, StringConstraints(max_length=LONGEST_LABEL, min_length=1, pattern=_LABEL)]
 
 
+def _whole(value: object) -> object:
+    """Return an integer for a number of JSON that is one, as 1.0 is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Priority = Annotated[int, Field(ge=-HIGHEST_PRIORITY, le=HIGHEST_PRIORITY), BeforeValidator(_whole)]
+Failures = Annotated[int, Field(ge=1, le=MOST_IN_BATCH), BeforeValidator(_whole)]
+
+
 class _JobFields(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     labels: Annotated[list[Label], Field(max_length=MOST_LABELS)] | None = Field(
         default_factory=list, description="What you want to find it by."
     )
-    priority: int | None = Field(
-        0,
-        ge=-HIGHEST_PRIORITY,
-        le=HIGHEST_PRIORITY,
-        description="Of your own jobs, those with the highest are run first.",
-    )
+    priority: Priority | None = Field(0, description="Of your own jobs, those with the highest are run first.")
     expiresIn: float | None = Field(  # noqa: N815  # the name in JSON
         None,
         gt=0,
@@ -92,10 +96,8 @@ class BatchRequest(BaseModel):
 
     jobs: Annotated[list[JobRequest], Field(min_length=1, max_length=MOST_IN_BATCH)]
     defaults: BatchDefaults | None = None
-    stopAfterFailures: int | None = Field(  # noqa: N815
+    stopAfterFailures: Failures | None = Field(  # noqa: N815
         None,
-        ge=1,
-        le=MOST_IN_BATCH,
         description="Number of jobs that fail, after which those that have not begun are cancelled.",
     )
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from code_executor.accounts.keys import Scope
 from code_executor.api.answers import Json, object_answer
-from code_executor.api.description import STREAM, request_body
+from code_executor.api.description import request_body
 from code_executor.api.follow import Following, Item
 from code_executor.api.identity import caller_of, known_of
 from code_executor.api.job_requests import Reader, cursor, job_object, parse_cursor, whole_object
@@ -70,6 +70,17 @@ WRONG: dict[int | str, dict[str, Any]] = {422: described("A parameter is out of 
 FULL: dict[int | str, dict[str, Any]] = {
     404: described("This service has no jobs."),
     409: described("A request with this Idempotency-Key is still being answered."),
+}
+
+_TEXT = {"type": "string"}
+_EVENTS: dict[str, Any] = {
+    "text/event-stream": {
+        "schema": {
+            "type": "object",
+            "description": "Server-sent events: `event` is the state of the job, `data` a `JobResponse` in JSON.",
+            "properties": {"id": _TEXT, "event": _TEXT, "data": _TEXT},
+        }
+    }
 }
 
 _EXAMPLES = {
@@ -188,7 +199,7 @@ def make_router(endpoints: Endpoints) -> APIRouter:
         summary="Follow a job",
         response_class=Response,
         responses={
-            200: {"description": "Server-sent events.", "content": STREAM},
+            200: {"description": "Server-sent events.", "content": _EVENTS},
             204: {"description": "It is over, and you have its last event."},
             **UNKNOWN,
             **WRONG,
