@@ -12,7 +12,6 @@ import pytest
 
 from tests.conftest import Serve, Server
 
-
 CONFIGURATION = """
 [[operations]]
 include-path-regex = "^/api/(jobs|batches)/"

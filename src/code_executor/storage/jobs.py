@@ -115,7 +115,12 @@ class SqlJobStore:
         ]
         await connection.execute(insert(jobs), rows)
         await connection.execute(insert(job_requests), [{"job": job, "data": each.request} for job, each in new])
-        if labels := [{"job": job, "label": label} for job, each in new for label in set(each.labels)]:
+        labels = [
+            {"caller": caller.id, "label": label, "created": row["created"], "job": job}
+            for (job, each), row in zip(new, rows, strict=True)
+            for label in set(each.labels)
+        ]
+        if labels:
             await connection.execute(insert(job_labels), labels)
 
     async def find(self, caller: Caller, job: str) -> Job | None:
@@ -131,11 +136,15 @@ class SqlJobStore:
             if wanted.after is not None:
                 query = query.where(jobs.c.number > wanted.after[0])
         else:
-            query = query.order_by(jobs.c.created.desc(), jobs.c.id.desc())
+            created, name = jobs.c.created, jobs.c.id
+            if wanted.label:
+                created, name = job_labels.c.created, job_labels.c.job
+                query = query.join(job_labels, job_labels.c.job == jobs.c.id).where(
+                    job_labels.c.caller == caller.id, job_labels.c.label == wanted.label
+                )
+            query = query.order_by(created.desc(), name.desc())
             if wanted.after is not None:
-                query = query.where(tuple_(jobs.c.created, jobs.c.id) < tuple_(*wanted.after))
-        if wanted.label:
-            query = query.where(jobs.c.id.in_(select(job_labels.c.job).where(job_labels.c.label == wanted.label)))
+                query = query.where(tuple_(created, name) < tuple_(*wanted.after))
         if wanted.state is not None:
             query = query.where(jobs.c.state == wanted.state.value)
         async with self._database.reading() as connection:

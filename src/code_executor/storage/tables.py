@@ -86,7 +86,9 @@ job_results = Table(  # one each: that is what its primary key is for
 job_labels = Table(
     "job_labels",
     METADATA,
+    Column("caller", Text, primary_key=True),  # the same as the job's, as is the time: so a page is one piece of it
     Column("label", Text, primary_key=True),
+    Column("created", Double, primary_key=True),
     Column("job", String(22), primary_key=True),
     Index("job_labels_job", "job"),
 )

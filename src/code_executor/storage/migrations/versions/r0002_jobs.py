@@ -19,7 +19,9 @@ def upgrade() -> None:
         )
     op.create_table(
         "job_labels",
+        sa.Column("caller", sa.Text, primary_key=True),
         sa.Column("label", sa.Text, primary_key=True),
+        sa.Column("created", sa.Double, primary_key=True),
         sa.Column("job", sa.String(22), primary_key=True),
     )
     op.create_index("job_labels_job", "job_labels", ["job"])
