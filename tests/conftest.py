@@ -167,7 +167,8 @@ def serve_for(engine: str, *arguments: str, through: tuple[str, ...] = (), **set
         name: value for name, value in os.environ.items() if name in kept or not name.startswith("CODE_EXECUTOR_")
     }
     environment["CODE_EXECUTOR_IMAGE"] = IMAGE
-    environment["CODE_EXECUTOR_DATA"] = "/nonexistent"  # what this machine's own service keeps is not the tests' matter
+    # what this machine's own service keeps is not the tests' matter; and this not even root can make
+    environment["CODE_EXECUTOR_DATA"] = "/proc/nonexistent"
     environment |= measuring()
     environment |= {f"CODE_EXECUTOR_{name.upper()}": str(value) for name, value in settings.items()}
     measured = ["coverage", "run", "-m"] if os.environ.get("TEST_COVERAGE") else []

@@ -30,6 +30,7 @@ from code_executor.app.environments import read as read_environments
 from code_executor.app.settings import PREFIX, Settings
 from code_executor.core.limits import Limits, SessionLimits
 from code_executor.core.models import Reason
+from code_executor.jobs.metrics import JobMetrics
 from code_executor.sandbox.doctor import REQUIRED
 from code_executor.sandbox.pool import Pool, PoolSize
 from code_executor.service.fairqueue import FairQueue, Rules
@@ -351,6 +352,7 @@ def test_metrics_in_the_docs_are_those_of_the_code() -> None:
     metrics.watch(Pool(None, PoolSize()))  # type: ignore[arg-type]  # it is only asked how many sandboxes it has
     metrics.watch_queue(FairQueue(Rules(), 1))
     metrics.watch_sessions(SessionBook(SessionLimits()))
+    JobMetrics(metrics.registry)
     real = {
         family.name + "_total" * (family.type == "counter")
         for family in metrics.registry.collect()
