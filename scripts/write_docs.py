@@ -34,6 +34,7 @@ _SECTIONS = {
     "allow_missing": "Protection and logs",
     "jobs": "Jobs",
     "data": "What the server keeps",
+    "webhook_allow": "Webhooks",
 }
 """The first setting of each section of `docs/settings.md`, and its heading, in the order of the page."""
 

@@ -183,6 +183,10 @@ class Accounts:
     def keys(self) -> Sequence[Key]:
         return tuple(self._keys.values())
 
+    def key(self, key_id: str) -> Key | None:
+        """Return the key with an id, whether it is valid or not."""
+        return self._keys.get(key_id)
+
     async def refresh(self) -> None:
         """Read the keys again; raise ``StorageError`` or ``ConfigurationError``, and keep what is known."""
         keys = [key for source in self._sources for key in await source.keys()]

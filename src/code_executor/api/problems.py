@@ -32,6 +32,8 @@ from code_executor.core.errors import (
     SessionKeyError,
     SessionsFullError,
     StorageError,
+    WebhookRefusedError,
+    WebhookUnknownError,
 )
 from code_executor.jobs.idempotency import AnswerPendingError, OtherRequestError
 from code_executor.jobs.models import JobsFullError, JobsOffError, JobUnknownError
@@ -40,6 +42,19 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 _MOST_TOLD = 100
 """Errors of one request that are told."""
+
+_PLAIN: tuple[tuple[type[CodeExecutorError], int], ...] = (
+    (LearnerNameError, 400),
+    (WebhookRefusedError, 422),
+    (WebhookUnknownError, 404),
+    (SessionKeyError, 409),
+    (SessionBusyError, 409),
+    (SessionError, 404),  # all others of sessions
+    (JobUnknownError, 404),
+    (JobsOffError, 404),
+    (OtherRequestError, 422),
+)
+"""Failures that are answered with this status and their sentence; the first that fits."""
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -117,8 +132,6 @@ def from_failure(error: CodeExecutorError) -> Refusal:
         return Refusal(503, _sentence(error), {"Retry-After": "5"})
     if isinstance(error, UnknownCredentialError):
         return Refusal(401, _sentence(error), {"WWW-Authenticate": "Bearer"})
-    if isinstance(error, LearnerNameError):
-        return Refusal(400, _sentence(error))
     if isinstance(error, MissingScopeError):
         return Refusal(403, _sentence(error), scope=error.scope.value)
     if isinstance(error, EnvironmentUnknownError | EnvironmentRefusedError):
@@ -128,23 +141,14 @@ def from_failure(error: CodeExecutorError) -> Refusal:
         return Refusal(429, _sentence(error)) if error.own else Refusal(503, _sentence(error), {"Retry-After": "30"})
     if isinstance(error, FileError):
         return Refusal(files_status(error.fault), _sentence(error))
-    if isinstance(error, SessionKeyError | SessionBusyError):
-        return Refusal(409, _sentence(error))
-    if isinstance(error, SessionError):
-        return Refusal(404, _sentence(error))
-    return _from_jobs(error) or Refusal(500, "The service failed to run the program. It is safe to try again.")
-
-
-def _from_jobs(error: CodeExecutorError) -> Refusal | None:
     if isinstance(error, JobsFullError):
         return Refusal(429 if error.own else 503, _sentence(error), {"Retry-After": "5"})
-    if isinstance(error, JobUnknownError | JobsOffError):
-        return Refusal(404, _sentence(error))
-    if isinstance(error, OtherRequestError):
-        return Refusal(422, _sentence(error))
     if isinstance(error, AnswerPendingError):
         return Refusal(409, _sentence(error), {"Retry-After": "1"})
-    return None
+    for kind, status in _PLAIN:
+        if isinstance(error, kind):
+            return Refusal(status, _sentence(error))
+    return Refusal(500, "The service failed to run the program. It is safe to try again.")
 
 
 def _of_environment(error: CodeExecutorError) -> Refusal:

@@ -17,6 +17,7 @@ from code_executor.accounts import credentials, keyfile
 from code_executor.accounts.keys import NAME, USUAL, Key, KeyLimits, parse_scopes
 from code_executor.accounts.learners import GRANTED, LONGEST, checked_name, make_token, token_secret
 from code_executor.accounts.secret import ServerSecret
+from code_executor.app import hookcommands
 from code_executor.app.kept import Kept
 from code_executor.app.settings import Settings
 from code_executor.core.errors import ConfigurationError
@@ -58,6 +59,7 @@ def add_parsers(commands: Any) -> None:
     rotate = parts.add_parser("rotate", help="give a key a new secret; the one before stays valid for a while")
     rotate.add_argument("key", metavar="NAME|ID")
     rotate.add_argument("--grace", type=duration, default="1d", help="for how long: 0m, 12h, 7d (default: 1d)")
+    hookcommands.add_parser(parts, duration)
     revoke = parts.add_parser("revoke", help="end a key, for ever")
     revoke.add_argument("key", metavar="NAME|ID")
 
@@ -168,6 +170,8 @@ async def _change(options: dict[str, Any], settings: Settings) -> int:
         if options["action"] == "list":
             _list([*keys, *await _in_file(settings)], as_json=options["json"])
             return 0
+        if options["action"] == "webhook-secret":
+            return await hookcommands.show(options, settings, [*keys, *await _in_file(settings)])
         key = _find(keys, options["key"])
         if store is None or key is None:
             raise ConfigurationError(f"there is no key {options['key']} in the database (`code-executor keys list`)")

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from code_executor.app import preloads, variables
+from code_executor.app.hooks import HookSettings
 from code_executor.app.jobsettings import JobSettings, Size, parse_size
 from code_executor.core.errors import ConfigurationError
 from code_executor.core.limits import Limits, RequestLimits, SendLimits, SessionLimits
@@ -70,7 +71,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-class Settings(JobSettings):
+class Settings(JobSettings, HookSettings):
     """See each field's description. Sizes take k, m and g; lists are separated by commas."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)

@@ -99,3 +99,11 @@ class SessionsFullError(SessionError):
     def __init__(self, message: str, *, own: bool) -> None:
         super().__init__(message)
         self.own = own
+
+
+class WebhookRefusedError(CodeExecutorError):
+    """No webhook is sent for that caller, or to that address."""
+
+
+class WebhookUnknownError(CodeExecutorError):
+    """The job has no webhook, or it is not kept any more."""

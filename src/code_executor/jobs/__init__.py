@@ -1,1 +1,1 @@
-"""Jobs: executions and checks that outlive their request. A client of a runner, with stores that others implement."""
+"""What outlives a request: jobs, and the webhooks that tell of their ends. What keeps them is a protocol here."""

@@ -33,6 +33,7 @@ log = structlog.get_logger()
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _WAITS = (0.01, 0.05, 0.25, 1, 5, 30)
 """There is a histogram of them for each key."""
+_LAGS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43200)
 
 
 class LoanCounts(NamedTuple):
@@ -125,6 +126,15 @@ class Metrics:
             ["key", "why"],
             registry=self.registry,
         )
+        self.webhooks = Counter(
+            "code_executor_webhooks_total", "Attempts to deliver webhooks.", ["outcome"], registry=self.registry
+        )
+        self.webhook_lag = Histogram(
+            "code_executor_webhook_lag_seconds",
+            "From the end of a job to the delivery of its webhook.",
+            buckets=_LAGS,
+            registry=self.registry,
+        )
         self._counts: dict[tuple[str, str], LoanCounts] = {}
         self.slowest = Slowest()
         self._debts = DebtCollector()
@@ -141,6 +151,8 @@ class Metrics:
             self.refused.labels(refused)
         for aborted in ("stall", "rate", "client_budget", "budget"):
             self.aborted.labels(aborted)
+        for outcome in ("delivered", "retried", "failed", "gone"):
+            self.webhooks.labels(outcome)
 
     def executions(self, status: str, reason: str, environment: str = "") -> Counter:
         """Return what counts executions that ended so."""
@@ -178,6 +190,12 @@ class Metrics:
         self._debts.note(process, owed)
         for why, count in aborted.items():
             self.aborted.labels(why).inc(count)
+
+    def note_webhook(self, outcome: str, lag: float | None) -> None:
+        """Count an attempt to deliver a webhook; ``lag``: seconds since its job ended, if it was delivered."""
+        self.webhooks.labels(outcome).inc()
+        if lag is not None:
+            self.webhook_lag.observe(lag)
 
     def watch(self, *pools: Pool) -> None:
         """Report the state of each pool as it is when asked."""

@@ -116,3 +116,38 @@ idempotency = Table(
     Column("body", LargeBinary),
     Index("idempotency_until", "until"),
 )
+
+# ---- webhooks
+
+webhooks = Table(
+    "webhooks",
+    METADATA,
+    Column("id", String(32), primary_key=True),  # of the message
+    Column("job", String(64), nullable=False, unique=True),
+    Column("key", String(8), nullable=False),  # whose secret signs
+    Column("url", Text, nullable=False),
+    Column("host", String(300), nullable=False),  # and port
+    Column("body", LargeBinary, nullable=False),
+    Column("trace", String(64), nullable=False),
+    Column("state", String(9), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", Double, nullable=False),  # while it is being sent: when the lease ends
+    Column("lease", String(16)),  # of who sends it
+    Column("status", Integer),  # of the last answer
+    Column("error", Text, nullable=False),
+    Column("created", Double, nullable=False),
+    Index(
+        "webhooks_due",
+        "next_at",
+        sqlite_where=text("state = 'pending'"),
+        postgresql_where=text("state = 'pending'"),
+    ),
+)
+
+webhook_secrets = Table(
+    "webhook_secrets",
+    METADATA,
+    Column("key", String(8), primary_key=True),
+    Column("generation", Integer, nullable=False),  # without a row it is 1
+    Column("previous_until", Double),
+)
