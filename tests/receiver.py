@@ -39,7 +39,7 @@ class Receiver:
     connections: int = 0
     open: int = 0
     most_open: int = 0
-    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def url(self, host: str = "127.0.0.1", scheme: str = "http", path: str = "/hook?x=1") -> str:
         return f"{scheme}://{host}:{self.port}{path}"
@@ -48,9 +48,16 @@ class Receiver:
         """Return what arrived, once it is that much."""
         async with asyncio.timeout(30):
             while len(self.got) < count:
-                self.arrived.clear()
-                await self.arrived.wait()
+                self.changed.clear()
+                await self.changed.wait()
         return self.got
+
+    async def idle(self) -> None:
+        """Wait until nobody is connected."""
+        async with asyncio.timeout(30):
+            while self.open:
+                self.changed.clear()
+                await self.changed.wait()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -61,7 +68,7 @@ class Receiver:
             headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
             got = Got(head[0], headers, await reader.readexactly(int(headers.get("content-length", "0"))))
             self.got.append(got)
-            self.arrived.set()
+            self.changed.set()
             if self.act is not None:
                 await self.act(got, writer)
             else:
@@ -71,6 +78,7 @@ class Receiver:
             pass
         finally:
             self.open -= 1
+            self.changed.set()
             writer.close()
             with contextlib.suppress(OSError, ssl.SSLError):
                 await writer.wait_closed()

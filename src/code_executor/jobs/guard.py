@@ -146,8 +146,8 @@ class Guard:
             raise WebhookRefusedError(f"{place.host} {_ELSEWHERE}")
         if place.scheme != "https":
             raise WebhookRefusedError("the address of a webhook begins with https://")
-        if place.port < _LEAST_PORT and place.port not in _PORTS.values():
-            raise WebhookRefusedError("the port of a webhook is 443, 80 or above 1023")
+        if place.port < _LEAST_PORT and place.port != _PORTS["https"]:
+            raise WebhookRefusedError("the port of a webhook is 443, or above 1023")
 
     async def _addresses(self, place: Place) -> list[Address]:
         try:

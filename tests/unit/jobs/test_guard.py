@@ -182,9 +182,9 @@ async def test_what_is_no_plain_address_is_refused_even_with_the_guard_off(url: 
         await Guard(OPEN).examine(url)
 
 
-@pytest.mark.parametrize("port", [1, 22, 25, 53, 110, 445, 465, 993])
+@pytest.mark.parametrize("port", [0, 1, 22, 25, 80, 53, 110, 445, 465, 993])
 async def test_ports_of_other_services_are_refused(port: int) -> None:
-    with pytest.raises(WebhookRefusedError, match="443, 80 or above 1023"):
+    with pytest.raises(WebhookRefusedError, match="443, or above 1023"):
         await Guard(Allowed()).examine(f"https://8.8.8.8:{port}/")
     assert (await Guard(OPEN).examine(f"https://8.8.8.8:{port}/"))[0].port == port
 
@@ -251,7 +251,7 @@ async def test_a_look_up_that_fails_for_now_is_accepted_and_not_sent_to() -> Non
         with pytest.raises(LookupFailedError):
             await guard.examine("https://hooks.example.org/")
         for wrong in ("http://hooks.example.org/", "https://hooks.example.org:22/"):
-            with pytest.raises(WebhookRefusedError, match=r"the (address|port) of a webhook"):
+            with pytest.raises(WebhookRefusedError, match=r"^the (address|port) of a webhook"):
                 await guard.admit(wrong)
 
 
