@@ -291,7 +291,7 @@ async def test_one_host_gets_four_at_once_and_keeps_nobody_else(database: Databa
 
 def test_a_key_with_many_hosts_has_half_of_all_slots() -> None:
     slots = Slots(most=8)
-    due = [Due(str(number), f"host-{number}", "a" if number < 10 else "b") for number in range(20)]
+    due = [Due(str(number), f"host-{number}", "a" if number < 10 else "b", 1) for number in range(20)]
     chosen = slots.choose(due)
     assert [each.key for each in chosen] == ["a"] * 4 + ["b"] * 4
     leases = [leased(each) for each in chosen]
@@ -304,8 +304,21 @@ def test_a_key_with_many_hosts_has_half_of_all_slots() -> None:
     assert (slots.free, slots.full_keys) == (8, [])
 
 
+def test_the_bodies_that_are_held_are_bounded_and_the_first_has_its_turn() -> None:
+    slots = Slots(most_bytes=10)
+    huge, small, large = (Due(str(size), str(size), "a", size) for size in (11, 4, 7))
+    assert slots.choose([huge, small]) == [huge]
+    assert slots.choose([small, large, small]) == [small]
+    taken = leased(small)
+    slots.take(taken)
+    assert slots.choose([huge, small]) == []
+    assert slots.choose([small]) == [small]
+    slots.give(taken)
+    assert slots.choose([huge, small]) == [huge]
+
+
 def leased(due: Due) -> Leased:
-    return Leased(Delivery(due.id, due.id, due.key, "", due.host, b"", 0.0), "lease", 0)
+    return Leased(Delivery(due.id, due.id, due.key, "", due.host, bytes(due.size), 0.0), "lease", 0)
 
 
 async def test_a_lease_that_ran_out_is_somebody_elses(database: Database, store: SqlWebhookStore) -> None:
@@ -523,4 +536,5 @@ def test_a_view_in_json_is_taken_as_it_is() -> None:
     assert sent.body == b'{"type":"job.done","timestamp":"1970-01-01T00:00:00.000Z","data":{ "id" : "job-1"}}'
     assert sent.host == "example.org:8443"
     assert new_delivery("job-1", KEY.id, "https://example.org:8443/", {}, 0.0).id != sent.id
+    assert new_delivery("job-1", KEY.id, "https://example.org/", {}, 0.0, trace="0" * 100).trace == ""
     assert new_delivery("job-1", KEY.id, "what no longer counts as an address", {}, 0.0).host == ""

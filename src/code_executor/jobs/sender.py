@@ -32,6 +32,9 @@ PER_HOST = 4
 MOST = 32
 """Webhooks on their way at once: to one host, and in all. One key has half of all."""
 
+MOST_BYTES = 64 << 20
+"""Bytes of bodies that are held for them, unless one alone is larger."""
+
 _SPARE = 20.0
 """Seconds that a lease is longer than sending may last."""
 
@@ -48,15 +51,20 @@ class Post(Protocol):
 
 
 class Slots:
-    """Who may send: at most ``most`` at once, ``per_host`` to one host, and half of all for one key."""
+    """Who may send: at most ``most`` at once, ``per_host`` to one host, and half of all for one key.
 
-    def __init__(self, most: int = MOST, per_host: int = PER_HOST) -> None:
+    ``most_bytes``: what the bodies of all have together, unless there is only one.
+    """
+
+    def __init__(self, most: int = MOST, per_host: int = PER_HOST, most_bytes: int = MOST_BYTES) -> None:
         self._most = most
+        self._most_bytes = most_bytes
         self._per_host = per_host
         self._per_key = max(1, most // 2)
         self._hosts: Counter[str] = Counter()
         self._keys: Counter[str] = Counter()
         self._taken = 0
+        self._bytes = 0
 
     @property
     def free(self) -> int:
@@ -74,9 +82,11 @@ class Slots:
         """Return those that there is a slot for, the first first. It takes none."""
         hosts, keys = self._hosts.copy(), self._keys.copy()
         chosen: list[Due] = []
+        size = self._bytes
         for each in due:
-            if len(chosen) == self.free:
-                break
+            size += each.size
+            if len(chosen) == self.free or (size > self._most_bytes and self._taken + len(chosen)):
+                break  # what is too large now has its turn before what comes after it
             if hosts[each.host] < self._per_host and keys[each.key] < self._per_key:
                 hosts[each.host] += 1
                 keys[each.key] += 1
@@ -87,6 +97,7 @@ class Slots:
         self._hosts[leased.delivery.host] += 1
         self._keys[leased.delivery.key] += 1
         self._taken += 1
+        self._bytes += len(leased.delivery.body)
 
     def give(self, leased: Leased) -> None:
         for counts, name in ((self._hosts, leased.delivery.host), (self._keys, leased.delivery.key)):
@@ -94,6 +105,7 @@ class Slots:
             if not counts[name]:
                 del counts[name]
         self._taken -= 1
+        self._bytes -= len(leased.delivery.body)
 
 
 class Sender:
@@ -196,6 +208,8 @@ class Sender:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._slots.give(self._sending.pop(task))
         self._woken.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("webhooks_failed", exc_info=error)
 
     async def _deliver(self, leased: Leased) -> None:
         began = time.monotonic()

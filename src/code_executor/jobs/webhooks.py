@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ JITTER = 0.2
 """The part by which each of these is longer or shorter, so that not all come back at once."""
 
 _GONE = 410
+_TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _KEYS = "ce_"
 
 
@@ -64,11 +66,12 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A delivery whose time has come, before it is taken."""
+    """A delivery whose time has come, before it is taken. ``size``: bytes of its body."""
 
     id: str
     host: str
     key: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +197,7 @@ def new_delivery(
         host = take_apart(url).counted_as
     except WebhookRefusedError:  # it was admitted by a server that thought otherwise; the first attempt will say so
         host = ""
+    trace = trace if _TRACE.fullmatch(trace) else ""
     return Delivery(f"msg_{secrets.token_urlsafe(16)}", job, key, url, host, body, now, trace)
 
 

@@ -78,7 +78,7 @@ class SqlWebhookStore:
         keys: Sequence[str] = (),
     ) -> Sequence[Leased]:
         due = (
-            select(table.c.id, table.c.host, table.c.key)
+            select(table.c.id, table.c.host, table.c.key, func.length(table.c.body).label("size"))
             .where(_PENDING, table.c.next_at <= now, table.c.host.not_in(hosts), table.c.key.not_in(keys))
             .order_by(table.c.next_at)
             .limit(_LOOKED_AT)
@@ -87,7 +87,7 @@ class SqlWebhookStore:
         lease = secrets.token_hex(8)
         async with self._database.writing() as connection:
             rows = await connection.execute(due)
-            chosen = [each.id for each in choose([Due(row.id, row.host, row.key) for row in rows])]
+            chosen = [each.id for each in choose([Due(row.id, row.host, row.key, row.size) for row in rows])]
             if not chosen:
                 return []
             taken = table.c.id.in_(chosen)
