@@ -49,6 +49,10 @@ def size(value: int) -> str:
     return str(value)
 
 
+def _listed(values: Iterable[str | float]) -> str:
+    return ",".join(each if isinstance(each, str) else f"{each:g}" for each in values)
+
+
 def default(name: str, field: FieldInfo) -> str:
     """Return a setting's default as one would type it."""
     if name in _COMPUTED:
@@ -57,7 +61,7 @@ def default(name: str, field: FieldInfo) -> str:
     if any(getattr(mark, "func", None) is parse_size for mark in field.metadata):
         value = size(value)
     elif isinstance(value, tuple):
-        value = ";".join(",".join(kind) for kind in value) if name == "preload" else ",".join(value)
+        value = ";".join(",".join(kind) for kind in value) if name == "preload" else _listed(value)
     elif isinstance(value, float):
         value = f"{value:g}"
     return f"`{value}`" if value != "" else "empty"

@@ -39,6 +39,7 @@ class Receiver:
     connections: int = 0
     open: int = 0
     most_open: int = 0
+    serving: set[asyncio.Task[None]] = field(default_factory=set)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def url(self, host: str = "127.0.0.1", scheme: str = "http", path: str = "/hook?x=1") -> str:
@@ -60,6 +61,10 @@ class Receiver:
                 await self.changed.wait()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.serving.add(task)
+        task.add_done_callback(self.serving.discard)
         self.connections += 1
         self.open += 1
         self.most_open = max(self.most_open, self.open)
@@ -96,3 +101,7 @@ async def receiving(
         yield receiver
     finally:
         server.close()
+        if left := list(receiver.serving):
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left)

@@ -93,7 +93,7 @@ async def test_a_migration_that_fails_leaves_nothing(
     empty: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(schema._MIGRATIONS, tmp_path / "migrations")
-    broken = "from alembic import op\nrevision = '9998'\ndown_revision = '" + schema.NEWEST + "'\n"
+    broken = f"from alembic import op\nrevision = '9998'\ndown_revision = '{schema.NEWEST}'\n"
     broken += "def upgrade():\n    op.execute('CREATE TABLE half (a int)')\n    1 / 0\n"
     (tmp_path / "migrations/versions/r9998_broken.py").write_text(broken)
     monkeypatch.setattr(schema, "_MIGRATIONS", str(tmp_path / "migrations"))

@@ -81,7 +81,7 @@ def take_apart(url: str) -> Place:
         raise WebhookRefusedError("the address of a webhook is a URL, as https://example.org/hook")
     if "@" in parts.netloc:
         raise WebhookRefusedError("the address of a webhook has no user name and no password")
-    if "%" in parts.netloc:
+    if "%" in parts.netloc or ("[" in parts.netloc and ":" not in host):
         raise WebhookRefusedError("the host of a webhook is not a name or an address")
     target = parts.path or "/"
     if parts.query:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from typing import cast
 
 import httpcore
 
@@ -25,11 +26,18 @@ _DRAINING = 1.0
 
 
 class Found(httpcore.AsyncNetworkBackend):
-    """Connects to addresses that were found before, whatever host is asked for."""
+    """Connects to addresses that were found before, whatever host is asked for. Close it: httpcore does not close what
+    TLS was not made on in time.
+    """
 
     def __init__(self, addresses: Sequence[Address]) -> None:
         self._addresses = addresses
         self._sockets = httpcore.AnyIOBackend()
+        self._made: list[httpcore.AsyncNetworkStream] = []
+
+    async def aclose(self) -> None:
+        for stream in self._made:
+            await stream.aclose()
 
     async def connect_tcp(
         self,
@@ -43,9 +51,12 @@ class Found(httpcore.AsyncNetworkBackend):
         each = None if timeout is None else timeout / len(self._addresses)
         for address in self._addresses:
             try:
-                return await self._sockets.connect_tcp(str(address), port, each, local_address, socket_options)
+                stream = await self._sockets.connect_tcp(str(address), port, each, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
+            else:
+                self._made.append(stream)
+                return stream
         raise failure
 
     async def connect_unix_socket(
@@ -99,7 +110,8 @@ class Poster:
             content=body,
             extensions={"timeout": {"connect": self.timeout}},
         )
-        connection = httpcore.AsyncHTTPConnection(url.origin, self._trust, network_backend=Found(addresses))
+        network = Found(addresses)
+        connection = httpcore.AsyncHTTPConnection(url.origin, self._trust, network_backend=network)
         try:
             response = await connection.handle_async_request(request)
             try:
@@ -108,14 +120,16 @@ class Poster:
                 await response.aclose()
         finally:
             await connection.aclose()
+            await network.aclose()
         return _answer(response.status)
 
 
 async def _drop(response: httpcore.Response) -> None:
     """Read a little, so that whoever answers politely sees no broken connection."""
     size = 0
+    body = cast("AsyncGenerator[bytes, None]", response.aiter_stream())  # which it is, so that it can be closed
     try:
-        async with asyncio.timeout(_DRAINING), aclosing(response.aiter_stream()) as chunks:
+        async with asyncio.timeout(_DRAINING), aclosing(body) as chunks:
             async for chunk in chunks:
                 size += len(chunk)
                 if size >= MOST_BODY:
