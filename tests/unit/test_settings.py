@@ -74,6 +74,10 @@ WRONG: dict[str, list[str]] = {
     "max_batch": ["1", "2g", "x"],
     "body_timeout": ["0", "3601", "x"],
     "require_key": ["x"],
+    "webhook_allow": ["https://example.org", "10.0.0.0/33", "a b", "hooks.example.org,*"],
+    "webhook_timeout": ["0", "61", "nan", "x"],
+    "webhook_retries": ["-1", "inf", "5,x", "nan", ",".join(["1"] * 21)],
+    "webhooks_at_once": ["0", "1001", "x"],
     "log_format": ["xml"],
     "log_level": ["loud", "INFO"],
 }

@@ -28,6 +28,9 @@ def _checked_allowed(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
+_Wait = Annotated[float, Field(ge=0, le=604_800, allow_inf_nan=False)]
+
+
 class HookSettings(BaseSettings):
     """See each field's description."""
 
@@ -44,7 +47,7 @@ class HookSettings(BaseSettings):
         10.0, gt=0, le=60, description="Longest time in seconds that the receiver of a webhook has to answer."
     )
     webhook_retries: Annotated[
-        tuple[float, ...], NoDecode, BeforeValidator(preloads.parse_list), Field(max_length=20)
+        tuple[_Wait, ...], NoDecode, BeforeValidator(preloads.parse_list), Field(max_length=20)
     ] = Field(
         (5.0, 30.0, 120.0, 600.0, 3600.0, 21600.0),
         description="Seconds from each failed attempt to deliver a webhook to the next one, 20 % more or less.",

@@ -218,7 +218,7 @@ class Sender:
         except StorageError as error:
             answer = Answer(None, str(error))
         except Exception:
-            log.exception("webhook_not_sent", id=leased.delivery.id, job=leased.delivery.job)
+            log.exception("webhooks_failed", id=leased.delivery.id, job=leased.delivery.job)
             answer = Answer(None, "the server failed to send it")
         now = self._now()
         verdict = decide(leased.attempts + 1, answer, now, self._schedule)
@@ -251,7 +251,7 @@ class Sender:
         delivery, answer = leased.delivery, verdict.answer
         lag = now - delivery.created if verdict.state is State.DELIVERED else None
         self._note(verdict.outcome, lag)
-        (log.info if answer.ok else log.warning)(
+        log.info(
             "webhook",
             id=delivery.id,
             job=delivery.job,
