@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import trustme
@@ -94,6 +95,15 @@ async def test_a_certificate_of_strangers_is_not_trusted(authority: trustme.CA) 
     assert said.status is None
     assert "certificate is not trusted" in said.error
     assert receiver.got == []
+
+
+async def test_the_authority_of_a_school_is_trusted_by_the_usual_variable(
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    async with receiving(tls=tls(authority, "127.0.0.1")) as receiver:
+        assert await poster().post(receiver.url(scheme="https"), {}, b"{}") == Answer(200)
 
 
 async def test_a_receiver_that_speaks_no_tls_gets_nothing(trust: ssl.SSLContext) -> None:
