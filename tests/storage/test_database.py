@@ -231,6 +231,28 @@ async def test_a_file_is_made_for_this_user_alone(tmp_path: Path) -> None:
         assert stat.S_IMODE((tmp_path / "a/b").stat().st_mode) == 0o700
 
 
+async def test_opening_it_once_more_ends_no_lock_of_this_process(tmp_path: Path) -> None:
+    """Or another process that closes it takes itself for the last one, and deletes what this one goes on writing to."""
+    path = tmp_path / "c.db"
+    other = f"import sqlite3; c = sqlite3.connect({str(path)!r}); c.execute('CREATE TABLE other (a)'); c.close()"
+    async with Database.open(f"sqlite:///{path}") as database:
+        await schema.upgrade(database)
+        async with Database.open(f"sqlite:///{path}"):
+            pass
+        subprocess.run([sys.executable, "-c", other], check=True, timeout=60)
+        assert Path(f"{path}-wal").exists()
+        async with database.writing() as connection:
+            await add(connection, "a")
+        assert await count(database) == 1
+
+
+async def test_a_file_that_may_not_be_written_is_an_error_of_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "c.db").mkdir()
+    with pytest.raises(ConfigurationError, match="it is no file that this user may write"):
+        async with Database.open(f"sqlite:///{tmp_path}/c.db"):
+            pass
+
+
 async def test_a_file_that_cannot_be_made_is_an_error_of_the_configuration(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match=r"the database .*/file/c\.db cannot be opened: "):

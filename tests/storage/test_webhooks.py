@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from code_executor.accounts.accounts import Accounts
 from code_executor.accounts.keys import Key
 from code_executor.accounts.secret import ServerSecret
-from code_executor.app.hooks import open_webhooks
+from code_executor.app.hooks import desk_of, send_webhooks
 from code_executor.app.settings import Settings
 from code_executor.core.caller import Caller
 from code_executor.core.errors import StorageError, WebhookRefusedError, WebhookUnknownError
@@ -33,6 +33,7 @@ from code_executor.jobs.webhooks import (
     Delivery,
     Due,
     Leased,
+    OpenStore,
     Standing,
     State,
     Verdict,
@@ -416,9 +417,16 @@ async def test_webhooks_are_forgotten_with_their_jobs(database: Database, store:
 # ---- the desk
 
 
+def opening(store: SqlWebhookStore) -> OpenStore:
+    async def opened() -> SqlWebhookStore:
+        return store
+
+    return opened
+
+
 @pytest.fixture
 async def desk(store: SqlWebhookStore) -> WebhookDesk:
-    return WebhookDesk(store, Guard(Allowed()), await accounts_of(KEY), lambda: None, time.time)
+    return WebhookDesk(opening(store), Guard(Allowed()), await accounts_of(KEY))
 
 
 async def test_whoever_has_a_key_may_name_a_public_address(desk: WebhookDesk) -> None:
@@ -441,7 +449,7 @@ async def test_whoever_has_no_key_has_no_secret(desk: WebhookDesk, caller: Calle
 async def test_without_the_server_secret_nothing_is_accepted(store: SqlWebhookStore) -> None:
     accounts = Accounts([Source(KEY)])
     await accounts.refresh()
-    desk = WebhookDesk(store, Guard(Allowed()), accounts, lambda: None, time.time)
+    desk = WebhookDesk(opening(store), Guard(Allowed()), accounts)
     with pytest.raises(StorageError):
         await desk.admit(KEY.caller, "https://8.8.8.8/hook")
 
@@ -479,12 +487,13 @@ async def test_the_parts_are_put_together_by_the_settings(database: Database) ->
     async with receiving(answer(500), OK) as receiver:
         settings = Settings.load(webhook_allow="127.0.0.0/8", webhook_retries="0", webhook_timeout=5)
         metrics = Metrics()
-        async with open_webhooks(settings, database, await accounts_of(KEY), metrics) as desk:
+        async with send_webhooks(settings, SqlWebhookStore(database), await accounts_of(KEY), metrics) as sender:
+            desk = desk_of(settings, opening(SqlWebhookStore(database)), await accounts_of(KEY))
             key = await desk.admit(KEY.caller, receiver.url())
             sent = new_delivery("job-1", key, receiver.url(), b'{"id":"job-1"}', time.time())
             async with database.writing() as connection:
                 await queue(connection, sent)
-            desk.wake()
+            sender.wake()
             assert (await until(desk, ended)).attempts == 2
             assert (await desk.send_again("job-1")).state is State.PENDING
             await receiver.wait_for(3)

@@ -26,10 +26,11 @@ import asyncio, sys
 from code_executor.accounts.accounts import Accounts
 from code_executor.accounts.keys import Key
 from code_executor.accounts.secret import ServerSecret
-from code_executor.app.hooks import open_webhooks
+from code_executor.app.hooks import send_webhooks
 from code_executor.app.settings import Settings
 from code_executor.service.metrics import Metrics
 from code_executor.storage.database import Database
+from code_executor.storage.webhooks import SqlWebhookStore
 
 class Keys:
     async def keys(self):
@@ -39,7 +40,8 @@ async def main():
     accounts = Accounts([Keys()], lambda: ServerSecret(bytes(range(32))))
     await accounts.refresh()
     async with Database.open(sys.argv[1]) as database:
-        async with open_webhooks(Settings.load(webhook_allow="127.0.0.1"), database, accounts, Metrics()):
+        store = SqlWebhookStore(database)
+        async with send_webhooks(Settings.load(webhook_allow="127.0.0.1"), store, accounts, Metrics()):
             await asyncio.Event().wait()
 
 asyncio.run(main())

@@ -53,11 +53,15 @@ class Presented:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who asks, and what for it may. ``scopes`` None: everything. ``origins``: whose pages may use its key."""
+    """Who asks, and what for it may. ``scopes`` None: everything. ``origins``: whose pages may use its key.
+
+    ``is_token``: it is a learner, who asks with a token that a platform signed.
+    """
 
     caller: Caller
     scopes: frozenset[Scope] | None = None
     origins: tuple[str, ...] = ()
+    is_token: bool = False
 
     def require(self, scope: Scope) -> None:
         """Raise ``MissingScopeError`` unless it may."""
@@ -133,7 +137,7 @@ class Accounts:
         if self.secret is None:
             raise UnknownCredentialError("the key or token is not valid")
         ticket = self._tokens.read(token, self._keys.get, self.secret, now)
-        return Identity(ticket.caller, ticket.scopes, ticket.key.limits.origins)
+        return Identity(ticket.caller, ticket.scopes, ticket.key.limits.origins, is_token=True)
 
     def _for_learner(self, caller: Caller, presented: Presented) -> Caller:
         learner, course = presented.learner, presented.course

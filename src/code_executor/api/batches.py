@@ -70,7 +70,7 @@ class Endpoints:
         """
         require_json(request.headers.get("content-type", ""))
         caller = caller_of(request.scope)
-        jobs, stop_after = await Reader(caller, self._service.runs.limits, self._bounds).batch(await request.body())
+        jobs, stop_after = await Reader.of(request, self._service.runs.limits, self._bounds).batch(await request.body())
         for kind in sorted({job.kind for job in jobs}):
             known_of(request.scope).require(SCOPES[kind])
         await self._count(caller, len(jobs))

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from fastapi import Request
 from pydantic import BaseModel
 
+from code_executor.accounts.accounts import Identity
 from code_executor.api.answers import result_fields
 from code_executor.api.check import checked
+from code_executor.api.identity import known_of
 from code_executor.api.job_schemas import BatchDefaults, BatchRequest, CheckJob, ExecuteJob, JobRequest
 from code_executor.api.problems import Refusal, refused
 from code_executor.api.requests import MOST_VALUES, Body, check_of, executions_of, read
-from code_executor.core.caller import Caller
 from code_executor.core.codec import Object
 from code_executor.core.limits import Limits, RequestLimits
 from code_executor.core.models import Execution, Result
@@ -33,11 +35,17 @@ _AT_ONCE = 20
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads what ``caller`` asks for: within the limits of the service, and of its requests."""
+    """Reads what somebody asks for: within the limits of the service, and of its requests. ``trace``: that it is of."""
 
-    caller: Caller
+    known: Identity
     limits: Limits
     bounds: RequestLimits
+    trace: str = ""
+
+    @classmethod
+    def of(cls, request: Request, limits: Limits, bounds: RequestLimits) -> Reader:
+        """Return what reads this request; raise for whom nobody knows."""
+        return cls(known_of(request.scope), limits, bounds, request.headers.get("traceparent", ""))
 
     async def job(self, body: bytes) -> NewJob:
         """Read a request for a job; raise ``Refusal``."""
@@ -58,6 +66,8 @@ class Reader:
 
     async def new(self, asked: ExecuteJob | CheckJob) -> NewJob:
         """Return the job that is asked for."""
+        if asked.callbackUrl and self.known.is_token:
+            raise Refusal(403, "callbackUrl: a learner's token cannot name one.")
         try:
             execution = self._execution(asked)
         except Refusal as refusal:
@@ -69,12 +79,14 @@ class Reader:
             asked.priority or 0,
             asked.expiresIn,
             asked.retain or 0.0,
+            asked.callbackUrl or "",
+            self.trace,
         )
 
     def _execution(self, asked: ExecuteJob | CheckJob) -> Execution:
         if isinstance(asked, CheckJob):
-            return check_of(asked.request, self.caller, self.bounds)
-        return executions_of(asked.request, self.caller, self.limits, self.bounds).require_one()
+            return check_of(asked.request, self.known.caller, self.bounds)
+        return executions_of(asked.request, self.known.caller, self.limits, self.bounds).require_one()
 
 
 def _read(model: type[Body], body: bytes, most: int = MOST_VALUES) -> Body:
@@ -141,6 +153,7 @@ def job_object(job: Job) -> Object:
         "finished": _time(job.finished),
         "expires": _time(job.expires),
         "failed": job.failed,
+        "callbackUrl": job.callback or None,
         "runs": job.runs,
         "batch": job.batch,
         "index": job.number,

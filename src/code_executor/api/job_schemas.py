@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, S
 
 from code_executor.api.schemas import CheckRequest, CheckResponse, ExecuteRequest, ExecuteResponse, ProblemDetails
 from code_executor.api.schemas.values import camel
+from code_executor.jobs.guard import MOST_URL
 from code_executor.jobs.models import HIGHEST_PRIORITY, LONGEST_LABEL, MOST_IN_BATCH, MOST_LABELS, Kind, State
 
 LONGEST = 366 * 86_400.0
@@ -46,6 +47,9 @@ class _JobFields(BaseModel):
         le=LONGEST,
         allow_inf_nan=False,
         description="Time in seconds for which its result is kept, if the service keeps it that long.",
+    )
+    callbackUrl: Annotated[str, StringConstraints(min_length=1, max_length=MOST_URL)] | None = Field(  # noqa: N815
+        None, description="Where a webhook tells its end; it needs a key. Learners' tokens cannot name one."
     )
 
 
@@ -124,8 +128,25 @@ class JobOut(BaseModel):
     expires: str | None = Field(description="When it is too late to begin.")
     failed: bool = Field(description="Whether it is done, and its `result` is no success.")
     runs: int = Field(description="How often it was begun: again if its sandbox or its server broke.")
+    callbackUrl: str | None = Field(description="Where a webhook tells its end.")  # noqa: N815
     batch: str | None
     index: int = Field(description="Its place in the batch, from 0.")
+
+
+class WebhookOut(BaseModel):
+    """How the webhook of a job stands."""
+
+    id: str = Field(description="The `webhook-id` of its message.")
+    url: str
+    state: Literal["pending", "delivered", "failed", "gone"] = Field(
+        description="`failed`: given up. `gone`: the receiver wants no more of it (410)."
+    )
+    attempts: int = Field(description="Those that came to an end.")
+    status: int | None = Field(description="Of the last answer.")
+    error: str | None = Field(description="Why the last attempt failed.")
+    nextAttempt: str | None = Field(  # noqa: N815
+        None, description="While it is pending: when it is sent next; null while it is being sent."
+    )
 
 
 class JobResponse(JobOut):
@@ -136,6 +157,9 @@ class JobResponse(JobOut):
     )
     problem: ProblemDetails | None = Field(
         description="The problem that the synchronous call would have answered instead."
+    )
+    webhook: WebhookOut | None = Field(
+        None, description="How its webhook stands, once it is over. It is missing in events, lines and webhooks."
     )
 
 

@@ -16,7 +16,7 @@ from code_executor.api.description import request_body
 from code_executor.api.follow import Following, Item
 from code_executor.api.identity import caller_of, known_of
 from code_executor.api.job_requests import Reader, cursor, job_object, parse_cursor, whole_object
-from code_executor.api.job_schemas import JobListResponse, JobPosted, JobRequest, JobResponse
+from code_executor.api.job_schemas import JobListResponse, JobPosted, JobRequest, JobResponse, WebhookOut
 from code_executor.api.requests import require_json
 from code_executor.api.schemas import PROBLEMS, described
 from code_executor.api.streaming import until_disconnect
@@ -63,7 +63,7 @@ LastEvent = Annotated[
 ]
 
 UNKNOWN: dict[int | str, dict[str, Any]] = {
-    404: described("No such job or batch of yours, or it is not kept any more; or this service has no jobs.")
+    404: described("No such job, batch or webhook of yours, or it is not kept any more; or this service has no jobs.")
 }
 STORAGE: dict[int | str, dict[str, Any]] = {503: described("The database cannot be used now; see Retry-After.")}
 WRONG: dict[int | str, dict[str, Any]] = {422: described("A parameter is out of range.")}
@@ -110,7 +110,7 @@ class Endpoints:
         self._bounds = bounds
 
     def reader(self, request: Request) -> Reader:
-        return Reader(caller_of(request.scope), self._service.runs.limits, self._bounds)
+        return Reader.of(request, self._service.runs.limits, self._bounds)
 
     async def post(self, request: Request) -> Response:
         """Keep a job, and answer at once. It is run when there is time for it, which it gets as others do.
@@ -126,14 +126,24 @@ class Endpoints:
     async def post_execution(self, request: Request, execution: Execution) -> Response:
         """Make a job of what was to be run at once."""
         known_of(request.scope).require(Scope.JOBS)
-        taken = await self._desk.post(caller_of(request.scope), NewJob(Kind.EXECUTE, await packed(execution)))
+        taken = await self._desk.post(
+            caller_of(request.scope),
+            NewJob(Kind.EXECUTE, await packed(execution), trace=request.headers.get("traceparent", "")),
+        )
         return posted(taken.ids[0], taken.before, **{"Preference-Applied": "respond-async"})
 
     async def show(self, job: Name, request: Request, wait: Wait = 0) -> Response:
         """Say how a job stands, with its result once it is done."""
         finding = self._desk.find(caller_of(request.scope), job, wait)
         found = await (until_disconnect(request.receive, finding) if wait else finding)
-        return object_answer(*await whole_object(found, self._bounds))
+        content, size = await whole_object(found, self._bounds)
+        webhook = await self._desk.webhook(found)
+        return object_answer({**content, "webhook": webhook and webhook.as_object()}, size)
+
+    async def send_again(self, job: Name, request: Request) -> Response:
+        """Send the webhook of a job that is over once more, whatever came of it. Its `webhook-id` stays the same."""
+        standing = await self._desk.send_again(caller_of(request.scope), job)
+        return Json(standing.as_object(), 202)
 
     async def follow(self, job: Name, request: Request, last: LastEvent = 0) -> Response:
         """Send an event whenever the state of a job is another one, and last the one with its result.
@@ -206,6 +216,13 @@ def make_router(endpoints: Endpoints) -> APIRouter:
             **STORAGE,
         },
     )(endpoints.follow)
+    router.post(
+        "/{job}/webhook",
+        status_code=202,
+        summary="Send a webhook again",
+        response_model=WebhookOut,
+        responses={**UNKNOWN, **STORAGE},
+    )(endpoints.send_again)
     router.delete("/{job}", summary="Cancel a job", response_model=JobResponse, responses={**UNKNOWN, **STORAGE})(
         endpoints.cancel
     )

@@ -17,7 +17,6 @@ from code_executor._version import __version__
 from code_executor.accounts.usage import Usage
 from code_executor.app.environments import EnvironmentSettings, alone, load, require_room
 from code_executor.app.jobs import Desk, run_jobs
-from code_executor.app.kept import Kept
 from code_executor.app.settings import Settings
 from code_executor.core.environments import Contents
 from code_executor.core.errors import CodeExecutorError, ConfigurationError, EngineError
@@ -169,10 +168,10 @@ async def _open_another(
 
 
 @contextlib.asynccontextmanager
-async def open_service(settings: Settings, desk: Desk | None = None) -> AsyncIterator[Service]:
+async def open_service(settings: Settings, desk: Desk) -> AsyncIterator[Service]:
     """Open the pools, and put the observers, the sessions and the rate limits around their dispatcher.
 
-    ``desk``: of this process; the jobs that are asked for there, and elsewhere, are run. None: no jobs are run.
+    ``desk``: of this process; the jobs that are asked for there, and elsewhere, are run.
     """
     async with open_executor(settings, reserve=settings.reserve) as opened:
         metrics = Metrics(by_environment=bool(settings.environments))
@@ -188,8 +187,7 @@ async def open_service(settings: Settings, desk: Desk | None = None) -> AsyncIte
         }
         health = LocalHealth(opened.executor.default_pools, metrics)
         async with (
-            Kept(settings) as kept,
-            Usage(budgets, kept.store),
+            Usage(budgets, desk.kept.store),
             Sessions(runs, settings.session_limits()) as sessions,
             run_jobs(settings, desk, runs, metrics),
         ):

@@ -18,7 +18,7 @@ from code_executor._version import __version__
 from code_executor.app import administration, visits
 from code_executor.app.bootstrap import examine_sandbox, open_executor
 from code_executor.app.environments import load
-from code_executor.app.kept import exposure, open_accounts
+from code_executor.app.kept import Kept, exposure, open_accounts
 from code_executor.app.logs import configure_logging
 from code_executor.app.settings import Settings
 from code_executor.app.terminal import program, stdin
@@ -232,7 +232,7 @@ def _doctor(options: dict[str, Any]) -> int:
 
 async def _examine(settings: Settings) -> tuple[str, list[doctor.Finding], origin.Origin, str, list[Visit]]:
     try:
-        async with open_accounts(settings) as accounts:
+        async with Kept(settings) as kept, open_accounts(settings, kept) as accounts:
             exposed = exposure(settings, accounts)
     except (ConfigurationError, StorageError) as error:  # which says nothing of the layers
         exposed = str(error)

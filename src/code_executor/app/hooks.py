@@ -1,85 +1,71 @@
-"""The settings of webhooks, apart from those in `settings`, which has them too; and what sends them, put together."""
+"""Webhooks, put together: what writes them down, where they are asked for, and what sends them."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING
 
-from pydantic import AfterValidator, BeforeValidator, Field
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+import structlog
 
-from code_executor.app import preloads
+from code_executor.accounts.accounts import Accounts
+from code_executor.app.hooksettings import HookSettings
+from code_executor.core.errors import CodeExecutorError
+from code_executor.core.limits import RequestLimits
+from code_executor.jobs.addresses import Allowed
+from code_executor.jobs.guard import Guard
+from code_executor.jobs.models import Job
+from code_executor.jobs.sender import Post, Sender, Slots
+from code_executor.jobs.webhooks import KEYS, OpenStore, WebhookDesk, WebhookStore, new_delivery
+from code_executor.service.metrics import Metrics
 
 if TYPE_CHECKING:
-    from code_executor.accounts.accounts import Accounts
-    from code_executor.jobs.webhooks import WebhookDesk
-    from code_executor.service.metrics import Metrics
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
     from code_executor.service.telemetry import Telemetry
-    from code_executor.storage.database import Database
+    from code_executor.storage.jobs import Deliveries
+
+log = structlog.get_logger()
+
+_LOOK_EVERY = 2.0
+"""Seconds between two looks for a database, while there is none."""
 
 
-def _checked_allowed(values: tuple[str, ...]) -> tuple[str, ...]:
-    from code_executor.jobs.addresses import Allowed  # noqa: PLC0415  # of no use without a value
+def deliveries_of(bounds: RequestLimits) -> Deliveries:
+    """Return what writes down a job's webhook in the transaction in which it ends, as clients see the job."""
+    from code_executor.api.job_requests import whole_object  # noqa: PLC0415  # a server without jobs does not wait for it
+    from code_executor.api.pieces import pieces  # noqa: PLC0415
+    from code_executor.storage.webhooks import queue  # noqa: PLC0415
 
-    if values:
-        Allowed(values)
-    return values
+    async def deliver(connection: AsyncConnection, job: Job) -> None:
+        content, _ = await whole_object(job, bounds)
+        view = b"".join(pieces(content))
+        key = job.caller.removeprefix(KEYS)
+        now = job.finished or time.time()
+        await queue(connection, new_delivery(job.id, key, job.callback, view, now, trace=job.trace))
+
+    return deliver
 
 
-_Wait = Annotated[float, Field(ge=0, le=604_800, allow_inf_nan=False)]
-
-
-class HookSettings(BaseSettings):
-    """See each field's description."""
-
-    model_config = SettingsConfigDict(env_prefix="CODE_EXECUTOR_", frozen=True, extra="forbid", env_ignore_empty=True)
-
-    webhook_allow: Annotated[
-        tuple[str, ...], NoDecode, BeforeValidator(preloads.parse_list), AfterValidator(_checked_allowed)
-    ] = Field(
-        (),
-        description="Hosts (`hooks.example.org`, `*.example.org`), addresses or networks (`10.0.0.0/8`) that webhooks "
-        "are sent to although they are not on the public internet, or not by https.",
-    )
-    webhook_timeout: float = Field(
-        10.0, gt=0, le=60, description="Longest time in seconds that the receiver of a webhook has to answer."
-    )
-    webhook_retries: Annotated[
-        tuple[_Wait, ...], NoDecode, BeforeValidator(preloads.parse_list), Field(max_length=20)
-    ] = Field(
-        (5.0, 30.0, 120.0, 600.0, 3600.0, 21600.0),
-        description="Seconds from each failed attempt to deliver a webhook to the next one, 20 % more or less.",
-    )
-    webhooks_at_once: int = Field(
-        32,
-        ge=1,
-        le=1000,
-        description="Maximum number of webhooks that the server sends at once; 4 to one host, half of them for one "
-        "key.",
-    )
+def desk_of(settings: HookSettings, store: OpenStore, accounts: Accounts) -> WebhookDesk:
+    """Return where a process that answers HTTP asks for webhooks."""
+    return WebhookDesk(store, Guard(Allowed(settings.webhook_allow)), accounts)
 
 
 @contextlib.asynccontextmanager
-async def open_webhooks(
+async def send_webhooks(
     settings: HookSettings,
-    database: Database,
+    store: WebhookStore,
     accounts: Accounts,
     metrics: Metrics,
     telemetry: Telemetry | None = None,
-) -> AsyncIterator[WebhookDesk]:
-    """Send the webhooks of a database, whose schema must be up to date, for the length of the block."""
-    from code_executor.jobs.addresses import Allowed  # noqa: PLC0415  # a server without jobs does not wait for it
-    from code_executor.jobs.guard import Guard  # noqa: PLC0415
-    from code_executor.jobs.post import Poster  # noqa: PLC0415
-    from code_executor.jobs.sender import Post, Sender, Slots  # noqa: PLC0415
-    from code_executor.jobs.webhooks import WebhookDesk  # noqa: PLC0415
-    from code_executor.storage.webhooks import SqlWebhookStore  # noqa: PLC0415
+) -> AsyncIterator[Sender]:
+    """Send the webhooks that are kept, for the length of the block."""
+    from code_executor.jobs.post import Poster  # noqa: PLC0415  # brings an HTTP client along
 
-    store = SqlWebhookStore(database)
-    guard = Guard(Allowed(settings.webhook_allow))
-    post: Post = Poster(guard, timeout=settings.webhook_timeout)
+    post: Post = Poster(Guard(Allowed(settings.webhook_allow)), timeout=settings.webhook_timeout)
     if telemetry is not None:
         from code_executor.jobs.tracing import TracedPost  # noqa: PLC0415  # not without the extra
 
@@ -87,4 +73,40 @@ async def open_webhooks(
     slots = Slots(settings.webhooks_at_once)
     schedule: Sequence[float] = settings.webhook_retries
     async with Sender(store, post, accounts, metrics.note_webhook, slots=slots, schedule=schedule) as sender:
-        yield WebhookDesk(store, guard, accounts, sender.wake, time.time)
+        yield sender
+
+
+@contextlib.asynccontextmanager
+async def sending(
+    settings: HookSettings,
+    store: OpenStore,
+    accounts: Accounts,
+    metrics: Metrics,
+    begun: Callable[[Callable[[], None]], None],
+) -> AsyncIterator[None]:
+    """As `send_webhooks`, from when there is where they are kept. ``begun``: is given what has it look at once."""
+
+    async def send() -> None:
+        kept = await _found(store)
+        while kept is None:
+            await asyncio.sleep(_LOOK_EVERY)
+            kept = await _found(store)
+        async with send_webhooks(settings, kept, accounts, metrics) as sender:
+            begun(sender.wake)
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(send())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("webhooks_failed", exc_info=error)
+
+
+async def _found(store: OpenStore) -> WebhookStore | None:
+    try:
+        return await store()
+    except CodeExecutorError:  # of which the runner of jobs says why
+        return None

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from code_executor.app.kept import Kept
+from code_executor.accounts.accounts import Accounts
+from code_executor.app import hooks
+from code_executor.app.kept import Kept, open_accounts
 from code_executor.app.settings import Settings
 from code_executor.core.runner import Runner
 from code_executor.jobs.desk import JobDesk
@@ -21,31 +24,44 @@ _PER_SANDBOX, _BESIDE = 8, 16
 
 @dataclass(frozen=True)
 class Desk:
-    """What a process that answers HTTP has of jobs, and the database that it shares with what runs them here."""
+    """What a process that answers HTTP has beside a service: what is kept, who may ask, jobs and their answers.
+
+    ``kept`` is the only way of a process to its database.
+    """
 
     kept: Kept
+    accounts: Accounts
     jobs: JobDesk
     answers: Answers
 
 
 @contextlib.asynccontextmanager
 async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
-    """Open it; a database is opened when there is a job, or an answer to keep."""
+    """Open it, and the keys. A database is opened when there is one, or a job, or an answer to keep.
+
+    Raises as `kept.open_accounts` does.
+    """
     async with (
         Kept(settings) as kept,
-        JobDesk(kept.jobs if settings.jobs else None) as jobs,
+        open_accounts(settings, kept) as accounts,
+        JobDesk(kept.jobs if settings.jobs else None, hooks=hooks.desk_of(settings, kept.webhooks, accounts)) as jobs,
         Answers(kept.answers) as answers,
     ):
-        yield Desk(kept, jobs, answers)
+        yield Desk(kept, accounts, jobs, answers)
 
 
 @contextlib.asynccontextmanager
-async def run_jobs(settings: Settings, desk: Desk | None, runs: Runner, metrics: Metrics) -> AsyncIterator[None]:
-    """Run the jobs in the database of ``desk`` for the length of the block, if this service has jobs."""
-    if desk is None or not settings.jobs:
+async def run_jobs(settings: Settings, desk: Desk, runs: Runner, metrics: Metrics) -> AsyncIterator[None]:
+    """Run the jobs in the database of ``desk``, and send their webhooks, if this service has jobs."""
+    if not settings.jobs:
         yield
         return
     window = settings.jobs_at_once or _PER_SANDBOX * settings.pool_size + _BESIDE
     observer = JobMetrics(metrics.registry)
-    async with JobRunner(runs, desk.kept.jobs, desk.jobs.board, window, observer):
+    board = desk.jobs.board
+    begun = functools.partial(setattr, board, "on_changed")
+    async with (
+        hooks.sending(settings, desk.kept.webhooks, desk.accounts, metrics, begun),
+        JobRunner(runs, desk.kept.jobs, board, window, observer),
+    ):
         yield

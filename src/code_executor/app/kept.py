@@ -18,10 +18,12 @@ from code_executor.accounts.accounts import Accounts, KeySource
 from code_executor.accounts.keyfile import KeyFile
 from code_executor.accounts.keys import Key, KeyStore
 from code_executor.accounts.secret import ServerSecret
+from code_executor.app import hooks
 from code_executor.app.access import is_loopback
 from code_executor.app.settings import Settings
 from code_executor.core.errors import ConfigurationError, StorageError
 from code_executor.jobs.idempotency import AnswerStore
+from code_executor.jobs.webhooks import WebhookStore
 
 if TYPE_CHECKING:
     from code_executor.storage.database import Database
@@ -74,8 +76,18 @@ class Kept:
             database = await self._for_a_request()
             from code_executor.storage.leases import SqlLeaseStore  # noqa: PLC0415
 
-            self._jobs = self._jobs or SqlLeaseStore(database, self._settings.job_rules())
+            deliveries = hooks.deliveries_of(self._settings.request_limits())
+            self._jobs = self._jobs or SqlLeaseStore(database, self._settings.job_rules(), deliveries)
         return self._jobs
+
+    async def webhooks(self) -> WebhookStore | None:
+        """Return the store of webhooks, None while there is no database; raise as `store`."""
+        if not self._exists:
+            return None
+        database = await self._for_a_request()
+        from code_executor.storage.webhooks import SqlWebhookStore  # noqa: PLC0415
+
+        return SqlWebhookStore(database)
 
     async def answers(self) -> AnswerStore:
         """Return the store of answers that can be given again, in a database that is made if there is none."""
@@ -118,21 +130,20 @@ class Kept:
 
 
 @contextlib.asynccontextmanager
-async def open_accounts(settings: Settings) -> AsyncIterator[Accounts]:
+async def open_accounts(settings: Settings, kept: Kept) -> AsyncIterator[Accounts]:
     """Open the keys of a process that answers HTTP, and make sure that they are this server's.
 
     Raises ``ConfigurationError`` or ``StorageError``: a server that cannot read its keys does not start.
     """
-    async with Kept(settings) as kept:
-        sources: list[KeySource] = [kept]
-        if settings.keys:
-            sources.append(KeyFile(settings.keys))
-        path = settings.secret_path()
-        async with Accounts(sources, lambda: ServerSecret.read(path), closed=bool(settings.keys)) as accounts:
-            _require_secret(path, accounts.secret, accounts.keys)
-            if accounts.closed and accounts.secret is None:  # keys of a file that say nothing of it
-                accounts.secret = ServerSecret.make(path)
-            yield accounts
+    sources: list[KeySource] = [kept]
+    if settings.keys:
+        sources.append(KeyFile(settings.keys))
+    path = settings.secret_path()
+    async with Accounts(sources, lambda: ServerSecret.read(path), closed=bool(settings.keys)) as accounts:
+        _require_secret(path, accounts.secret, accounts.keys)
+        if accounts.closed and accounts.secret is None:  # keys of a file that say nothing of it
+            accounts.secret = ServerSecret.make(path)
+        yield accounts
 
 
 def _require_secret(path: str, secret: ServerSecret | None, keys: Sequence[Key]) -> None:

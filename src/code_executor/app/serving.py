@@ -23,7 +23,7 @@ import structlog
 from code_executor.app.bootstrap import open_service
 from code_executor.app.guests import raise_descriptors
 from code_executor.app.jobs import open_desk
-from code_executor.app.kept import open_accounts, warn_of_exposure
+from code_executor.app.kept import warn_of_exposure
 from code_executor.app.logs import configure_logging
 from code_executor.app.settings import PREFIX, Settings
 from code_executor.core.errors import CodeExecutorError, ConfigurationError
@@ -83,12 +83,12 @@ async def serve(settings: Settings) -> None:
     try:
         # while the sandboxes start; with more workers than one, they answer and not this process
         importing = asyncio.create_task(asyncio.to_thread(_webserver)) if settings.workers == 1 else None
-        async with open_accounts(settings) as accounts, open_desk(settings) as desk:
-            warn_of_exposure(settings, accounts)
+        async with open_desk(settings) as desk:
+            warn_of_exposure(settings, desk.accounts)
             async with open_service(settings, desk) as service:
                 listener.listen(2048)
                 if importing is not None:
-                    server = (await importing).web_server(service, settings, accounts, desk.jobs, desk.answers)
+                    server = (await importing).web_server(service, settings, desk.accounts, desk.jobs, desk.answers)
                     server.when_answering = lambda: _announce(listener, settings)
                     # what uvicorn puts back: a second cuts no closing short
                     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -174,9 +174,9 @@ def _worker_environment(sockets: tuple[int, int], settings: Settings) -> dict[st
 async def _work(settings: Settings, fd: int, way: int) -> None:
     configure_logging(settings)
     connections = Connections(way)
-    async with open_accounts(settings) as accounts, open_desk(settings) as desk:
+    async with open_desk(settings) as desk:
         service = remote_service(connections, settings.limits())
-        server = _webserver().web_server(service, settings, accounts, desk.jobs, desk.answers)
+        server = _webserver().web_server(service, settings, desk.accounts, desk.jobs, desk.answers)
         await _answer(server, fd)
     connections.close()
 

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from code_executor.app import preloads, variables
-from code_executor.app.hooks import HookSettings
+from code_executor.app.hooksettings import HookSettings
 from code_executor.app.jobsettings import JobSettings, Size, parse_size
 from code_executor.core.errors import ConfigurationError
 from code_executor.core.limits import Limits, RequestLimits, SendLimits, SessionLimits

@@ -15,6 +15,7 @@ class Board:
     def __init__(self) -> None:
         self.work = asyncio.Event()
         self.on_cancelled: Callable[[Sequence[str]], None] = lambda _: None
+        self.on_changed: Callable[[], None] = lambda: None
         self.is_closed = False
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
 
@@ -24,7 +25,8 @@ class Board:
         return tuple(self._waiting)
 
     def changed(self, names: Iterable[str]) -> None:
-        """Wake whoever waits for one of these jobs or batches."""
+        """Wake whoever waits for one of these jobs or batches, and what tells of their ends."""
+        self.on_changed()
         for name in names:
             for waiter in self._waiting.pop(name, ()):
                 if not waiter.done():

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from code_executor.core.caller import Caller
-from code_executor.core.errors import CodeExecutorError
+from code_executor.core.errors import CodeExecutorError, WebhookRefusedError, WebhookUnknownError
 from code_executor.jobs.board import Board
 from code_executor.jobs.models import (
     Batch,
@@ -24,11 +24,15 @@ from code_executor.jobs.models import (
     Wanted,
     new_id,
 )
+from code_executor.jobs.webhooks import Standing, WebhookDesk
 
 OpenStore = Callable[[bool], Awaitable[JobStore | None]]
 """Returns where jobs are kept: given True, it is made if there is none; given False, None then."""
 
 _POLL = 0.5
+MOST_CALLBACKS = 8
+"""Different addresses in a batch: each is looked up before the answer."""
+
 _AT_ONCE = 16
 """Results of a batch that are held at once."""
 
@@ -37,12 +41,14 @@ class JobDesk:
     """See above. Use it as an async context manager. ``store`` None: this service has no jobs.
 
     A caller learns nothing of jobs that are not its own: they raise ``JobUnknownError``, as what never was does.
-    ``callbacks``: whether the end of a job can be told to an address.
+    ``hooks``: where the end of a job can be told to an address; None: it cannot.
     """
 
-    def __init__(self, store: OpenStore | None = None, board: Board | None = None, *, callbacks: bool = False) -> None:
+    def __init__(
+        self, store: OpenStore | None = None, board: Board | None = None, hooks: WebhookDesk | None = None
+    ) -> None:
         self.board = board or Board()
-        self.callbacks = callbacks
+        self._hooks = hooks
         self._open = store
         self._looking: asyncio.Task[None] | None = None
 
@@ -66,7 +72,11 @@ class JobDesk:
     # ---- jobs
 
     async def post(self, caller: Caller, job: NewJob) -> Submitted:
-        """Keep a job, to be run; raise ``JobsFullError``, ``JobsOffError`` or ``StorageError``."""
+        """Keep a job, to be run.
+
+        Raises ``JobsFullError``, ``JobsOffError``, ``WebhookRefusedError`` or ``StorageError``.
+        """
+        await self._admit(caller, [job])
         submitted = await self._must(await self._open_store(make=True)).add(caller, [job])
         self.board.work.set()
         return submitted
@@ -75,6 +85,7 @@ class JobDesk:
         self, caller: Caller, jobs: Sequence[NewJob], stop_after: int | None = None
     ) -> tuple[str, Submitted]:
         """Keep all of them or none, and return the name of the batch that they are; raise as `post` does."""
+        await self._admit(caller, jobs)
         batch = NewBatch(new_id(), stop_after)
         submitted = await self._must(await self._open_store(make=True)).add(caller, jobs, batch)
         self.board.work.set()
@@ -120,6 +131,32 @@ class JobDesk:
         if await store.cancel(caller, job):
             self.board.cancelled([job])
         return await self._find(caller, job)
+
+    # ---- telling
+
+    async def webhook(self, job: Job) -> Standing | None:
+        """Say how the webhook of a job stands; None while there is none."""
+        if self._hooks is None or not job.callback or not job.state.is_over:
+            return None
+        return await self._hooks.standing(job.id)
+
+    async def send_again(self, caller: Caller, job: str) -> Standing:
+        """Send the webhook of a job once more; raise ``JobUnknownError`` or ``WebhookUnknownError``."""
+        found = await self._find(caller, job)
+        if self._hooks is None:
+            raise WebhookUnknownError("this service sends no webhooks")
+        return await self._hooks.send_again(found.id)
+
+    async def _admit(self, caller: Caller, jobs: Sequence[NewJob]) -> None:
+        addresses = {job.callback for job in jobs} - {""}
+        if not addresses:
+            return
+        if self._hooks is None:
+            raise WebhookRefusedError("this service sends no webhooks")
+        if len(addresses) > MOST_CALLBACKS:
+            raise WebhookRefusedError(f"the jobs of a batch name {MOST_CALLBACKS} different addresses at most")
+        for address in sorted(addresses):
+            await self._hooks.admit(caller, address)
 
     # ---- batches
 

@@ -93,7 +93,8 @@ class NewJob:
     """A job that somebody asks for. ``request``: its execution, packed (`jobs.packing`).
 
     ``priority``: among the caller's own jobs; the highest first. ``expires_in``: seconds within which it must begin;
-    ``retain``: seconds that its result is kept; 0: as long as anything is. ``callback``: where to tell its end.
+    ``retain``: seconds that its result is kept; 0: as long as anything is. ``callback``: where to tell its end;
+    ``trace``: a ``traceparent`` to tell it with.
     """
 
     kind: Kind
@@ -103,6 +104,7 @@ class NewJob:
     expires_in: float | None = None
     retain: float = 0.0
     callback: str = ""
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,7 @@ class Job:
     caller: str = ""
     learner: str = ""
     callback: str = ""
+    trace: str = ""
     result: bytes | None = None
 
 

@@ -1,9 +1,9 @@
 """Webhooks: what is sent when a job has ended, when it is tried again, and what a client is told of it.
 
-    key = await desk.admit(caller, url)                 # when the job is asked for
-    delivery = new_delivery(job, key, url, view)        # when it has ended, before the transaction that says so
+    await desk.admit(caller, url)                       # when the job is asked for
+    delivery = new_delivery(job, key, url, view, now)   # when it has ended
     await storage.webhooks.queue(connection, delivery)  # in that transaction: both are written, or none
-    desk.wake()                                         # after it
+    desk.wake()                                         # after it, in the process that sends
 
 From then on the row is the truth (`sender`). A webhook arrives at least once: a server that is killed between sending
 and writing that down sends again, with the same id. The body is made once, and sent and signed as it is kept.
@@ -15,7 +15,8 @@ import json
 import random
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -35,7 +36,8 @@ JITTER = 0.2
 
 _GONE = 410
 _TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-_KEYS = "ce_"
+KEYS = "ce_"
+"""What the names of callers with a key begin with."""
 
 
 class State(StrEnum):
@@ -218,16 +220,20 @@ def decide(
     return Verdict(State.PENDING, now + schedule[attempts - 1] * jitter(1 - JITTER, 1 + JITTER), answer)
 
 
+OpenStore = Callable[[], Awaitable[WebhookStore | None]]
+"""Returns where webhooks are kept, None while there is no such place."""
+
+
 class WebhookDesk:
-    """What fronts and jobs are given. ``wake``: has what is due sent at once."""
+    """What fronts and jobs are given. ``wake``: has what is due sent at once, where the sender is in this process."""
 
     def __init__(
         self,
-        store: WebhookStore,
+        store: OpenStore,
         guard: Guard,
         accounts: Accounts,
-        wake: Callable[[], None],
-        now: Callable[[], float],
+        wake: Callable[[], None] = lambda: None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._guard = guard
@@ -240,7 +246,7 @@ class WebhookDesk:
 
         Raises ``StorageError`` where the server secret cannot be read.
         """
-        key = self._accounts.key(caller.id.removeprefix(_KEYS)) if caller.id.startswith(_KEYS) else None
+        key = self._accounts.key(caller.id.removeprefix(KEYS)) if caller.id.startswith(KEYS) else None
         if key is None:
             raise WebhookRefusedError(
                 "a webhook needs a key, whose secret signs what is sent (`code-executor keys add`)"
@@ -252,13 +258,16 @@ class WebhookDesk:
 
     async def standing(self, job: str) -> Standing | None:
         """Say how the webhook of a job stands, None where it has none; raise ``StorageError``."""
-        return await self._store.standing(job)
+        store = await self._store()
+        return None if store is None else await store.standing(job)
 
     async def send_again(self, job: str) -> Standing:
         """Send it once more, whatever came of it; raise ``WebhookUnknownError`` or ``StorageError``."""
-        await self._store.again(job, self._now())
-        self.wake()
-        standing = await self._store.standing(job)
+        store = await self._store()
+        if store is not None:
+            await store.again(job, self._now())
+            self.wake()
+        standing = await self.standing(job)
         if standing is None:
             raise WebhookUnknownError("this job has no webhook, or has not ended yet")
         return standing

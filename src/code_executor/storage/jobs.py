@@ -28,7 +28,7 @@ from code_executor.storage.database import Database
 from code_executor.storage.tables import batches, job_labels, job_requests, job_results, jobs
 
 Deliveries = Callable[[AsyncConnection, Job], Awaitable[None]]
-"""Called in the transaction in which a job that has a callback ends."""
+"""Called in the transaction in which a job that has a callback ends, with its result."""
 
 _LOCK = 7_267_451_002_936_114_002
 """Any number; of those who add jobs to a database of PostgreSQL's, one at a time has it: they count first."""
@@ -104,6 +104,7 @@ class SqlJobStore:
                 "priority": each.priority,
                 "labels": json.dumps(each.labels),
                 "callback": each.callback,
+                "trace": each.trace,
                 "created": now + number * _APART,
                 "expires": None if each.expires_in is None else now + each.expires_in,
                 "due": None if each.expires_in is None else now + each.expires_in,
@@ -220,9 +221,9 @@ class SqlJobStore:
         }
         await connection.execute(update(jobs).where(jobs.c.id.in_(names)).values(change))
         if self._deliveries is not None:
-            told = select(*_JOB).where(jobs.c.id.in_(names), jobs.c.callback != "")
+            told = _with_result().where(jobs.c.id.in_(names), jobs.c.callback != "")
             for row in (await connection.execute(told)).all():
-                await self._deliveries(connection, job_of(row))
+                await self._deliveries(connection, job_of(row, row.result))
 
 
 _BEGINNING: dict[str, Any] = {
@@ -269,5 +270,6 @@ def job_of(row: Row[Any], result: bytes | None = None) -> Job:
         caller=row.caller,
         learner=row.learner,
         callback=row.callback,
+        trace=row.trace,
         result=None if result is None else bytes(result),
     )

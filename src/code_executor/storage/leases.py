@@ -24,6 +24,7 @@ from code_executor.jobs.models import (
 from code_executor.jobs.packing import pack
 from code_executor.storage.jobs import SqlJobStore
 from code_executor.storage.tables import batches, idempotency, job_labels, job_requests, job_results, jobs
+from code_executor.storage.webhooks import forget
 
 _MOST_SWEPT = 500
 _LOST = "the server was lost while it ran, {losses} times"
@@ -205,6 +206,7 @@ async def _drop(connection: AsyncConnection, gone: Sequence[str], of_batches: se
         return
     for table in (job_requests, job_results, job_labels):
         await connection.execute(delete(table).where(table.c.job.in_(gone)))
+    await forget(connection, gone)
     await connection.execute(delete(jobs).where(jobs.c.id.in_(gone)))
     if of_batches:
         empty = batches.c.id.in_(of_batches) & ~exists().where(jobs.c.batch == batches.c.id)

@@ -52,6 +52,7 @@ jobs = Table(
     Column("priority", Integer, nullable=False),
     Column("labels", Text, nullable=False),  # JSON
     Column("callback", Text, nullable=False),  # whom to tell of its end; empty: nobody
+    Column("trace", Text, nullable=False),  # that it belongs to
     Column("created", Double, nullable=False),
     Column("expires", Double),  # when it is too late to begin
     Column("started", Double),

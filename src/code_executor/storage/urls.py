@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from importlib.util import find_spec
 from typing import Any
@@ -61,10 +62,18 @@ def connect_arguments(url: URL) -> dict[str, Any]:
 
 
 def prepare_file(url: URL) -> None:
-    """Make the directory of an SQLite file, and the file, for this user alone; raise ``ConfigurationError``."""
+    """Make the directory of an SQLite file, and the file, for this user alone; raise ``ConfigurationError``.
+
+    A file that is there is not opened: to close it would end the locks that SQLite has on it elsewhere in this process
+    (section 2.2 of https://www.sqlite.org/howtocorrupt.html).
+    """
     path = os.path.abspath(url.database or "")
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        if not os.path.lexists(path):
+            with contextlib.suppress(FileExistsError):  # another process was faster
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise ConfigurationError(f"the database {path} cannot be opened: {error.strerror}") from None
+    if not os.path.isfile(path) or not os.access(path, os.R_OK | os.W_OK):
+        raise ConfigurationError(f"the database {path} cannot be opened: it is no file that this user may write")

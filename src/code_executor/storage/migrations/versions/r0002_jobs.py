@@ -58,6 +58,7 @@ def _make_jobs() -> None:
         sa.Column("priority", sa.Integer, nullable=False),
         sa.Column("labels", sa.Text, nullable=False),
         sa.Column("callback", sa.Text, nullable=False),
+        sa.Column("trace", sa.Text, nullable=False),
         sa.Column("created", sa.Double, nullable=False),
         sa.Column("expires", sa.Double),
         sa.Column("started", sa.Double),
