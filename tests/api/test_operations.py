@@ -74,7 +74,7 @@ def test_examples_of_the_description_are_requests_that_do_what_they_say(client: 
         "library": [("completed", '{"test": 123}\n')],
         "input": [("completed", "Hello Ada\n")],
         "inputs": [("completed", "4\n"), ("completed", "9\n")],
-        "limits": [("exception", "")],
+        "limits": [("memory_limit", "")],
         "module": [("completed", "['/work/app/__main__.py', 'a']\n")],
     }
 

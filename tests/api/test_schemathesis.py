@@ -43,4 +43,4 @@ def test_the_server_does_what_it_describes(described: Server, tmp_path: Path) ->
         check=False,
     )
     assert done.returncode == 0, done.stdout[-5000:]
-    assert "Operations:       27 selected / 27 total" in done.stdout
+    assert "Operations:       28 selected / 28 total" in done.stdout

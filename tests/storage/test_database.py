@@ -239,8 +239,8 @@ async def test_opening_it_once_more_ends_no_lock_of_this_process(tmp_path: Path)
         await schema.upgrade(database)
         async with Database.open(f"sqlite:///{path}"):
             pass
-        subprocess.run([sys.executable, "-c", other], check=True, timeout=60)
-        assert Path(f"{path}-wal").exists()
+        await asyncio.to_thread(subprocess.run, [sys.executable, "-c", other], check=True, timeout=60)
+        assert await asyncio.to_thread(Path(f"{path}-wal").exists)
         async with database.writing() as connection:
             await add(connection, "a")
         assert await count(database) == 1

@@ -137,8 +137,8 @@ def create_app(
 
     ``names``: the hosts that it answers to. ``origins``: whose pages may call it from a browser, besides its own.
     ``sending``: what clients may leave unread. ``accounts``: the keys; None: nobody needs one. ``described``: the names
-    of the environments, which the description has if no key is needed to know them. ``desk``: where jobs are asked for;
-    None: there are none. ``answers``: those that are given again; None: none are.
+    of the environments: jobs name one, and the description has them if no key is needed to know them. ``desk``: where
+    jobs are asked for; None: there are none. ``answers``: those that are given again; None: none are.
     """
     accounts = accounts or Accounts()
     desk = desk or JobDesk()
@@ -154,7 +154,7 @@ def create_app(
         telemetry=_NO_TELEMETRY,
     )
     pages.redirect_slashes(app)
-    for_jobs = jobs.Endpoints(service, desk, bounds)
+    for_jobs = jobs.Endpoints(service, desk, bounds, described)
     endpoint = execute.make_endpoint(service, bounds, for_jobs.post_execution)
     app.include_router(execute.make_router(service, bounds, endpoint, origins))
     app.include_router(check.make_router(service, bounds))
@@ -163,7 +163,7 @@ def create_app(
     app.include_router(sessions.make_router(service, bounds, origins))
     app.include_router(session_files.make_router(service, bounds))
     app.include_router(jobs.make_router(for_jobs))
-    app.include_router(batches.make_router(batches.Endpoints(service, desk, bounds)))
+    app.include_router(batches.make_router(batches.Endpoints(service, desk, bounds, described)))
     description.install(app, service.runs.limits, bounds, () if accounts.closed else described)
     problems.install(app)
     pages.install_docs(app)

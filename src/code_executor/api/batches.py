@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any
 
@@ -57,10 +57,13 @@ _EXAMPLES = {
 class Endpoints:
     """What answers each route."""
 
-    def __init__(self, service: Service, desk: JobDesk, bounds: RequestLimits) -> None:
+    def __init__(
+        self, service: Service, desk: JobDesk, bounds: RequestLimits, environments: Sequence[str] = ()
+    ) -> None:
         self._service = service
         self._desk = desk
         self._bounds = bounds
+        self._environments = environments
 
     async def post(self, request: Request) -> Response:
         """Keep many jobs, or none of them if there is no room for all. They count as so many runs.
@@ -70,7 +73,8 @@ class Endpoints:
         """
         require_json(request.headers.get("content-type", ""))
         caller = caller_of(request.scope)
-        jobs, stop_after = await Reader.of(request, self._service.runs.limits, self._bounds).batch(await request.body())
+        reader = Reader.of(request, self._service.runs.limits, self._bounds, self._environments)
+        jobs, stop_after = await reader.batch(await request.body())
         for kind in sorted({job.kind for job in jobs}):
             known_of(request.scope).require(SCOPES[kind])
         await self._count(caller, len(jobs))

@@ -128,9 +128,10 @@ def _schemas(limits: Limits, bounds: RequestLimits, environments: Sequence[str])
     _, whole = models_json_schema([(model, "validation") for model in dict.fromkeys(models)], ref_template=_REFERENCE)
     schemas: dict[str, Any] = whole["$defs"]
     for model in _REQUESTS:
-        if timeout := schemas[model.__name__].get("properties", {}).get("timeout"):
+        fields = schemas[model.__name__].get("properties", {})  # a model of several kinds has none
+        if timeout := fields.get("timeout"):
             timeout["anyOf"][0]["maximum"] = limits.wall_time
-        if environments and (environment := schemas[model.__name__]["properties"].get("environment")):
+        if environments and (environment := fields.get("environment")):
             environment["anyOf"][0] = {"enum": list(environments), "type": "string"}
     most = limits_object(RunLimits.of(limits))
     for name, limit in schemas[LimitsIn.__name__]["properties"].items():

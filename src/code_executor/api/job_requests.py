@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,9 +17,11 @@ from code_executor.api.answers import result_fields
 from code_executor.api.check import checked
 from code_executor.api.identity import known_of
 from code_executor.api.job_schemas import BatchDefaults, BatchRequest, CheckJob, ExecuteJob, JobRequest
-from code_executor.api.problems import Refusal, refused
+from code_executor.api.problems import Refusal, from_failure, refused
 from code_executor.api.requests import MOST_VALUES, Body, check_of, executions_of, read
 from code_executor.core.codec import Object
+from code_executor.core.environments import choose
+from code_executor.core.errors import CodeExecutorError
 from code_executor.core.limits import Limits, RequestLimits
 from code_executor.core.models import Execution, Result
 from code_executor.jobs.models import Batch, Job, Kind, NewJob, State
@@ -35,17 +38,21 @@ _AT_ONCE = 20
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads what somebody asks for: within the limits of the service, and of its requests. ``trace``: that it is of."""
+    """Reads what somebody asks for: within the limits of the service, and of its requests. ``trace``: that it is of.
+
+    ``environments``: those that there are; empty: nobody knows yet.
+    """
 
     known: Identity
     limits: Limits
     bounds: RequestLimits
     trace: str = ""
+    environments: Sequence[str] = ()
 
     @classmethod
-    def of(cls, request: Request, limits: Limits, bounds: RequestLimits) -> Reader:
+    def of(cls, request: Request, limits: Limits, bounds: RequestLimits, environments: Sequence[str] = ()) -> Reader:
         """Return what reads this request; raise for whom nobody knows."""
-        return cls(known_of(request.scope), limits, bounds, request.headers.get("traceparent", ""))
+        return cls(known_of(request.scope), limits, bounds, request.headers.get("traceparent", ""), environments)
 
     async def job(self, body: bytes) -> NewJob:
         """Read a request for a job; raise ``Refusal``."""
@@ -70,6 +77,7 @@ class Reader:
             raise Refusal(403, "callbackUrl: a learner's token cannot name one.")
         try:
             execution = self._execution(asked)
+            self.require(execution)
         except Refusal as refusal:
             raise _of(refusal, "request.") from None
         return NewJob(
@@ -82,6 +90,15 @@ class Reader:
             asked.callbackUrl or "",
             self.trace,
         )
+
+    def require(self, execution: Execution) -> None:
+        """Raise ``Refusal`` if its environment is none that the caller may use: else only its run would say so."""
+        if not self.environments:
+            return
+        try:
+            choose(execution.environment, self.known.caller, self.environments)
+        except CodeExecutorError as error:
+            raise from_failure(error) from None
 
     def _execution(self, asked: ExecuteJob | CheckJob) -> Execution:
         if isinstance(asked, CheckJob):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any
 
@@ -104,13 +104,16 @@ def posted(job: str, before: int, **headers: str) -> Response:
 class Endpoints:
     """What answers each route."""
 
-    def __init__(self, service: Service, desk: JobDesk, bounds: RequestLimits) -> None:
+    def __init__(
+        self, service: Service, desk: JobDesk, bounds: RequestLimits, environments: Sequence[str] = ()
+    ) -> None:
         self._service = service
         self._desk = desk
         self._bounds = bounds
+        self._environments = environments
 
     def reader(self, request: Request) -> Reader:
-        return Reader.of(request, self._service.runs.limits, self._bounds)
+        return Reader.of(request, self._service.runs.limits, self._bounds, self._environments)
 
     async def post(self, request: Request) -> Response:
         """Keep a job, and answer at once. It is run when there is time for it, which it gets as others do.
@@ -126,6 +129,7 @@ class Endpoints:
     async def post_execution(self, request: Request, execution: Execution) -> Response:
         """Make a job of what was to be run at once."""
         known_of(request.scope).require(Scope.JOBS)
+        self.reader(request).require(execution)
         taken = await self._desk.post(
             caller_of(request.scope),
             NewJob(Kind.EXECUTE, await packed(execution), trace=request.headers.get("traceparent", "")),

@@ -25,7 +25,14 @@ from typing import Protocol, Self
 
 import structlog
 
-from code_executor.core.errors import CallerBusyError, CodeExecutorError, PoolBusyError, PoolClosedError
+from code_executor.core.errors import (
+    CallerBusyError,
+    CodeExecutorError,
+    EnvironmentRefusedError,
+    EnvironmentUnknownError,
+    PoolBusyError,
+    PoolClosedError,
+)
 from code_executor.core.models import Execution, Reason, Result, Status
 from code_executor.core.runner import Runner, run
 from code_executor.jobs import turns
@@ -220,6 +227,8 @@ class JobRunner:
         except (PoolBusyError, CallerBusyError, PoolClosedError):
             self._resting[job.caller] = time.monotonic() + _REST
             return Ended(job.id, job.generation)
+        except (EnvironmentUnknownError, EnvironmentRefusedError) as error:  # it was another one when it was posted
+            result = Result(execution.id, Reason.INTERNAL, error=str(error))
         except CodeExecutorError as error:
             result, broken = Result(execution.id, Reason.INTERNAL, error=str(error)), True
         except Exception:
