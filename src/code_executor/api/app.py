@@ -18,12 +18,14 @@ from code_executor.api import (
     description,
     environments,
     execute,
+    grade,
     jobs,
     operations,
     pages,
     problems,
     session_files,
     sessions,
+    suites,
 )
 from code_executor.api.execute import Endpoint
 from code_executor.api.gate import Gate
@@ -32,7 +34,9 @@ from code_executor.api.idempotency import REPLAYED, Idempotency
 from code_executor.api.identity import Identity
 from code_executor.api.middleware import BodyLimit, RateLimit
 from code_executor.api.outbox import Ledger, Outbox, telling
+from code_executor.core.errors import StorageError
 from code_executor.core.limits import RequestLimits, SendLimits
+from code_executor.grading.store import Suites, SuiteStore
 from code_executor.jobs.desk import JobDesk
 from code_executor.jobs.idempotency import Answers
 from code_executor.service.ports import CHECKS, RUNS, Service
@@ -47,6 +51,7 @@ _COUNTED = {
     ("POST", "/api/sessions/*/restart"): RUNS,
     ("POST", "/api/check"): CHECKS,
     ("POST", jobs.PATH): RUNS,
+    ("POST", grade.PATH): RUNS,
 }
 """All else under /api/ is counted as `REQUESTS`. A batch counts its jobs itself."""
 
@@ -120,6 +125,10 @@ class Shortcut:
         await response(scope, receive, send)
 
 
+async def _no_store() -> SuiteStore:
+    raise StorageError("this service stores no suites")
+
+
 def create_app(
     service: Service,
     bounds: RequestLimits,
@@ -132,6 +141,7 @@ def create_app(
     described: Sequence[str] = (),
     desk: JobDesk | None = None,
     answers: Answers | None = None,
+    kept_suites: Suites | None = None,
 ) -> ASGIApp:
     """Return the ASGI application over ``service``, whose owner keeps it open for as long as the app is served.
 
@@ -139,6 +149,7 @@ def create_app(
     ``sending``: what clients may leave unread. ``accounts``: the keys; None: nobody needs one. ``described``: the names
     of the environments: jobs name one, and the description has them if no key is needed to know them. ``desk``: where
     jobs are asked for; None: there are none. ``answers``: those that are given again; None: none are.
+    ``kept_suites``: those that are stored; None: none can be.
     """
     accounts = accounts or Accounts()
     desk = desk or JobDesk()
@@ -164,6 +175,9 @@ def create_app(
     app.include_router(session_files.make_router(service, bounds))
     app.include_router(jobs.make_router(for_jobs))
     app.include_router(batches.make_router(batches.Endpoints(service, desk, bounds, described)))
+    kept_suites = kept_suites or Suites(_no_store)
+    app.include_router(grade.make_router(service, kept_suites, bounds))
+    app.include_router(suites.make_router(service, kept_suites, bounds))
     description.install(app, service.runs.limits, bounds, () if accounts.closed else described)
     problems.install(app)
     pages.install_docs(app)

@@ -35,6 +35,7 @@ from code_executor.api.schemas import (
     described,
 )
 from code_executor.api.scopes import ANY_KEY, ANYBODY, needed
+from code_executor.api.suite_schemas import GradeEnd, GradeRequest, SuiteIn, TestOut
 from code_executor.core.forms.shown import limits_object
 from code_executor.core.limits import Limits, RequestLimits, RunLimits
 from code_executor.core.world import MAX_VARIABLES
@@ -47,6 +48,8 @@ EVENTS: dict[str, type[BaseModel]] = {
     "display": DisplayOut,
     "file": FileOut,
     "result": StreamedResult,
+    "test": TestOut,
+    "grade": GradeEnd,
     "problem": ProblemDetails,
 }
 """Every event, and its data."""
@@ -63,6 +66,8 @@ _REQUESTS: tuple[type[BaseModel], ...] = (
     ExecuteDefaults,
     JobRequest,
     BatchRequest,
+    GradeRequest,
+    SuiteIn,
 )
 
 _REFERENCE = "#/components/schemas/{model}"

@@ -35,6 +35,8 @@ from code_executor.core.errors import (
     WebhookRefusedError,
     WebhookUnknownError,
 )
+from code_executor.grading.grader import SubmissionError
+from code_executor.grading.suite import SuiteError, SuitesFullError, SuiteUnknownError
 from code_executor.jobs.idempotency import AnswerPendingError, OtherRequestError
 from code_executor.jobs.models import JobsFullError, JobsOffError, JobUnknownError
 
@@ -53,6 +55,10 @@ _PLAIN: tuple[tuple[type[CodeExecutorError], int], ...] = (
     (JobUnknownError, 404),
     (JobsOffError, 404),
     (OtherRequestError, 422),
+    (SuiteUnknownError, 404),
+    (SubmissionError, 422),
+    (SuiteError, 422),
+    (SuitesFullError, 507),
 )
 """Failures that are answered with this status and their sentence; the first that fits."""
 

@@ -1,0 +1,180 @@
+"""``/api/grade``: what a program is worth under the tests of a suite."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import structlog
+from fastapi import APIRouter, Request
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from code_executor.accounts.keys import Scope as KeyScope
+from code_executor.api.accept import wants_events
+from code_executor.api.answers import object_answer
+from code_executor.api.description import STREAM, request_body
+from code_executor.api.identity import caller_of, known_of
+from code_executor.api.outbox import debt_of
+from code_executor.api.pieces import pieces
+from code_executor.api.problems import Refusal, from_failure
+from code_executor.api.requests import require_json
+from code_executor.api.schemas import PROBLEMS, described
+from code_executor.api.streaming import until_disconnect
+from code_executor.api.suite_requests import parse_grade
+from code_executor.api.suite_schemas import GradeRequest, GradeResponse
+from code_executor.core.codec import Object
+from code_executor.core.errors import CodeExecutorError
+from code_executor.core.limits import RequestLimits
+from code_executor.grading import views
+from code_executor.grading.grader import Grader
+from code_executor.grading.outcomes import Grade, Outcome
+from code_executor.grading.store import Suites
+from code_executor.grading.suite import Suite
+from code_executor.grading.views import Audience
+from code_executor.service.ports import Service
+
+PATH = "/api/grade"
+
+EXAMPLES = {
+    "io": {
+        "summary": "Programs that read and print",
+        "value": {
+            "code": "print(int(input()) * 2)",
+            "suite": {"tests": [{"kind": "io", "stdin": "21\n", "expected": "42\n"}]},
+        },
+    },
+    "call": {
+        "summary": "Functions",
+        "value": {
+            "code": "def double(x):\n    return 2 * x\n",
+            "suite": {
+                "tests": [
+                    {"kind": "call", "call": "double", "args": [21], "expected": 42},
+                    {"kind": "call", "call": "double", "args": ["ab"], "expected": "abab", "visibility": "hidden"},
+                ]
+            },
+        },
+    },
+}
+
+log = structlog.get_logger()
+
+Events = AsyncGenerator[Outcome | Grade, None]
+
+
+def make_router(service: Service, suites: Suites, bounds: RequestLimits) -> APIRouter:
+    """Return the route over ``service``; ``suites``: those that are stored."""
+    router = APIRouter(tags=["grade"])
+    grader = Grader(service.runs)
+
+    @router.post(
+        PATH,
+        summary="Grade a program",
+        response_model=GradeResponse,
+        responses={
+            200: {"description": "The program was graded, whatever came of it.", "content": STREAM},
+            404: described("There is no such suite."),
+            **PROBLEMS,
+        },
+        openapi_extra=request_body(GradeRequest, examples=EXAMPLES),
+    )
+    async def grade(request: Request) -> Response:
+        """Run the tests of a suite, and answer with what came of each.
+
+        With `Accept: text/event-stream` the answer is a stream: a `test` for each test that may be seen, and last the
+        `grade`, without its tests. Closing the connection stops the grade.
+        """
+        require_json(request.headers.get("content-type", ""))
+        caller = caller_of(request.scope)
+        asked = await parse_grade(await request.body(), caller, service.runs.limits, bounds)
+        suite = asked.suite or await stored(suites, request, asked.reference)
+        audience = Audience.today(full=sees_all(request))
+        events = grader.events(asked.submission, suite)
+        if wants_events(request.headers.getlist("accept")):
+            return GradeStream(await until_disconnect(request.receive, _first(events)), events, audience)
+        found = await until_disconnect(request.receive, _last(events))
+        told = await asyncio.to_thread(views.grade_object, found, audience)
+        return object_answer(told, sum(map(views.cost, found.outcomes)))
+
+    return router
+
+
+def sees_all(request: Request) -> bool:
+    """Whether everything is told to whoever asks: no key is needed, or the key has the scope for it."""
+    scopes = known_of(request.scope).scopes
+    return scopes is None or KeyScope.GRADE_FULL in scopes
+
+
+def owner_of(request: Request) -> str:
+    """Return whose suites are meant: those of the key; of a server without keys there is one owner."""
+    return "" if known_of(request.scope).scopes is None else caller_of(request.scope).id
+
+
+async def stored(suites: Suites, request: Request, reference: str) -> Suite:
+    return await suites.suite(owner_of(request), reference)
+
+
+async def _first(events: Events) -> Outcome | Grade:
+    """Wait for the first test: whoever goes away meanwhile leaves the queue."""
+    return await anext(events)
+
+
+async def _last(events: Events) -> Grade:
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, Grade):
+                return event
+    raise AssertionError("a grade ends with a Grade")
+
+
+class GradeStream(Response):
+    """Streams what came of each test as server-sent events. The client going away stops the grade.
+
+    What is to be sent is made and held when its turn comes. Tests that are over meanwhile wait as they are: there is a
+    bound of their output, and of their number.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(self, first: Outcome | Grade, events: Events, audience: Audience) -> None:
+        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._first = first
+        self._events = events
+        self._audience = audience
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(self._events):
+            with contextlib.suppress(ClientDisconnect):
+                await until_disconnect(receive, self._stream(scope, send))
+
+    async def _stream(self, scope: Scope, send: Send) -> None:
+        debt = debt_of(scope)
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async for name, told, size in self._told():
+            debt.hold(size)
+            try:
+                for piece in pieces(told, before=b"event: " + name + b"\ndata: ", after=b"\n\n"):
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            finally:
+                debt.release(size)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _told(self) -> AsyncGenerator[tuple[bytes, Object, int], None]:
+        try:
+            event: Outcome | Grade = self._first
+            while isinstance(event, Outcome):
+                told = views.test_object(event, self._audience)
+                if told is not None:
+                    yield b"test", told, views.cost(event)
+                event = await anext(self._events)
+            yield b"grade", views.grade_object(event, self._audience, tests=False), views.MOST_TEXT
+        except CodeExecutorError as error:
+            yield b"problem", from_failure(error).body(), views.MOST_TEXT
+        except Exception:
+            log.exception("grade_failed")
+            yield b"problem", Refusal(500, "The service failed.").body(), views.MOST_TEXT

@@ -1,0 +1,141 @@
+"""What came of a submission: of each test an `Outcome`, of all of them a `Grade`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from code_executor.core.caller import LOCAL, Caller
+from code_executor.core.models import File, Reason, SourceProblem
+from code_executor.grading.differences import Difference
+from code_executor.grading.suite import SuiteTest
+
+
+class Verdict(StrEnum):
+    """What came of a test. Whatever is not clearly ``passed`` is something else."""
+
+    PASSED = "passed"
+    WRONG_ANSWER = "wrong_answer"
+    TIMEOUT = "timeout"
+    MEMORY_LIMIT = "memory_limit"
+    OUTPUT_LIMIT = "output_limit"
+    ERROR = "error"
+    NO_ANSWER = "no_answer"
+    SKIPPED = "skipped"
+    CHECKER_ERROR = "checker_error"
+    INTERNAL = "internal"
+
+
+OURS = frozenset({Verdict.CHECKER_ERROR, Verdict.INTERNAL})
+"""Verdicts that are not the learner's fault: there is no score then."""
+
+VERDICTS = {
+    Reason.WALL_TIME: Verdict.TIMEOUT,
+    Reason.CPU_TIME: Verdict.TIMEOUT,
+    Reason.INPUT_TIME: Verdict.TIMEOUT,
+    Reason.MEMORY_LIMIT: Verdict.MEMORY_LIMIT,
+    Reason.OUTPUT_LIMIT: Verdict.OUTPUT_LIMIT,
+    Reason.EXCEPTION: Verdict.ERROR,
+    Reason.EXIT: Verdict.ERROR,
+    Reason.SYNTAX: Verdict.ERROR,
+    Reason.POLICY: Verdict.ERROR,
+    Reason.SIGNAL: Verdict.ERROR,
+    Reason.PROCESS_LIMIT: Verdict.ERROR,
+    Reason.DISK_LIMIT: Verdict.ERROR,
+    Reason.VIOLATION: Verdict.ERROR,
+}
+"""The verdict of a run that did not complete. What is not listed is our failure."""
+
+
+class GradeVerdict(StrEnum):
+    """``partial``: some of the points. ``error``: we failed, or a checker did, and there is no score."""
+
+    PASSED = "passed"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A program to be graded. ``batch``: nobody waits for it. ``policy`` False: without the check of its source."""
+
+    code: str
+    files: tuple[File, ...] = ()
+    caller: Caller = LOCAL
+    batch: bool = False
+    policy: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a test.
+
+    ``reason``: why its run ended; None if there was none. ``message``: what is wrong, without what was expected.
+    ``line``: of the program or of its output. ``got``: what a call returned, about as Python writes it. ``fraction``:
+    of its points, 0 to 1. Times in milliseconds, ``memory`` in bytes. ``trust``: whether learner and tests were apart.
+    """
+
+    test: SuiteTest
+    verdict: Verdict
+    reason: Reason | None = None
+    message: str = ""
+    line: int | None = None
+    stdout: str = ""
+    stderr: str = ""
+    difference: Difference | None = None
+    got: str | None = None
+    fraction: float = 0.0
+    time: float = 0.0
+    cpu_time: float = 0.0
+    memory: int = 0
+    trust: str = "isolated"
+
+    @property
+    def is_passed(self) -> bool:
+        return self.verdict is Verdict.PASSED
+
+    def skipped(self) -> Outcome:
+        """Return what is told of it if it does not count, because another test failed."""
+        return self if self.verdict is Verdict.SKIPPED else replace(skipped(self.test), time=self.time)
+
+
+def skipped(test: SuiteTest) -> Outcome:
+    return Outcome(test, Verdict.SKIPPED, message="it was skipped, because another test failed")
+
+
+@dataclass(frozen=True, slots=True)
+class GroupScore:
+    """What came of a group."""
+
+    id: str
+    is_passed: bool
+    score: float
+    max: float
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a grade took: runs, milliseconds of them and of the processor, and the most memory in bytes."""
+
+    runs: int = 0
+    time: float = 0.0
+    cpu_time: float = 0.0
+    memory: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """What came of a submission. ``outcomes``: in the order of the suite. ``score`` None: there is none.
+
+    ``problems``: why nothing was run: what the policy or the compiler refuses.
+    """
+
+    id: str
+    verdict: GradeVerdict
+    score: float | None
+    max: float
+    outcomes: tuple[Outcome, ...]
+    groups: tuple[GroupScore, ...] = ()
+    problems: tuple[SourceProblem, ...] = ()
+    usage: Usage = field(default_factory=Usage)

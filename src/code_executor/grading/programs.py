@@ -1,0 +1,62 @@
+"""The kind ``io``: run the program with an input, and compare what it wrote on the host.
+
+The sandbox gets the program, the input of this one test, and its files. What is expected never leaves this process.
+The source has been checked against the policy once, before any test; the suite's own files are not the learner's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from code_executor.core.models import Execution, File
+from code_executor.grading import comparers
+from code_executor.grading.differences import Difference
+from code_executor.grading.outcomes import Outcome, Submission, Verdict
+from code_executor.grading.runs import Runs, unfinished
+from code_executor.grading.suite import Io, Suite, SuiteTest
+
+_SMALL = 32 << 10
+"""Bytes up to which comparing takes less than to have a thread do it."""
+
+
+async def grade(runs: Runs, submission: Submission, suite: Suite, test: SuiteTest, task: Io) -> Outcome:
+    """Run one test of this kind."""
+    execution = Execution(
+        submission.code,
+        task.stdin,
+        task.args,
+        test.timeout,
+        policy=False,
+        files=given(submission, suite, test),
+        batch=submission.batch,
+        caller=submission.caller,
+    )
+    result = await runs.run(execution)
+    outcome = unfinished(test, result, task.exit_code)
+    if not outcome.is_passed:
+        return outcome
+    difference = await compared(task, result.output)
+    if difference is None:
+        return replace(outcome, fraction=1.0)
+    return replace(
+        outcome,
+        verdict=Verdict.WRONG_ANSWER,
+        message=difference.message,
+        line=difference.line,
+        difference=difference,
+    )
+
+
+async def compared(task: Io, output: str) -> Difference | None:
+    """Compare an output; a large one in a thread, so that others do not wait."""
+    expected, got = task.expected.encode("utf-8", "replace"), output.encode("utf-8", "replace")
+    if len(expected) + len(got) < _SMALL and task.checker.type is not comparers.CheckerType.REGEX:
+        return comparers.compare(task.checker, expected, got)
+    return await asyncio.to_thread(comparers.compare, task.checker, expected, got)
+
+
+def given(submission: Submission, suite: Suite, test: SuiteTest) -> tuple[File, ...]:
+    """Return the files of a test: the learner's, and instead of those of the same path the suite's, and the test's."""
+    files = {file.path: file for file in (*submission.files, *suite.files, *test.files)}
+    return tuple(files.values())
