@@ -12,6 +12,7 @@ from code_executor.app import hooks
 from code_executor.app.kept import Kept, open_accounts
 from code_executor.app.settings import Settings
 from code_executor.core.runner import Runner
+from code_executor.grading.store import Suites
 from code_executor.jobs.desk import JobDesk
 from code_executor.jobs.idempotency import Answers
 from code_executor.jobs.metrics import JobMetrics
@@ -24,7 +25,7 @@ _PER_SANDBOX, _BESIDE = 8, 16
 
 @dataclass(frozen=True)
 class Desk:
-    """What a process that answers HTTP has beside a service: what is kept, who may ask, jobs and their answers.
+    """What a process that answers HTTP has beside a service: what is kept, who may ask, jobs, answers and suites.
 
     ``kept`` is the only way of a process to its database.
     """
@@ -33,11 +34,12 @@ class Desk:
     accounts: Accounts
     jobs: JobDesk
     answers: Answers
+    suites: Suites
 
 
 @contextlib.asynccontextmanager
 async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
-    """Open it, and the keys. A database is opened when there is one, or a job, or an answer to keep.
+    """Open it, and the keys. A database is opened when there is one, or a job, an answer or a suite to keep.
 
     Raises as `kept.open_accounts` does.
     """
@@ -47,7 +49,7 @@ async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
         JobDesk(kept.jobs if settings.jobs else None, hooks=hooks.desk_of(settings, kept.webhooks, accounts)) as jobs,
         Answers(kept.answers) as answers,
     ):
-        yield Desk(kept, accounts, jobs, answers)
+        yield Desk(kept, accounts, jobs, answers, Suites(kept.suites))
 
 
 @contextlib.asynccontextmanager

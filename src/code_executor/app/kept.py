@@ -22,6 +22,7 @@ from code_executor.app import hooks
 from code_executor.app.access import is_loopback
 from code_executor.app.settings import Settings
 from code_executor.core.errors import ConfigurationError, StorageError
+from code_executor.grading.store import SuiteStore
 from code_executor.jobs.idempotency import AnswerStore
 from code_executor.jobs.webhooks import WebhookStore
 
@@ -48,6 +49,7 @@ class Kept:
         self._store: KeyStore | None = None
         self._jobs: SqlLeaseStore | None = None
         self._answers: AnswerStore | None = None
+        self._suites: SuiteStore | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -97,6 +99,15 @@ class Kept:
 
             self._answers = SqlAnswerStore(database)
         return self._answers
+
+    async def suites(self) -> SuiteStore:
+        """Return the store of suites, in a database that is made if there is none; raise as `store`."""
+        if self._suites is None:
+            database = await self._for_a_request()
+            from code_executor.storage.suites import SqlSuiteStore  # noqa: PLC0415
+
+            self._suites = SqlSuiteStore(database)
+        return self._suites
 
     @property
     def _exists(self) -> bool:

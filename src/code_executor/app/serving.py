@@ -88,7 +88,9 @@ async def serve(settings: Settings) -> None:
             async with open_service(settings, desk) as service:
                 listener.listen(2048)
                 if importing is not None:
-                    server = (await importing).web_server(service, settings, desk.accounts, desk.jobs, desk.answers)
+                    server = (await importing).web_server(
+                        service, settings, desk.accounts, desk.jobs, desk.answers, desk.suites
+                    )
                     server.when_answering = lambda: _announce(listener, settings)
                     # what uvicorn puts back: a second cuts no closing short
                     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -176,7 +178,7 @@ async def _work(settings: Settings, fd: int, way: int) -> None:
     connections = Connections(way)
     async with open_desk(settings) as desk:
         service = remote_service(connections, settings.limits())
-        server = _webserver().web_server(service, settings, desk.accounts, desk.jobs, desk.answers)
+        server = _webserver().web_server(service, settings, desk.accounts, desk.jobs, desk.answers, desk.suites)
         await _answer(server, fd)
     connections.close()
 

@@ -27,6 +27,7 @@ from code_executor.app.logs import Seldom
 from code_executor.app.settings import Settings
 from code_executor.app.wire import WebSocketConnection
 from code_executor.core.proxies import TrustedProxies
+from code_executor.grading.store import Suites
 from code_executor.jobs.desk import JobDesk
 from code_executor.jobs.idempotency import Answers
 from code_executor.service.ports import Service
@@ -40,6 +41,7 @@ def application(
     accounts: Accounts | None = None,
     desk: JobDesk | None = None,
     answers: Answers | None = None,
+    suites: Suites | None = None,
 ) -> ASGIApp:
     """Return the app, behind the middleware that reads ``X-Forwarded-For`` of trusted proxies.
 
@@ -60,6 +62,7 @@ def application(
         described=[each.name for each in environments.load(settings)],
         desk=desk,
         answers=answers,
+        kept_suites=suites,
     )
     trusted = TrustedProxies(settings.trusted_proxies)
     app = Proxies(app, trusted) if trusted else app
@@ -108,14 +111,15 @@ def web_server(
     accounts: Accounts,
     desk: JobDesk | None = None,
     answers: Answers | None = None,
+    suites: Suites | None = None,
 ) -> WebServer:
     """Return a server of ``service``, for those whom ``accounts`` knows, which is to be given its listening socket.
 
-    ``desk`` and ``answers``: as `create_app` has them. Who waits at the desk is answered when the server stops.
+    ``desk``, ``answers`` and ``suites``: as `create_app` has them. Who waits at the desk is answered when the server stops.
     """
     book = guests(settings)
     config = uvicorn.Config(
-        application(service, settings, accounts, desk, answers),
+        application(service, settings, accounts, desk, answers, suites),
         http=_door(settings, book),
         ws=WebSocketConnection,
         ws_per_message_deflate=False,  # 15 KB could be 15 MB

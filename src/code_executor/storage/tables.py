@@ -30,6 +30,17 @@ keys = Table(
     ),
 )
 
+suites = Table(
+    "suites",
+    METADATA,
+    Column("owner", String(64), primary_key=True),  # the caller that a key is; empty while there are no keys
+    Column("id", String(100), primary_key=True),
+    Column("version", String(64), primary_key=True),  # SHA-256 of the text
+    Column("text", LargeBinary, nullable=False),  # canonical JSON
+    Column("stored", Double, nullable=False),  # when it was stored last: the newest is the one that a name alone means
+    Index("suites_newest", "owner", "id", "stored"),
+)
+
 key_days = Table(
     "key_days",
     METADATA,
