@@ -34,9 +34,8 @@ from code_executor.api.idempotency import REPLAYED, Idempotency
 from code_executor.api.identity import Identity
 from code_executor.api.middleware import BodyLimit, RateLimit
 from code_executor.api.outbox import Ledger, Outbox, telling
-from code_executor.core.errors import StorageError
 from code_executor.core.limits import RequestLimits, SendLimits
-from code_executor.grading.store import Suites, SuiteStore
+from code_executor.grading.store import Suites
 from code_executor.jobs.desk import JobDesk
 from code_executor.jobs.idempotency import Answers
 from code_executor.service.ports import CHECKS, RUNS, Service
@@ -125,8 +124,8 @@ class Shortcut:
         await response(scope, receive, send)
 
 
-async def _no_store() -> SuiteStore:
-    raise StorageError("this service stores no suites")
+async def _no_store(_: bool) -> None:
+    """There is no store, and none is made."""
 
 
 def create_app(

@@ -48,11 +48,12 @@ EVENTS: dict[str, type[BaseModel]] = {
     "display": DisplayOut,
     "file": FileOut,
     "result": StreamedResult,
-    "test": TestOut,
-    "grade": GradeEnd,
     "problem": ProblemDetails,
 }
 """Every event, and its data."""
+
+GRADE_EVENTS: dict[str, type[BaseModel]] = {"test": TestOut, "grade": GradeEnd, "problem": ProblemDetails}
+"""Every event of a grade, and its data."""
 
 MESSAGES: tuple[type[BaseModel], ...] = (StdinMessage, ControlMessage)
 """What a client may send over the WebSocket after its request."""
@@ -129,7 +130,7 @@ def _problem(description: str) -> dict[str, Any]:
 
 
 def _schemas(limits: Limits, bounds: RequestLimits, environments: Sequence[str]) -> dict[str, Any]:
-    models = [*_REQUESTS, *MESSAGES, *EVENTS.values()]
+    models = [*_REQUESTS, *MESSAGES, *EVENTS.values(), *GRADE_EVENTS.values()]
     _, whole = models_json_schema([(model, "validation") for model in dict.fromkeys(models)], ref_template=_REFERENCE)
     schemas: dict[str, Any] = whole["$defs"]
     for model in _REQUESTS:
@@ -148,6 +149,11 @@ def _schemas(limits: Limits, bounds: RequestLimits, environments: Sequence[str])
             "title": "Event",
             "description": "What the server sends while a program runs; the last event is `result` or `problem`.",
             "oneOf": [_event(name, data) for name, data in EVENTS.items()],
+        },
+        "GradeEvent": {
+            "title": "GradeEvent",
+            "description": "What the server sends while a program is graded; the last event is `grade` or `problem`.",
+            "oneOf": [_event(name, data) for name, data in GRADE_EVENTS.items()],
         },
         "ClientMessage": {
             "title": "ClientMessage",

@@ -100,9 +100,9 @@ class Kept:
             self._answers = SqlAnswerStore(database)
         return self._answers
 
-    async def suites(self) -> SuiteStore:
-        """Return the store of suites, in a database that is made if there is none; raise as `store`."""
-        if self._suites is None:
+    async def suites(self, make: bool = False) -> SuiteStore | None:
+        """Return the store of suites, None while there is no database, unless it is to be made; raise as `store`."""
+        if self._suites is None and (make or self._exists):
             database = await self._for_a_request()
             from code_executor.storage.suites import SqlSuiteStore  # noqa: PLC0415
 

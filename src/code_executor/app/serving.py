@@ -178,7 +178,7 @@ async def _work(settings: Settings, fd: int, way: int) -> None:
     connections = Connections(way)
     async with open_desk(settings) as desk:
         service = remote_service(connections, settings.limits())
-        server = _webserver().web_server(service, settings, desk.accounts, desk.jobs, desk.answers, desk.suites)
+        server = _webserver().web_server(service, settings, desk)
         await _answer(server, fd)
     connections.close()
 

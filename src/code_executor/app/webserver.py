@@ -16,33 +16,23 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from code_executor._version import __version__
-from code_executor.accounts.accounts import Accounts
 from code_executor.api.app import create_app
 from code_executor.api.hosts import HostNames
 from code_executor.api.identity import Proxies
 from code_executor.app import environments, telemetry
 from code_executor.app.door import Door, Head
 from code_executor.app.guests import Guests, raise_descriptors, room
+from code_executor.app.jobs import Desk
 from code_executor.app.logs import Seldom
 from code_executor.app.settings import Settings
 from code_executor.app.wire import WebSocketConnection
 from code_executor.core.proxies import TrustedProxies
-from code_executor.grading.store import Suites
-from code_executor.jobs.desk import JobDesk
-from code_executor.jobs.idempotency import Answers
 from code_executor.service.ports import Service
 
 _GRACE = 10.0
 
 
-def application(
-    service: Service,
-    settings: Settings,
-    accounts: Accounts | None = None,
-    desk: JobDesk | None = None,
-    answers: Answers | None = None,
-    suites: Suites | None = None,
-) -> ASGIApp:
+def application(service: Service, settings: Settings, desk: Desk | None = None) -> ASGIApp:
     """Return the app, behind the middleware that reads ``X-Forwarded-For`` of trusted proxies.
 
     If OpenTelemetry is configured, observers are around the service and around the whole.
@@ -58,11 +48,12 @@ def application(
         names,
         origins=settings.allowed_origins,
         sending=settings.send_limits(),
-        accounts=accounts,
         described=[each.name for each in environments.load(settings)],
-        desk=desk,
-        answers=answers,
-        kept_suites=suites,
+        **(
+            {}
+            if desk is None
+            else {"accounts": desk.accounts, "desk": desk.jobs, "answers": desk.answers, "kept_suites": desk.suites}
+        ),
     )
     trusted = TrustedProxies(settings.trusted_proxies)
     app = Proxies(app, trusted) if trusted else app
@@ -105,21 +96,14 @@ class WebServer(uvicorn.Server):
         self.should_exit = True
 
 
-def web_server(
-    service: Service,
-    settings: Settings,
-    accounts: Accounts,
-    desk: JobDesk | None = None,
-    answers: Answers | None = None,
-    suites: Suites | None = None,
-) -> WebServer:
-    """Return a server of ``service``, for those whom ``accounts`` knows, which is to be given its listening socket.
+def web_server(service: Service, settings: Settings, desk: Desk) -> WebServer:
+    """Return a server of ``service``, which is to be given its listening socket.
 
-    ``desk``, ``answers`` and ``suites``: as `create_app` has them. Who waits at the desk is answered when the server stops.
+    Who waits for a job is answered when the server stops.
     """
     book = guests(settings)
     config = uvicorn.Config(
-        application(service, settings, accounts, desk, answers, suites),
+        application(service, settings, desk),
         http=_door(settings, book),
         ws=WebSocketConnection,
         ws_per_message_deflate=False,  # 15 KB could be 15 MB
@@ -135,6 +119,5 @@ def web_server(
         backlog=min(2048, book.most),
     )
     server = WebServer(config)
-    if desk is not None:
-        server.when_stopping = desk.board.close
+    server.when_stopping = desk.jobs.board.close
     return server

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from code_executor.core.errors import StorageError
 from code_executor.grading import forms
 from code_executor.grading.suite import Suite, SuiteUnknownError
 
@@ -41,9 +42,9 @@ class SuiteStore(Protocol):
 
 
 class Suites:
-    """Suites of a process. ``open_store``: opens the store, which need not exist before something is kept."""
+    """Suites of a process. ``open_store``: returns the store; None while there is none, unless it is to be made."""
 
-    def __init__(self, open_store: Callable[[], Awaitable[SuiteStore]]) -> None:
+    def __init__(self, open_store: Callable[[bool], Awaitable[SuiteStore | None]]) -> None:
         self._open = open_store
         self._read: OrderedDict[str, tuple[Suite, int]] = OrderedDict()
         self._size = 0
@@ -52,14 +53,16 @@ class Suites:
         """Keep a version; return it, and whether it is new. Raises ``SuiteError``, and as `SuiteStore`."""
         text = forms.canonical(suite)
         kept = Kept(name, forms.address(text), text)
-        store = await self._open()
+        store = await self._open(True)
+        if store is None:
+            raise StorageError("this service stores no suites")
         return kept, await store.put(owner, kept)
 
     async def get(self, owner: str, reference: str) -> Kept:
         """Return what ``name`` or ``name@version`` refers to; raise ``SuiteUnknownError``, and as `SuiteStore`."""
         name, _, version = reference.partition("@")
-        store = await self._open()
-        kept = await store.get(owner, name, version or None)
+        store = await self._open(False)
+        kept = None if store is None else await store.get(owner, name, version or None)
         if kept is None:
             raise SuiteUnknownError(f"there is no suite {reference!r}")
         return kept
