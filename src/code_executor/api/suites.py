@@ -59,14 +59,14 @@ def make_router(service: Service, suites: Suites, bounds: RequestLimits) -> APIR
         return Json(_stored(kept, len(suite.tests)), 201 if made else 200)
 
     @router.get(
-        "/{reference}",
+        "/{name}",
         summary="Return a suite",
         response_model=SuiteResponse,
-        responses={404: described("There is no such suite."), 503: PROBLEMS[503]},
+        responses={404: described("There is no such suite."), 422: PROBLEMS[422], 503: PROBLEMS[503]},
     )
-    async def get(request: Request, reference: Reference) -> Response:
+    async def get(request: Request, name: Reference) -> Response:
         """Return a version of a suite, with everything that was left out of it."""
-        kept = await suites.get(owner_of(request), reference)
+        kept = await suites.get(owner_of(request), name)
         said = json.loads(kept.text)
         return object_answer({**_stored(kept, len(said["tests"])), "suite": said}, len(kept.text))
 

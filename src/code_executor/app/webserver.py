@@ -49,11 +49,10 @@ def application(service: Service, settings: Settings, desk: Desk | None = None) 
         origins=settings.allowed_origins,
         sending=settings.send_limits(),
         described=[each.name for each in environments.load(settings)],
-        **(
-            {}
-            if desk is None
-            else {"accounts": desk.accounts, "desk": desk.jobs, "answers": desk.answers, "kept_suites": desk.suites}
-        ),
+        accounts=desk and desk.accounts,
+        desk=desk and desk.jobs,
+        answers=desk and desk.answers,
+        kept_suites=desk and desk.suites,
     )
     trusted = TrustedProxies(settings.trusted_proxies)
     app = Proxies(app, trusted) if trusted else app

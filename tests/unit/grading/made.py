@@ -13,8 +13,8 @@ def io(expected: str = "x", **more: Any) -> dict[str, Any]:
     return {"kind": "io", "expected": expected, **more}
 
 
-def call(name: str = "f", **more: Any) -> dict[str, Any]:
-    return {"kind": "call", "call": name, **more}
+def call(function: str = "f", /, **more: Any) -> dict[str, Any]:
+    return {"kind": "call", "call": function, **more}
 
 
 def suite(*tests: dict[str, Any], **more: Any) -> Suite:
