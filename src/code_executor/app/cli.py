@@ -15,7 +15,7 @@ from contextlib import aclosing
 from typing import Any
 
 from code_executor._version import __version__
-from code_executor.app import administration, visits
+from code_executor.app import administration, gradecommand, visits
 from code_executor.app.bootstrap import examine_sandbox, open_executor
 from code_executor.app.environments import load
 from code_executor.app.kept import Kept, exposure, open_accounts
@@ -87,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     examine.add_argument("--json", action="store_true")
     listing = commands.add_parser("environments", parents=[common], help="list the interpreters and their libraries")
     listing.add_argument("--json", action="store_true")
+    gradecommand.add_parser(commands)
     administration.add_parsers(commands)
 
     status = commands.add_parser("status", help="show how a running service is")
@@ -295,6 +296,7 @@ _COMMANDS = {
     "check": _check,
     "doctor": _doctor,
     "environments": _environments,
+    "grade": gradecommand.main,
     "status": _status,
     "cost": _cost,
     **administration.COMMANDS,

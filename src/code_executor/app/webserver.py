@@ -49,10 +49,10 @@ def application(service: Service, settings: Settings, desk: Desk | None = None) 
         origins=settings.allowed_origins,
         sending=settings.send_limits(),
         described=[each.name for each in environments.load(settings)],
-        accounts=desk and desk.accounts,
-        desk=desk and desk.jobs,
-        answers=desk and desk.answers,
-        kept_suites=desk and desk.suites,
+        accounts=None if desk is None else desk.accounts,
+        desk=None if desk is None else desk.jobs,
+        answers=None if desk is None else desk.answers,
+        kept_suites=None if desk is None else desk.suites,
     )
     trusted = TrustedProxies(settings.trusted_proxies)
     app = Proxies(app, trusted) if trusted else app
