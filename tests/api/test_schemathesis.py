@@ -19,7 +19,7 @@ checks.use_after_free.enabled = false
 
 [[operations]]
 include-path-regex = "^/api/(suites/.*|grade|jobs|batches)$"
-checks.positive_data_acceptance.enabled = false
+checks.positive_data_acceptance.expected-statuses = ["2xx", "404", "422"]
 """
 """All checks, but: `DELETE` cancels a job, which is there all the same. And no schema says that two tests must not have
 one id, that an expected text must be JSON, or where webhooks may go: what is as described may be refused there."""

@@ -193,7 +193,12 @@ class GradeRequest(BaseModel):
         extra="forbid",
         strict=True,
         alias_generator=to_camel,
-        json_schema_extra={"oneOf": [{"required": ["suite"]}, {"required": ["suiteId"]}]},
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["suite"], "properties": {"suite": {"type": "object"}}},
+                {"required": ["suiteId"], "properties": {"suiteId": {"type": "string"}}},
+            ]
+        },
     )
 
     code: str = Field(description="The source of the program.")
