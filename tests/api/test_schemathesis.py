@@ -36,10 +36,11 @@ def described(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.mark.timeout(300)
 def test_the_server_does_what_it_describes(described: Server, tmp_path: Path) -> None:
     command = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{described.url}/openapi.json"]
-    options = ["--max-examples", "40", "--seed", "1", "--continue-on-failure", "--request-timeout", "90"]
+    options = ["--max-examples", "40", "--seed", "1", "--continue-on-failure"]
+    patience = ["--request-timeout", "90", "--max-response-time", "60"]  # of a suite with a thousand tests
     (tmp_path / "schemathesis.toml").write_text(CONFIGURATION)
     done = subprocess.run(
-        [*command, *options],
+        [*command, *options, *patience],
         cwd=tmp_path,
         env={**os.environ, "SCHEMATHESIS_HOOKS": str(Path(__file__).with_name("schemathesis_hooks.py"))},
         stdout=subprocess.PIPE,
