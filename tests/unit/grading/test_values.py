@@ -115,7 +115,7 @@ def test_what_is_shown_is_short(value: Any) -> None:
         (lambda: 1, 1),
         (0.1 + 0.2, 0.3),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_looks_alike_is_not_equal(one: Any, other: Any) -> None:
     assert compare(sent(one), sent(other)) is not None
