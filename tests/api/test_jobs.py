@@ -56,11 +56,12 @@ def post(client: httpx.Client, code: str, **more: Any) -> str:
 
 
 def test_a_job_names_an_environment_that_there_is(http: httpx.Client) -> None:
-    for path, body in (
+    asked: list[tuple[str, dict[str, Any]]] = [
         ("/api/jobs", {"kind": "execute", "request": {"code": "1", "environment": "none"}}),
         ("/api/jobs", {"kind": "check", "request": {"code": "1", "environment": "none"}}),
         ("/api/batches", {"jobs": [job("1")], "defaults": {"request": {"environment": "none"}}}),
-    ):
+    ]
+    for path, body in asked:
         assert "there is no environment 'none' here" in problem(http.post(path, json=body), 422).lower()
     preferring = {"Prefer": "respond-async"}
     refused = http.post("/api/execute", json={"code": "1", "environment": "none"}, headers=preferring)
