@@ -79,7 +79,11 @@ def test_a_job_has_one_input(http: httpx.Client) -> None:
 
 
 def test_a_job_has_limits_bytes_and_an_excerpt_as_a_run_has(http: httpx.Client) -> None:
-    request = {"code": "print('x' * 5000)", "limits": {"wallTime": 3}, "excerpt": {"head": 10, "tail": 10}}
+    request: dict[str, Any] = {
+        "code": "print('x' * 5000)",
+        "limits": {"wallTime": 3},
+        "excerpt": {"head": 10, "tail": 10},
+    }
     result = show(http, post_request(http, request))["result"]
     assert (result["limits"]["wallTime"], result["leftOut"]["stdout"] > 4000) == (3, True)
     request = {"code": "import sys; sys.stdout.buffer.write(b'\\xff')", "base64": True}
