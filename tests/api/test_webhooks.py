@@ -133,7 +133,7 @@ def test_a_job_without_an_address_tells_nobody(school: School) -> None:
     shown = school.show(response.json()["id"])
     assert (shown["state"], shown["callbackUrl"], shown["webhook"]) == ("done", None, None)
     again = school.ask("POST", f"/api/jobs/{shown['id']}/webhook")
-    assert problem(again, 404) == "This job has no webhook, or has not ended yet."
+    assert problem(again, 409) == "This job has no webhook, or has not ended yet."
 
 
 def test_what_is_cancelled_is_told_too(school: School, receiver: Receiver) -> None:

@@ -63,7 +63,7 @@ LastEvent = Annotated[
 ]
 
 UNKNOWN: dict[int | str, dict[str, Any]] = {
-    404: described("No such job, batch or webhook of yours, or it is not kept any more; or this service has no jobs.")
+    404: described("No such job or batch of yours, or it is not kept any more; or this service has no jobs.")
 }
 STORAGE: dict[int | str, dict[str, Any]] = {503: described("The database cannot be used now; see Retry-After.")}
 WRONG: dict[int | str, dict[str, Any]] = {422: described("A parameter is out of range.")}
@@ -225,7 +225,7 @@ def make_router(endpoints: Endpoints) -> APIRouter:
         status_code=202,
         summary="Send a webhook again",
         response_model=WebhookOut,
-        responses={**UNKNOWN, **STORAGE},
+        responses={**UNKNOWN, 409: described("The job has no webhook, or has not ended yet."), **STORAGE},
     )(endpoints.send_again)
     router.delete("/{job}", summary="Cancel a job", response_model=JobResponse, responses={**UNKNOWN, **STORAGE})(
         endpoints.cancel

@@ -48,7 +48,7 @@ _MOST_TOLD = 100
 _PLAIN: tuple[tuple[type[CodeExecutorError], int], ...] = (
     (LearnerNameError, 400),
     (WebhookRefusedError, 422),
-    (WebhookUnknownError, 404),
+    (WebhookUnknownError, 409),
     (SessionKeyError, 409),
     (SessionBusyError, 409),
     (SessionError, 404),  # all others of sessions

@@ -10,7 +10,7 @@ from code_executor.jobs.guard import LookupFailedError
 
 
 @pytest.mark.parametrize(
-    ("error", "status"), [(WebhookRefusedError, 422), (LookupFailedError, 422), (WebhookUnknownError, 404)]
+    ("error", "status"), [(WebhookRefusedError, 422), (LookupFailedError, 422), (WebhookUnknownError, 409)]
 )
 def test_the_answer_says_why(error: type[CodeExecutorError], status: int) -> None:
     refusal = from_failure(error("the address of a webhook begins with https://"))
