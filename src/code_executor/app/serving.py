@@ -88,9 +88,7 @@ async def serve(settings: Settings) -> None:
             async with open_service(settings, desk) as service:
                 listener.listen(2048)
                 if importing is not None:
-                    server = (await importing).web_server(
-                        service, settings, desk.accounts, desk.jobs, desk.answers, desk.suites
-                    )
+                    server = (await importing).web_server(service, settings, desk)
                     server.when_answering = lambda: _announce(listener, settings)
                     # what uvicorn puts back: a second cuts no closing short
                     signal.signal(signal.SIGTERM, signal.SIG_IGN)
