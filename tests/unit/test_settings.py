@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from code_executor.app import preloads
 from code_executor.app.preloads import parse_list
-from code_executor.app.settings import PREFIX, Settings, parse_size
+from code_executor.app.settings import PREFIX, Settings
 from code_executor.core.errors import ConfigurationError
+from code_executor.core.sizes import parse_size
 from sandbox_agent.contract.policy.rules import OFF, STRICT
 
 Set = Callable[..., None]

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Protocol
+from typing import Annotated, Protocol, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from code_executor.core.caller import Caller, Terms
 from code_executor.core.errors import CodeExecutorError, ConfigurationError
+from code_executor.core.limits import LimitError, RunLimits
+from code_executor.core.sizes import parse_size
 from code_executor.service.ratelimit import parse_rate
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -70,6 +72,7 @@ def _seconds(value: float) -> float:
 
 
 _Seconds = Annotated[float, Field(ge=0), AfterValidator(_seconds)]
+_Size = Annotated[int, BeforeValidator(parse_size), Field(ge=0)]
 _Rate = Annotated[str, AfterValidator(_rate)]
 
 
@@ -90,10 +93,23 @@ class KeyLimits(BaseModel):
     seconds_per_day: _Seconds = 0.0
     wall_time: _Seconds = 0.0
     cpu_time: _Seconds = 0.0
+    memory: _Size = 0
+    output: _Size = 0
+    processes: int = Field(default=0, ge=0)
+    disk: _Size = 0
     weight: float = Field(default=1.0, gt=0, le=1000)
     origins: Annotated[tuple[str, ...], AfterValidator(_origins)] = ()
     environments: tuple[str, ...] = ()
     policies: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        ceilings = {name: value for name in ("memory", "output", "processes", "disk") if (value := getattr(self, name))}
+        try:
+            RunLimits(**ceilings)
+        except LimitError as error:
+            raise ValueError(f"{error.name} {error}") from None
+        return self
 
     @classmethod
     def read(cls, values: Mapping[str, object]) -> KeyLimits:
@@ -150,6 +166,10 @@ class Key:
             seconds=limits.seconds_per_day,
             wall_time=limits.wall_time,
             cpu_time=limits.cpu_time,
+            memory=limits.memory,
+            output=limits.output,
+            processes=limits.processes,
+            disk=limits.disk,
             environments=limits.environments,
         )
         return Caller(f"ce_{self.id}", weight=limits.weight, terms=terms)

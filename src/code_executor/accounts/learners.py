@@ -21,7 +21,7 @@ from code_executor.accounts.keys import Key, Scope, UnknownCredentialError
 from code_executor.accounts.secret import ServerSecret
 from code_executor.core.caller import Caller, Terms
 from code_executor.core.errors import CodeExecutorError
-from code_executor.core.limits import tightest
+from code_executor.core.limits import RunLimits, tightest
 
 AUDIENCE = "code-executor"
 LONGEST = 3600
@@ -40,7 +40,14 @@ GRANTABLE = GRANTED | {Scope.JOBS, Scope.GRADE, Scope.MCP}
 
 _ALGORITHM = "HS256"
 _FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-_MAXIMA = frozenset({"wallTime", "cpuTime"})
+_MAXIMA = {
+    "wallTime": "wall_time",
+    "cpuTime": "cpu_time",
+    "memory": "memory",
+    "output": "output",
+    "processes": "processes",
+    "disk": "disk",
+}
 
 
 class LearnerNameError(CodeExecutorError):
@@ -173,20 +180,14 @@ def _ticket(claims: Mapping[str, Any], key: Key, secret: ServerSecret, until: fl
 
 def _terms(terms: Terms, maxima: Mapping[str, Any]) -> Terms:
     """Return terms with the maxima of a token; what nothing here could hold a run to is refused."""
-    if not maxima.keys() <= _MAXIMA:
+    if not maxima.keys() <= _MAXIMA.keys():
         raise ValueError("a limit that a token cannot have")
     for value in maxima.values():
         if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 1:
-            raise ValueError("not a number of seconds")
-    return replace(
-        terms,
-        wall_time=_narrowed(terms.wall_time, maxima.get("wallTime")),
-        cpu_time=_narrowed(terms.cpu_time, maxima.get("cpuTime")),
-    )
-
-
-def _narrowed(limit: float, most: float | None) -> float:
-    return limit if most is None else tightest(limit, float(most))
+            raise ValueError("not a number of seconds, bytes or processes")
+    most = {_MAXIMA[name]: float(value) if "Time" in name else int(value) for name, value in maxima.items()}
+    RunLimits(**most)  # type: ignore[arg-type]  # which raises for what is too little for any program
+    return replace(terms, **{name: tightest(getattr(terms, name), value) for name, value in most.items()})
 
 
 def make_token(secret: ServerSecret, key: Key, claims: Mapping[str, Any]) -> str:

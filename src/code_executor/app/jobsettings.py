@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
 from code_executor.app.access import AccessSettings
+from code_executor.core.sizes import parse_size
 from code_executor.jobs.models import JobRules
 
-_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _RULES = JobRules()
-
-
-def parse_size(value: object) -> object:
-    """Read ``512m``, ``512 MB``, ``1g`` or a number of bytes."""
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"\s*(\d+)\s*([kmg]?)(?:i?b)?\s*", value, re.IGNORECASE)
-    if match is None:
-        raise ValueError("not a size (as 512m, 1g, or bytes)")
-    return int(match[1]) * _UNITS[match[2].lower()]
-
-
 Size = Annotated[int, BeforeValidator(parse_size)]
 
 

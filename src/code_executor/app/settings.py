@@ -16,10 +16,11 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from code_executor.app import preloads, variables
 from code_executor.app.hooksettings import HookSettings
-from code_executor.app.jobsettings import JobSettings, Size, parse_size
+from code_executor.app.jobsettings import JobSettings, Size
 from code_executor.core.errors import ConfigurationError
 from code_executor.core.limits import Limits, RequestLimits, SendLimits, SessionLimits
 from code_executor.core.proxies import parse_proxy
+from code_executor.core.sizes import parse_size
 from code_executor.service.fairqueue import Rules
 from code_executor.service.ratelimit import parse_rate
 from sandbox_agent.contract.policy import OFF, STRICT, Policy

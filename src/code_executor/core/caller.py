@@ -14,7 +14,8 @@ class Terms:
 
     ``rate``: of runs, of all of them together; ``learner_rate``: of one learner, instead of the server's. ``running``:
     sandboxes at once, ``places``: executions that may wait, ``seconds``: of sandboxes on a day (UTC), of all together.
-    ``wall_time`` and ``cpu_time``: seconds that a run may take. ``environments``: those that it may use; empty: all.
+    ``wall_time`` and ``cpu_time``: seconds that a run may take. ``memory``, ``output``, ``processes``, ``disk``: what
+    it may use (`core.limits.RunLimits`). ``environments``: those that it may use; empty: all.
     """
 
     rate: str = ""
@@ -24,6 +25,10 @@ class Terms:
     seconds: float = 0.0
     wall_time: float = 0.0
     cpu_time: float = 0.0
+    memory: int = 0
+    output: int = 0
+    processes: int = 0
+    disk: int = 0
     environments: tuple[str, ...] = ()
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from code_executor.core.caller import Caller
 from sandbox_agent.contract.limits import Limits
 
 __all__ = ["Limits", "RequestLimits", "RunLimits", "SendLimits", "SessionLimits", "limits_of", "limits_of_run"]
+
+Number = TypeVar("Number", int, float)
 
 LEAST_MEMORY = 48 << 20
 """Bytes of memory that a run can be held to: of less, what a child has before its program leaves it too little."""
@@ -85,13 +88,22 @@ _LEAST = {"cpu_time": LEAST_CPU_TIME, "memory": LEAST_MEMORY, "output": 1, "proc
 def limits_of(caller: Caller, limits: Limits) -> Limits:
     """Return the limits that hold for a caller: the server's, or what its key has below them."""
     terms = caller.terms
-    if terms is None or not (terms.wall_time or terms.cpu_time):
+    if terms is None:
         return limits
-    return replace(
-        limits,
-        wall_time=tightest(terms.wall_time, limits.wall_time),
-        cpu_time=tightest(terms.cpu_time, limits.cpu_time),
-    )
+    lower = {name: most for name in _NAMES if (most := getattr(terms, name))}
+    if not lower:
+        return limits
+    return replace(limits, **{name: tightest(most, getattr(limits, name)) for name, most in lower.items()})
+
+
+def held_to(caller: Caller, asked: RunLimits | None) -> RunLimits | None:
+    """Return what a sandbox has to hold this run to, beside every run: what it asks for, and what its key has."""
+    terms = caller.terms
+    if terms is None or not (terms.memory or terms.processes or terms.disk):
+        return asked
+    asked = asked or RunLimits()
+    lower = {name: most for name in ("memory", "processes", "disk") if (most := getattr(terms, name))}
+    return replace(asked, **{name: tightest(getattr(asked, name) or 0, most) for name, most in lower.items()})
 
 
 def limits_of_run(caller: Caller, timeout: float | None, asked: RunLimits | None, limits: Limits) -> Limits:
@@ -100,7 +112,7 @@ def limits_of_run(caller: Caller, timeout: float | None, asked: RunLimits | None
     return limits if asked is None else asked.within(limits)
 
 
-def tightest(one: float, other: float) -> float:
+def tightest(one: Number, other: Number) -> Number:
     """Return the lesser of two limits, the first of which may be 0 for none."""
     return min(one or other, other)
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from code_executor.core.cells import CellTurn
 from code_executor.core.errors import SandboxError
-from code_executor.core.limits import Limits
+from code_executor.core.limits import Limits, RunLimits, held_to
 from code_executor.core.models import Cell, Execution, FileAction, FileOrder, Input, Interrupt, Stdin
 from sandbox_agent.contract import protocol
 from sandbox_agent.contract.protocol import Command, EventType, Hold, Outcome, ProtocolError
@@ -66,8 +66,9 @@ def run_command(execution: Execution, limits: Limits, number: int, *, interactiv
             "files": files,
         }
         hold = None
-        if not execution.is_plain:
-            hold = _hold(execution, limits)
+        held = held_to(execution.caller, execution.limits)
+        if held is not None or not execution.is_plain:
+            hold = _hold(held, limits)
             payload |= _more(execution, limits, hold)
         body = json.dumps(payload).encode()
         if hold is not None:
@@ -75,9 +76,8 @@ def run_command(execution: Execution, limits: Limits, number: int, *, interactiv
     return _command(Command.RUN, number, body, limits, flags), flags
 
 
-def _hold(execution: Execution, limits: Limits) -> Hold | None:
+def _hold(asked: RunLimits | None, limits: Limits) -> Hold | None:
     """Return what a sandbox has to hold a run to, of ``limits``, which are those of the run; None: to nothing."""
-    asked = execution.limits
     if asked is None or not asked.holds:
         return None
     return Hold(

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from code_executor.app.settings import parse_size
 from code_executor.core import paths
 from code_executor.core.errors import CodeExecutorError
 from code_executor.core.limits import LimitError, Limits, RunLimits
 from code_executor.core.models import Entry, Execution, File
+from code_executor.core.sizes import parse_size
 
 MOST_FILES = 64
 """Files of a module that is run, and of what is given with a program."""
