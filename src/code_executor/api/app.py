@@ -32,6 +32,7 @@ from code_executor.api.gate import Gate
 from code_executor.api.hosts import HostNames, Hosts
 from code_executor.api.idempotency import REPLAYED, Idempotency
 from code_executor.api.identity import Identity
+from code_executor.api.job_requests import Reading
 from code_executor.api.middleware import BodyLimit, RateLimit
 from code_executor.api.outbox import Ledger, Outbox, telling
 from code_executor.core.limits import RequestLimits, SendLimits
@@ -164,7 +165,9 @@ def create_app(
         telemetry=_NO_TELEMETRY,
     )
     pages.redirect_slashes(app)
-    for_jobs = jobs.Endpoints(service, desk, bounds, described)
+    kept_suites = kept_suites or Suites(_no_store)
+    reading = Reading(service.runs, bounds, described, kept_suites)
+    for_jobs = jobs.Endpoints(service, desk, reading)
     endpoint = execute.make_endpoint(service, bounds, for_jobs.post_execution)
     app.include_router(execute.make_router(service, bounds, endpoint, origins))
     app.include_router(check.make_router(service, bounds))
@@ -173,8 +176,7 @@ def create_app(
     app.include_router(sessions.make_router(service, bounds, origins))
     app.include_router(session_files.make_router(service, bounds))
     app.include_router(jobs.make_router(for_jobs))
-    app.include_router(batches.make_router(batches.Endpoints(service, desk, bounds, described)))
-    kept_suites = kept_suites or Suites(_no_store)
+    app.include_router(batches.make_router(batches.Endpoints(service, desk, reading)))
     app.include_router(grade.make_router(service, kept_suites, bounds))
     app.include_router(suites.make_router(service, kept_suites, bounds))
     description.install(app, service.runs.limits, bounds, () if accounts.closed else described)

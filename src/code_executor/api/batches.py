@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, Any
 
@@ -15,8 +15,9 @@ from code_executor.api.accept import wants_lines
 from code_executor.api.answers import Json
 from code_executor.api.description import request_body
 from code_executor.api.follow import Following, Item
+from code_executor.api.grade import sees_all
 from code_executor.api.identity import caller_of, known_of
-from code_executor.api.job_requests import Reader, batch_object, cursor, job_object, parse_cursor, whole_object
+from code_executor.api.job_requests import Reading, batch_object, cursor, job_object, parse_cursor, whole_object
 from code_executor.api.job_schemas import BatchOut, BatchPosted, BatchRequest, BatchResponse
 from code_executor.api.jobs import FULL, SCOPES, STORAGE, UNKNOWN, WRONG, After, Limit
 from code_executor.api.problems import Refusal
@@ -24,7 +25,6 @@ from code_executor.api.requests import require_json
 from code_executor.api.schemas import PROBLEMS
 from code_executor.core.caller import Caller
 from code_executor.core.errors import CodeExecutorError
-from code_executor.core.limits import RequestLimits
 from code_executor.jobs.desk import JobDesk
 from code_executor.jobs.models import State, Wanted
 from code_executor.service.ports import RUNS, Service
@@ -57,13 +57,10 @@ _EXAMPLES = {
 class Endpoints:
     """What answers each route."""
 
-    def __init__(
-        self, service: Service, desk: JobDesk, bounds: RequestLimits, environments: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, service: Service, desk: JobDesk, reading: Reading) -> None:
         self._service = service
         self._desk = desk
-        self._bounds = bounds
-        self._environments = environments
+        self._reading = reading
 
     async def post(self, request: Request) -> Response:
         """Keep many jobs, or none of them if there is no room for all. They count as so many runs.
@@ -73,7 +70,7 @@ class Endpoints:
         """
         require_json(request.headers.get("content-type", ""))
         caller = caller_of(request.scope)
-        reader = Reader.of(request, self._service.runs.limits, self._bounds, self._environments)
+        reader = self._reading.of(request)
         jobs, stop_after = await reader.batch(await request.body())
         for kind in sorted({job.kind for job in jobs}):
             known_of(request.scope).require(SCOPES[kind])
@@ -88,7 +85,7 @@ class Endpoints:
                 with contextlib.suppress(CodeExecutorError):
                     await self._desk.cancel_batch(caller, batch)
 
-        following = Following(self._lines(batch), _LINES, ended=ended)
+        following = Following(self._lines(batch, full=sees_all(request)), _LINES, ended=ended)
         following.headers.update(location)
         return following
 
@@ -99,10 +96,10 @@ class Endpoints:
             detail = f"{refusal.detail} This batch counts as {jobs} runs."
             raise Refusal(refusal.status, detail, refusal.headers)
 
-    async def _lines(self, batch: str) -> AsyncGenerator[Item, None]:
+    async def _lines(self, batch: str, *, full: bool) -> AsyncGenerator[Item, None]:
         async with aclosing(self._desk.results(batch)) as jobs:
             async for job in jobs:
-                yield Item(*await whole_object(job, self._bounds))
+                yield Item(*await whole_object(job, self._reading.bounds, full=full))
 
     async def show(
         self,

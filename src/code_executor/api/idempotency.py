@@ -19,7 +19,7 @@ from code_executor.api.requests import parse_key
 from code_executor.jobs.idempotency import Answer, Answers
 from code_executor.service.ports import Health
 
-PATHS = frozenset({"/api/execute", "/api/check", "/api/jobs", "/api/batches"})
+PATHS = frozenset({"/api/execute", "/api/check", "/api/grade", "/api/jobs", "/api/batches"})
 """What can be asked again. A session keeps its own key, for as long as it lives."""
 
 REPLAYED = "Idempotency-Replayed"

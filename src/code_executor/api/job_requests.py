@@ -15,48 +15,70 @@ from pydantic import BaseModel
 from code_executor.accounts.accounts import Identity
 from code_executor.api.answers import result_fields
 from code_executor.api.check import checked
+from code_executor.api.grade import owner_of
 from code_executor.api.identity import known_of
-from code_executor.api.job_schemas import BatchDefaults, BatchRequest, CheckJob, ExecuteJob, JobRequest
+from code_executor.api.job_schemas import BatchDefaults, BatchRequest, CheckJob, ExecuteJob, GradeJob, JobRequest
 from code_executor.api.problems import Refusal, from_failure, refused
-from code_executor.api.requests import MOST_VALUES, Body, check_of, executions_of, read
+from code_executor.api.requests import Body, check_of, executions_of, read
+from code_executor.api.suite_requests import grade_of
 from code_executor.core.codec import Object
 from code_executor.core.environments import choose
 from code_executor.core.errors import CodeExecutorError
-from code_executor.core.limits import Limits, RequestLimits
+from code_executor.core.limits import RequestLimits
 from code_executor.core.models import Execution, Result
+from code_executor.core.runner import Runner
+from code_executor.grading.grader import Grader
+from code_executor.grading.store import Suites
+from code_executor.jobs.grades import submission_object, told
 from code_executor.jobs.models import Batch, Job, Kind, NewJob, State
-from code_executor.jobs.packing import packed, unpacked
+from code_executor.jobs.packing import apart, pack_object, packed, unpack_object, unpacked
 
 _CURSOR = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)~([A-Za-z0-9_-]{22})")
-_TAG = re.compile(r"^(jobs\.\d+\.)?(?:execute|check)\.")
+_TAG = re.compile(r"^(jobs\.\d+\.)?(?:execute|check|grade)\.")
 _MOST_VALUES = 100_000
 """Values in the body of a batch, about."""
+
+_MOST_OF_ONE = 50_000
+"""Values in the body of a job, about: of a suite with a thousand tests."""
+
+_BYTES_OF_TEST = 256
+_PACKED = 4
+"""How much larger results are than they are kept, about."""
+
+_NO_GRADE = Refusal(500, "The service failed to grade the program.")
+
+AnyJob = ExecuteJob | CheckJob | GradeJob
 
 _AT_ONCE = 20
 """Requests that are read before others get their turn."""
 
 
 @dataclass(frozen=True)
-class Reader:
-    """Reads what somebody asks for: within the limits of the service, and of its requests. ``trace``: that it is of.
+class Reading:
+    """What requests for jobs are read with. ``environments``: those that there are; empty: nobody knows yet."""
 
-    ``environments``: those that there are; empty: nobody knows yet.
-    """
-
-    known: Identity
-    limits: Limits
+    runs: Runner
     bounds: RequestLimits
-    trace: str = ""
-    environments: Sequence[str] = ()
+    environments: Sequence[str]
+    suites: Suites
 
-    @classmethod
-    def of(cls, request: Request, limits: Limits, bounds: RequestLimits, environments: Sequence[str] = ()) -> Reader:
+    def of(self, request: Request) -> Reader:
         """Return what reads this request; raise for whom nobody knows."""
-        return cls(known_of(request.scope), limits, bounds, request.headers.get("traceparent", ""), environments)
+        return Reader(self, known_of(request.scope), owner_of(request), request.headers.get("traceparent", ""))
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads what ``known`` asks for. ``owner``: whose suites are meant. ``trace``: that it is of."""
+
+    reading: Reading
+    known: Identity
+    owner: str = ""
+    trace: str = ""
 
     async def job(self, body: bytes) -> NewJob:
         """Read a request for a job; raise ``Refusal``."""
-        return await self.new(_read(JobRequest, body).root)
+        return await self.new(_read(JobRequest, body, _MOST_OF_ONE).root)
 
     async def batch(self, body: bytes) -> tuple[list[NewJob], int | None]:
         """Read a request for many, and after how many failures to stop; raise ``Refusal``."""
@@ -71,18 +93,17 @@ class Reader:
                 await asyncio.sleep(0)
         return jobs, asked.stopAfterFailures
 
-    async def new(self, asked: ExecuteJob | CheckJob) -> NewJob:
+    async def new(self, asked: AnyJob) -> NewJob:
         """Return the job that is asked for."""
         if asked.callbackUrl and self.known.is_token:
             raise Refusal(403, "callbackUrl: a learner's token cannot name one.")
         try:
-            execution = self._execution(asked)
-            self.require(execution)
+            request = await (self._submission(asked) if isinstance(asked, GradeJob) else self._execution(asked))
         except Refusal as refusal:
             raise _of(refusal, "request.") from None
         return NewJob(
             Kind(asked.kind),
-            await packed(execution),
+            request,
             tuple(dict.fromkeys(asked.labels or ())),
             asked.priority or 0,
             asked.expiresIn,
@@ -93,20 +114,35 @@ class Reader:
 
     def require(self, execution: Execution) -> None:
         """Raise ``Refusal`` if its environment is none that the caller may use: else only its run would say so."""
-        if not self.environments:
+        if not self.reading.environments:
             return
         try:
-            choose(execution.environment, self.known.caller, self.environments)
+            choose(execution.environment, self.known.caller, self.reading.environments)
         except CodeExecutorError as error:
             raise from_failure(error) from None
 
-    def _execution(self, asked: ExecuteJob | CheckJob) -> Execution:
+    async def _execution(self, asked: ExecuteJob | CheckJob) -> bytes:
+        caller, bounds = self.known.caller, self.reading.bounds
         if isinstance(asked, CheckJob):
-            return check_of(asked.request, self.known.caller, self.bounds)
-        return executions_of(asked.request, self.known.caller, self.limits, self.bounds).require_one()
+            execution = check_of(asked.request, caller, bounds)
+        else:
+            execution = executions_of(asked.request, caller, self.reading.runs.limits, bounds).require_one()
+        self.require(execution)
+        return await packed(execution)
+
+    async def _submission(self, asked: GradeJob) -> bytes:
+        """Return a submission with its suite, as both are now."""
+        graded = grade_of(asked.request, self.known.caller, self.reading.runs.limits, self.reading.bounds)
+        try:
+            suite = graded.suite or await self.reading.suites.suite(self.owner, graded.reference)
+            Grader(self.reading.runs).require(graded.submission, suite)
+        except CodeExecutorError as error:
+            raise from_failure(error) from None
+        kept = submission_object(graded.submission, suite)
+        return await apart(pack_object, kept, len(suite.tests) * _BYTES_OF_TEST)
 
 
-def _read(model: type[Body], body: bytes, most: int = MOST_VALUES) -> Body:
+def _read(model: type[Body], body: bytes, most: int) -> Body:
     """As `requests.read`, whose errors name the kind of a job among its fields."""
     try:
         return read(model, body, most)
@@ -117,7 +153,7 @@ def _read(model: type[Body], body: bytes, most: int = MOST_VALUES) -> Body:
         raise refused(errors) from None
 
 
-def _completed(asked: ExecuteJob | CheckJob, defaults: BatchDefaults | None) -> ExecuteJob | CheckJob:
+def _completed(asked: AnyJob, defaults: BatchDefaults | None) -> AnyJob:
     """Return a job with what it does not say itself."""
     if defaults is None:
         return asked
@@ -177,10 +213,17 @@ def job_object(job: Job) -> Object:
     }
 
 
-async def whole_object(job: Job, bounds: RequestLimits) -> tuple[Object, int]:
-    """Return the object of a job with its result, and its size; of a large one, with `Bulk` in it."""
+async def whole_object(job: Job, bounds: RequestLimits, *, full: bool) -> tuple[Object, int]:
+    """Return the object of a job with its result, and its size; of a large one, with `Bulk` in it.
+
+    ``full``: whether everything of a grade is told.
+    """
     answer, problem, size = None, None, 0
-    if job.result is not None:
+    if job.result is not None and job.kind is Kind.GRADE:
+        answer = told(await apart(unpack_object, job.result, len(job.result)), full=full)
+        problem = _NO_GRADE.body() if answer is None else None
+        size = _PACKED * len(job.result)
+    elif job.result is not None:
         result: Result = await unpacked(job.result)
         if job.kind is Kind.EXECUTE:
             answer, size = result_fields(result)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, S
 
 from code_executor.api.schemas import CheckRequest, CheckResponse, ExecuteRequest, ExecuteResponse, ProblemDetails
 from code_executor.api.schemas.values import camel
+from code_executor.api.suite_schemas import GradeRequest, GradeResponse
 from code_executor.jobs.guard import MOST_URL
 from code_executor.jobs.models import HIGHEST_PRIORITY, LONGEST_LABEL, MOST_IN_BATCH, MOST_LABELS, Kind, State
 
@@ -67,7 +68,14 @@ class CheckJob(_JobFields):
     request: CheckRequest = Field(description="As the body of `/api/check`.")
 
 
-class JobRequest(RootModel[Annotated[ExecuteJob | CheckJob, Field(discriminator="kind")]]):
+class GradeJob(_JobFields):
+    """A program to grade."""
+
+    kind: Literal["grade"]
+    request: GradeRequest = Field(description="As the body of `/api/grade`.")
+
+
+class JobRequest(RootModel[Annotated[ExecuteJob | CheckJob | GradeJob, Field(discriminator="kind")]]):
     """A job: what to do when there is time for it."""
 
 
@@ -152,7 +160,7 @@ class WebhookOut(BaseModel):
 class JobResponse(JobOut):
     """How a job stands, and what came of it."""
 
-    result: ExecuteResponse | CheckResponse | None = Field(
+    result: ExecuteResponse | CheckResponse | GradeResponse | None = Field(
         description="What the synchronous call would have answered; null if there is none (yet)."
     )
     problem: ProblemDetails | None = Field(

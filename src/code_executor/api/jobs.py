@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, Any
 
@@ -14,13 +14,13 @@ from code_executor.accounts.keys import Scope
 from code_executor.api.answers import Json, object_answer
 from code_executor.api.description import request_body
 from code_executor.api.follow import Following, Item
+from code_executor.api.grade import sees_all
 from code_executor.api.identity import caller_of, known_of
-from code_executor.api.job_requests import Reader, cursor, job_object, parse_cursor, whole_object
+from code_executor.api.job_requests import Reader, Reading, cursor, job_object, parse_cursor, whole_object
 from code_executor.api.job_schemas import JobListResponse, JobPosted, JobRequest, JobResponse, WebhookOut
 from code_executor.api.requests import require_json
 from code_executor.api.schemas import PROBLEMS, described
 from code_executor.api.streaming import until_disconnect
-from code_executor.core.limits import RequestLimits
 from code_executor.core.models import Execution
 from code_executor.jobs.desk import JobDesk
 from code_executor.jobs.models import LONGEST_LABEL, Job, Kind, NewJob, State, Wanted
@@ -31,7 +31,7 @@ PATH = "/api/jobs"
 LONGEST_WAIT = 60
 MOST_LISTED = 200
 
-SCOPES = {Kind.EXECUTE: Scope.RUN, Kind.CHECK: Scope.CHECK}
+SCOPES = {Kind.EXECUTE: Scope.RUN, Kind.CHECK: Scope.CHECK, Kind.GRADE: Scope.GRADE}
 """What a key needs for a job of each kind, beside `Scope.JOBS`."""
 
 Name = Annotated[str, Path(description="The job's `id`.")]
@@ -86,6 +86,13 @@ _EVENTS: dict[str, Any] = {
 _EXAMPLES = {
     "execute": {"summary": "A program", "value": {"kind": "execute", "request": {"code": "print(6 * 7)"}}},
     "check": {"summary": "A check", "value": {"kind": "check", "request": {"code": "import os"}, "labels": ["cs1"]}},
+    "grade": {
+        "summary": "A grade",
+        "value": {
+            "kind": "grade",
+            "request": {"code": "print(42)", "suite": {"tests": [{"kind": "io", "expected": "42"}]}},
+        },
+    },
 }
 
 
@@ -104,16 +111,13 @@ def posted(job: str, before: int, **headers: str) -> Response:
 class Endpoints:
     """What answers each route."""
 
-    def __init__(
-        self, service: Service, desk: JobDesk, bounds: RequestLimits, environments: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, service: Service, desk: JobDesk, reading: Reading) -> None:
         self._service = service
         self._desk = desk
-        self._bounds = bounds
-        self._environments = environments
+        self._reading = reading
 
     def reader(self, request: Request) -> Reader:
-        return Reader.of(request, self._service.runs.limits, self._bounds, self._environments)
+        return self._reading.of(request)
 
     async def post(self, request: Request) -> Response:
         """Keep a job, and answer at once. It is run when there is time for it, which it gets as others do.
@@ -140,7 +144,7 @@ class Endpoints:
         """Say how a job stands, with its result once it is done."""
         finding = self._desk.find(caller_of(request.scope), job, wait)
         found = await (until_disconnect(request.receive, finding) if wait else finding)
-        content, size = await whole_object(found, self._bounds)
+        content, size = await whole_object(found, self._reading.bounds, full=sees_all(request))
         webhook = await self._desk.webhook(found)
         return object_answer({**content, "webhook": webhook and webhook.as_object()}, size)
 
@@ -159,19 +163,23 @@ class Endpoints:
         found = await self._desk.find(caller, job)
         if found.state.is_over and found.version <= last:
             return Response(status_code=204)
-        return Following(self._events(self._desk.follow(caller, job, last)), "text/event-stream", alive=b":\n\n")
+        return Following(
+            self._events(self._desk.follow(caller, job, last), full=sees_all(request)),
+            "text/event-stream",
+            alive=b":\n\n",
+        )
 
-    async def _events(self, jobs: AsyncGenerator[Job, None]) -> AsyncGenerator[Item, None]:
+    async def _events(self, jobs: AsyncGenerator[Job, None], *, full: bool) -> AsyncGenerator[Item, None]:
         async with aclosing(jobs) as changes:
             async for job in changes:
-                content, size = await whole_object(job, self._bounds)
+                content, size = await whole_object(job, self._reading.bounds, full=full)
                 before = f"id: {job.version}\nevent: {job.state.value}\ndata: ".encode()
                 yield Item(content, size, before, b"\n\n")
 
     async def cancel(self, job: Name, request: Request) -> Response:
         """Cancel a job that is queued or running. The answer says how it stands then."""
         found = await self._desk.cancel(caller_of(request.scope), job)
-        return object_answer(*await whole_object(found, self._bounds))
+        return object_answer(*await whole_object(found, self._reading.bounds, full=sees_all(request)))
 
     async def list(
         self,

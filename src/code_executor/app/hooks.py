@@ -40,7 +40,7 @@ def deliveries_of(bounds: RequestLimits) -> Deliveries:
     from code_executor.storage.webhooks import queue  # noqa: PLC0415
 
     async def deliver(connection: AsyncConnection, job: Job) -> None:
-        content, _ = await whole_object(job, bounds)
+        content, _ = await whole_object(job, bounds, full=False)
         view = b"".join(pieces(content))
         key = job.caller.removeprefix(KEYS)
         now = job.finished or time.time()

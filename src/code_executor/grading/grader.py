@@ -51,7 +51,7 @@ class Grader:
 
         Raises ``SubmissionError``, and what ``Runner.stream`` raises while no sandbox is to be had: there is no grade.
         """
-        self._require(submission, suite)
+        self.require(submission, suite)
         runs = Runs(self._runner)
         checked = await runs.run(self._check(submission, suite))
         if checked.reason is not Reason.COMPLETED:
@@ -106,7 +106,8 @@ class Grader:
             caller=submission.caller,
         )
 
-    def _require(self, submission: Submission, suite: Suite) -> None:
+    def require(self, submission: Submission, suite: Suite) -> None:
+        """Raise ``SubmissionError`` if the tests cannot be run with these files."""
         most = self._runner.limits.attachments
         for test in suite.tests:
             files = programs.given(submission, suite, test)

@@ -36,6 +36,7 @@ class Kind(StrEnum):
 
     EXECUTE = "execute"
     CHECK = "check"
+    GRADE = "grade"
 
 
 class State(StrEnum):

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from code_executor.core.codec import decode, encode
+from code_executor.core.codec import Object, decode, encode
 from code_executor.core.models import Execution, Result
 
 _WORTH_IT = 1 << 10
@@ -23,30 +23,42 @@ T = TypeVar("T")
 
 def pack(value: Execution | Result) -> bytes:
     """Return the bytes of a value."""
-    data = json.dumps(encode(value), separators=(",", ":")).encode()
+    return pack_object(encode(value))
+
+
+def pack_object(value: Object) -> bytes:
+    """Return the bytes of an object in JSON."""
+    data = json.dumps(value, separators=(",", ":")).encode()
     return _PLAIN + data if len(data) < _WORTH_IT else _COMPRESSED + zlib.compress(data, _LEVEL)
 
 
 def unpack(data: bytes) -> Any:
     """Return the value that `pack` was given; raise ``ValueError`` for bytes that another version wrote."""
+    return decode(unpack_object(data))
+
+
+def unpack_object(data: bytes) -> Object:
+    """Return the object that `pack_object` was given; raise ``ValueError`` likewise."""
     try:
         body = zlib.decompress(data[1:]) if data[:1] == _COMPRESSED else data[1:]
     except zlib.error as error:
         raise ValueError(f"not what was packed: {error}") from None
-    return decode(json.loads(body))
+    found: Object = json.loads(body)
+    return found
 
 
 async def packed(value: Execution | Result) -> bytes:
     """As `pack`, without stopping everybody else for what is large."""
-    return await _apart(pack, value, _size(value))
+    return await apart(pack, value, _size(value))
 
 
 async def unpacked(data: bytes) -> Any:
     """As `unpack`, likewise."""
-    return await _apart(unpack, data, len(data))
+    return await apart(unpack, data, len(data))
 
 
-async def _apart(make: Callable[[Any], T], value: object, size: int) -> T:
+async def apart(make: Callable[[Any], T], value: object, size: int) -> T:
+    """Make something of a value; of a large one in a thread. ``size``: its bytes, about."""
     return make(value) if size < _LARGE else await asyncio.to_thread(make, value)
 
 

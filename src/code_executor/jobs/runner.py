@@ -35,10 +35,13 @@ from code_executor.core.errors import (
 )
 from code_executor.core.models import Execution, Reason, Result, Status
 from code_executor.core.runner import Runner, run
-from code_executor.jobs import turns
+from code_executor.grading import views
+from code_executor.grading.outcomes import Grade, GradeVerdict, Submission
+from code_executor.grading.suite import Suite, SuiteError
+from code_executor.jobs import grades, turns
 from code_executor.jobs.board import Board
-from code_executor.jobs.models import Ended, Leased, LeaseStore, State
-from code_executor.jobs.packing import packed, unpacked
+from code_executor.jobs.models import Ended, Kind, Leased, LeaseStore, State
+from code_executor.jobs.packing import apart, pack_object, packed, unpack, unpack_object
 
 log = structlog.get_logger()
 
@@ -215,28 +218,37 @@ class JobRunner:
         self._board.work.set()
 
     async def _outcome(self, job: Leased) -> Ended:
+        result, grade, broken = Result(job.id, Reason.INTERNAL), None, False
         try:
-            execution: Execution = await unpacked(job.request)
-        except ValueError:
-            result = Result(job.id, Reason.INTERNAL, error=_OTHER_VERSION)
+            request = await apart(_request, job, len(job.request))
+        except (ValueError, SuiteError):
+            result = replace(result, error=_OTHER_VERSION)
             return Ended(job.id, job.generation, await packed(result), failed=True)
-        broken = False
         try:
-            result = await run(self._runs, replace(execution, batch=True))
-            broken = result.reason is Reason.INTERNAL
+            if isinstance(request, Execution):
+                result = await run(self._runs, replace(request, batch=True))
+                broken = result.reason is Reason.INTERNAL
+            else:
+                grade = await grades.grade(self._runs, *request)
+                result = _summary(grade)
         except (PoolBusyError, CallerBusyError, PoolClosedError):
             self._resting[job.caller] = time.monotonic() + _REST
             return Ended(job.id, job.generation)
         except (EnvironmentUnknownError, EnvironmentRefusedError) as error:  # it was another one when it was posted
-            result = Result(execution.id, Reason.INTERNAL, error=str(error))
+            result = replace(result, error=str(error))
         except CodeExecutorError as error:
-            result, broken = Result(execution.id, Reason.INTERNAL, error=str(error)), True
+            result, broken = replace(result, error=str(error)), True
         except Exception:
             log.exception("job_failed", job=job.id)
-            result, broken = Result(execution.id, Reason.INTERNAL, error="the service failed to run the program"), True
+            result, broken = replace(result, error="the service failed to run the program"), True
         self._observer.ended(job, result)
         failed = result.status is not Status.SUCCESS
-        return Ended(job.id, job.generation, await packed(result), failed=failed, broken=broken)
+        if grade is not None:
+            failed = grade.verdict is not GradeVerdict.PASSED
+            kept = await apart(pack_object, grades.grade_object(grade), sum(map(views.cost, grade.outcomes)))
+        else:
+            kept = await packed(result)
+        return Ended(job.id, job.generation, kept, failed=failed, broken=broken)
 
     def _stop(self, names: Sequence[str]) -> None:
         for job, task in self._running.values():
@@ -254,3 +266,17 @@ class JobRunner:
         self._resting = {caller: until for caller, until in self._resting.items() if until > now}
         leased = Counter(job.caller for job, _ in self._running.values())
         return turns.share(waiting, leased, self._window, self._resting)
+
+
+def _request(job: Leased) -> Execution | tuple[Submission, Suite]:
+    """Return what a job is to do; raise ``ValueError`` or ``SuiteError`` for what another version wrote."""
+    if job.kind is Kind.GRADE:
+        return grades.submission_of(unpack_object(job.request))
+    execution: Execution = unpack(job.request)
+    return execution
+
+
+def _summary(grade: Grade) -> Result:
+    """Return what is counted and logged of a grade: whether there is one."""
+    ended = Reason.INTERNAL if grade.verdict is GradeVerdict.ERROR else Reason.COMPLETED
+    return Result(grade.id, ended, execution_time=grade.usage.time, cpu_time=grade.usage.cpu_time)
