@@ -85,6 +85,7 @@ def school(serve: Serve) -> Iterator[School]:
             "metrics": made(data, "metrics", "--scope", "metrics"),
             "rated": made(data, "rated", "--rate", "2/hour"),
             "short": made(data, "short", "--wall-time", "2"),
+            "small": made(data, "small", "--memory", "64m", "--output", "4k", "--processes", "2", "--disk", "1m"),
             "page": made(data, "page", "--origin", "https://course.example.org"),
         }
         with serve("native", data=data, rate_limit="1/hour", **SETTINGS) as server:
@@ -238,6 +239,40 @@ def test_a_run_may_take_no_longer_than_its_key_allows(school: School) -> None:
     headers = {"X-API-Key": school.keys["short"]}
     asked = httpx.post(f"{school.server.url}/api/execute", json={"code": "", "timeout": 3}, headers=headers)
     assert problem(asked, 422) == "timeout: Input should be less than or equal to 2"
+
+
+@pytest.mark.parametrize(
+    ("code", "seen"),
+    [
+        ("bytearray(80 << 20)", ("memory_limit", "")),
+        ("print('x' * 5000)", ("output_limit", "x" * 4096)),
+        (
+            "import threading, time\nfor _ in range(20):\n    threading.Thread(target=time.sleep, args=(1,)).start()",
+            ("exception", ""),
+        ),
+        ("print(1)", ("completed", "1\n")),
+    ],
+)
+def test_a_run_may_use_no_more_than_its_key_allows(school: School, code: str, seen: tuple[str, str]) -> None:
+    headers = {"X-API-Key": school.keys["small"]}
+    answer = httpx.post(f"{school.server.url}/api/execute", json={"code": code}, headers=headers, timeout=60).json()
+    assert (answer["reason"], answer["output"]) == seen
+    assert "limits" not in answer  # which nobody asked for
+
+
+def test_a_request_asks_for_no_more_than_its_key_allows(school: School) -> None:
+    headers = {"X-API-Key": school.keys["small"]}
+    for name, value in (("memory", 65 << 20), ("output", 5000), ("processes", 3), ("disk", 2 << 20)):
+        body = {"code": "print(1)", "limits": {name: value}}
+        asked = httpx.post(f"{school.server.url}/api/execute", json=body, headers=headers)
+        assert problem(asked, 422).startswith(f"limits.{name}: It may be at most ")
+    body = {"code": "bytearray(60 << 20)", "limits": {"memory": 52 << 20}}
+    answer = httpx.post(f"{school.server.url}/api/execute", json=body, headers=headers, timeout=60).json()
+    assert (answer["reason"], answer["limits"]["memory"], answer["limits"]["disk"]) == (
+        "memory_limit",
+        52 << 20,
+        1 << 20,
+    )
 
 
 # ---- pages

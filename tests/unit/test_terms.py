@@ -11,7 +11,7 @@ import pytest
 from code_executor.api.allowance import headers, refusal
 from code_executor.core.caller import Caller, Terms
 from code_executor.core.codec import caller_object, caller_of_object, decode, encode
-from code_executor.core.limits import Limits, limits_of
+from code_executor.core.limits import Limits, RunLimits, held_to, limits_of
 from code_executor.core.models import Allowance, Event, Execution, Input, Reason, Result, Started
 from code_executor.service.budgets import Budgets, CountedRunner
 from code_executor.service.fairqueue import FairQueue, Lane, Left, QueueFullError, Rules
@@ -228,6 +228,18 @@ def test_a_run_may_take_as_long_as_the_server_and_the_key_allow() -> None:
     assert limits_of(caller(), limits) is limits
     narrow = limits_of(caller(wall_time=5, cpu_time=3600), limits)
     assert (narrow.wall_time, narrow.cpu_time) == (5, limits.cpu_time)
+    narrow = limits_of(caller(memory=64 << 20, processes=1000), limits)
+    assert (narrow.memory, narrow.processes, narrow.disk) == (64 << 20, limits.processes, limits.disk)
+
+
+def test_a_sandbox_holds_a_run_to_the_lesser_of_what_it_asks_for_and_what_its_key_has() -> None:
+    asked = RunLimits(memory=100 << 20, cpu_time=2)
+    assert held_to(Caller("192.0.2.1"), None) is None
+    assert held_to(caller(output=1000, wall_time=2), asked) is asked
+    assert held_to(caller(memory=64 << 20), None) == RunLimits(memory=64 << 20)
+    held = held_to(caller(memory=64 << 20, disk=1 << 20), asked)
+    assert held == RunLimits(memory=64 << 20, cpu_time=2, disk=1 << 20)
+    assert held_to(caller(memory=128 << 20), asked) == asked
 
 
 def test_a_caller_goes_to_another_process_whole() -> None:

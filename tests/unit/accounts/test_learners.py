@@ -109,6 +109,17 @@ async def test_a_token_says_who_it_is_for_and_what(platform: Platform) -> None:
     assert (who.caller.terms.wall_time, who.caller.terms.cpu_time) == (4, 2)
 
 
+async def test_a_token_has_every_limit_of_a_run() -> None:
+    platform = await Platform(limits=KeyLimits.read({"memory": "128m", "disk": 1 << 20})).ready()
+    asked = {"memory": 64 << 20, "output": 1000, "processes": 4, "disk": 2 << 20}
+    terms = platform.who(platform.token(max=asked)).caller.terms
+    assert terms
+    assert (terms.memory, terms.output, terms.processes, terms.disk) == (64 << 20, 1000, 4, 1 << 20)
+    for wrong in ({"memory": 1 << 20}, {"disk": 10}, {"memory": "64m"}, {"files": 3}, {"processes": True}):
+        with pytest.raises(UnknownCredentialError):
+            platform.who(platform.token(max=wrong))
+
+
 async def test_a_token_widens_nothing(platform: Platform) -> None:
     who = platform.who(platform.token(max={"wallTime": 3600}, scope=" ".join(Scope)))
     assert who.caller.terms
