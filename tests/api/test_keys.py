@@ -248,7 +248,7 @@ def test_a_run_may_take_no_longer_than_its_key_allows(school: School) -> None:
         ("print('x' * 5000)", ("output_limit", "x" * 4096)),
         (
             "import threading, time\nfor _ in range(20):\n    threading.Thread(target=time.sleep, args=(1,)).start()",
-            ("exception", ""),
+            ("process_limit", ""),
         ),
         ("print(1)", ("completed", "1\n")),
     ],
