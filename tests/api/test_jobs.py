@@ -208,7 +208,7 @@ def test_lists_are_paged_and_filtered(http: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("body", "field"),
     [
-        ({"kind": "grade", "request": {"code": "x"}}, "kind"),
+        ({"kind": "dance", "request": {"code": "x"}}, "kind"),
         ({"request": {"code": "x"}}, "kind"),
         ({"kind": "execute"}, "request"),
         ({"kind": "execute", "request": {}}, "request.code"),
