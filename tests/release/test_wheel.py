@@ -22,6 +22,7 @@ import pytest
 import code_executor
 import code_labs
 import sandbox_agent
+from code_executor.storage import schema
 from tests.conftest import STARTED_WITHIN, Server
 from tests.release.conftest import ROOT, run
 
@@ -173,7 +174,7 @@ def test_it_makes_a_database(installed: Installation) -> None:
     done = installed.command("db", "upgrade")
     assert done.returncode == 0, done.stderr
     assert (installed.directory / "kept/code-executor.db").exists()
-    assert installed.command("db", "check").stdout.endswith("is up to date (0001)\n")
+    assert installed.command("db", "check").stdout.endswith(f"is up to date ({schema.NEWEST})\n")
 
 
 def test_it_serves_the_api_and_the_page(installed: Installation) -> None:
