@@ -50,7 +50,7 @@ LEASE = 10.0
 
 _RENEW_EVERY, _LOOK_EVERY, _SWEEP_EVERY = 3.0, 1.0, 5.0
 _POLL = 0.5
-_GATHER = 0.05
+_GATHER = 0.1
 """Seconds between two transactions while there is enough to do: so each has more in it."""
 
 _REST = 1.0

@@ -35,7 +35,10 @@ _BACK: dict[str, Any] = {
     "due": jobs.c.expires,
     "version": jobs.c.version + 1,
 }
-_GROW = update(jobs).where(jobs.c.id == bindparam("name")).values(size=jobs.c.size + bindparam("more"))
+_RESULT = select(func.length(job_results.c.data)).where(job_results.c.job == jobs.c.id).scalar_subquery()
+_GROW = update(jobs).values(size=jobs.c.size + _RESULT)
+"""Of jobs that have their results."""
+
 _LATER = update(jobs).where(jobs.c.id == bindparam("name")).values(due=bindparam("then"))
 _QUEUED, _RUNNING = jobs.c.state == State.QUEUED.value, jobs.c.state == State.RUNNING.value
 
@@ -83,8 +86,7 @@ class SqlLeaseStore(SqlJobStore):
         await connection.execute(insert(job_results), [{"job": each.job, "data": each.result} for each in over])
         for failed in (False, True):
             await self.end(connection, [each.job for each in over if each.failed is failed], State.DONE, failed=failed)
-        large = [{"name": each.job, "more": len(each.result or b"")} for each in over]
-        await connection.execute(_GROW, large)
+        await connection.execute(_GROW.where(jobs.c.id.in_([each.job for each in over])))
 
     async def _stop_batches(self, connection: AsyncConnection, names: set[str | None]) -> None:
         """Cancel what has not begun of batches in which too much has failed."""
