@@ -6,9 +6,8 @@ import codecs
 import json
 import re
 import secrets
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -83,12 +82,12 @@ def executions_of(asked: ExecuteRequest, caller: Caller, limits: Limits, bounds:
     files = _files(asked.files, bounds, program=code is not None, name=name)
     caller_limits = limits_of(caller, limits)
     _in_time(asked.timeout, caller_limits)
-    if asked.env:
-        _in_world(partial(world.require_environment, asked.env, bounds.env))
     if asked.base64 and asked.excerpt is not None:
         raise _invalid("excerpt", "Of bytes (base64) nothing is left out; give one of both")
-    execution = _in_world(
-        lambda: Execution(
+    try:
+        if asked.env:
+            world.require_environment(asked.env, bounds.env)
+        execution = Execution(
             code or "",
             first,
             tuple(asked.args or ()),
@@ -104,13 +103,19 @@ def executions_of(asked: ExecuteRequest, caller: Caller, limits: Limits, bounds:
             excerpt=Excerpt(asked.excerpt.head, asked.excerpt.tail) if asked.excerpt is not None else None,
             environment=asked.environment or "",
         )
-    )
+    except world.WorldError as error:
+        raise _invalid(error.field, f"It {error}" if str(error).startswith("must") else str(error)) from None
+    if not others:
+        return Asked((execution,), asked.stdins is not None)
     more = (replace(execution, stdin=each, id=secrets.token_hex(8)) for each in others)
-    return Asked((execution, *more), asked.stdins is not None)
+    return Asked((execution, *more), several=True)
 
 
 def _inputs(asked: ExecuteRequest, bounds: RequestLimits) -> Sequence[str | bytes]:
     """Return the stdin of each run; raise ``Refusal``."""
+    if asked.stdins is None and asked.stdin_base64 is None:
+        _bounded("stdin", asked.stdin or "", bounds.stdin)
+        return [asked.stdin or ""]
     given = [
         name
         for name, value in (("stdin", asked.stdin), ("stdinBase64", asked.stdin_base64), ("stdins", asked.stdins))
@@ -121,12 +126,10 @@ def _inputs(asked: ExecuteRequest, bounds: RequestLimits) -> Sequence[str | byte
     if asked.stdins is not None:
         _bounded("stdins", "".join(asked.stdins), bounds.stdin)
         return asked.stdins
-    if asked.stdin_base64 is not None:
-        if len(asked.stdin_base64) > bounds.stdin:
-            raise Refusal(413, f"stdinBase64 is larger than {bounds.stdin} bytes.")
-        return [asked.stdin_base64]
-    _bounded("stdin", asked.stdin or "", bounds.stdin)
-    return [asked.stdin or ""]
+    data = asked.stdin_base64 or b""
+    if len(data) > bounds.stdin:
+        raise Refusal(413, f"stdinBase64 is larger than {bounds.stdin} bytes.")
+    return [data]
 
 
 def _limits(asked: LimitsIn, timeout: float | None, limits: Limits, files: tuple[File, ...]) -> RunLimits:
@@ -142,14 +145,6 @@ def _limits(asked: LimitsIn, timeout: float | None, limits: Limits, files: tuple
     if run.disk is not None and sum(len(file.data) for file in files) > run.disk:
         raise _invalid("limits.disk", "It is less than the files of the request take")
     return run
-
-
-def _in_world(make: Callable[[], Made]) -> Made:
-    """Return what is made; raise ``Refusal`` for what cannot be."""
-    try:
-        return make()
-    except world.WorldError as error:
-        raise _invalid(error.field, f"It {error}" if str(error).startswith("must") else str(error)) from None
 
 
 def parse_check(body: bytes, caller: Caller, bounds: RequestLimits) -> Execution:

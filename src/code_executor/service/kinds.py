@@ -99,9 +99,10 @@ class Kinds:
 
         A kind whose sandboxes are made on demand serves, unless the last attempt to make one failed.
         """
-        serving = [kind for kind in self.each if kind is self.each[0] or kind.pool.ready or kind.pool.can_start]
-        least = self.each[0].number + need
-        return next((kind.want for kind in serving if kind.number >= least), serving[-1].want)
+        for kind in (*self.each[need:], *reversed(self.each[:need])):
+            if kind.pool.ready or kind is self.each[0] or kind.pool.can_start:
+                return kind.want
+        return self.each[0].want
 
 
 def _python_files(execution: Execution) -> list[bytes]:
