@@ -352,7 +352,7 @@ def test_metrics_in_the_docs_are_those_of_the_code() -> None:
     metrics.watch(Pool(None, PoolSize()))  # type: ignore[arg-type]  # it is only asked how many sandboxes it has
     metrics.watch_queue(FairQueue(Rules(), 1))
     metrics.watch_sessions(SessionBook(SessionLimits()))
-    JobMetrics(metrics.registry)
+    JobMetrics(metrics)
     real = {
         family.name + "_total" * (family.type == "counter")
         for family in metrics.registry.collect()

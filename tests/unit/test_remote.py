@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any, cast, get_args
 
@@ -207,6 +207,9 @@ class Scripted:
     async def note_replay(self) -> None:
         self.asked.append("replay")
 
+    async def note_grade(self, verdict: str, seconds: float, tests: Mapping[str, int]) -> None:
+        self.asked.append((verdict, seconds, tests))
+
     async def peek(self, caller: Caller) -> Allowance | None:
         self.asked.append(caller)
         return self.allowance
@@ -383,10 +386,11 @@ async def test_the_other_questions_are_answered() -> None:
         service.allowance = Allowance(allowed=False, limit=10, remaining=0, reset=3, window=60)
         assert await worker.rates.hit(A, "checks", 7) == service.allowance
         await worker.health.note_replay()
+        await worker.health.note_grade("partial", 1.5, {"io passed": 2})
         assert await worker.rates.peek(C) == service.allowance
         assert await worker.health.metrics() == "a metric é\n".encode()
         assert await worker.health.readiness() == Readiness(ready=False, engine="native", why="no sandbox yet")
-    assert service.asked == [(A, "runs", 1), (A, "checks", 7), "replay", C]
+    assert service.asked == [(A, "runs", 1), (A, "checks", 7), "replay", ("partial", 1.5, {"io passed": 2}), C]
 
 
 async def test_a_worker_that_stops_listening_stops_its_run() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -35,7 +36,7 @@ from code_executor.grading.outcomes import Grade, Outcome
 from code_executor.grading.store import Suites
 from code_executor.grading.suite import Suite
 from code_executor.grading.views import Audience
-from code_executor.service.ports import Service
+from code_executor.service.ports import Health, Service
 
 PATH = "/api/grade"
 
@@ -93,7 +94,7 @@ def make_router(service: Service, suites: Suites, bounds: RequestLimits) -> APIR
         asked = await parse_grade(await request.body(), caller, service.runs.limits, bounds)
         suite = asked.suite or await stored(suites, request, asked.reference)
         audience = Audience.today(full=sees_all(request))
-        events = grader.events(asked.submission, suite)
+        events = _noted(grader.events(asked.submission, suite), service.health)
         if wants_events(request.headers.getlist("accept")):
             return GradeStream(await until_disconnect(request.receive, _first(events)), events, audience)
         found = await until_disconnect(request.receive, _last(events))
@@ -116,6 +117,17 @@ def owner_of(request: Request) -> str:
 
 async def stored(suites: Suites, request: Request, reference: str) -> Suite:
     return await suites.suite(owner_of(request), reference)
+
+
+async def _noted(events: Events, health: Health) -> Events:
+    """Pass on the events of a grade, and note its end."""
+    began = time.monotonic()
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, Grade):
+                with contextlib.suppress(CodeExecutorError):  # it is a grade all the same
+                    await health.note_grade(event.verdict.value, time.monotonic() - began, event.tally)
+            yield event
 
 
 async def _first(events: Events) -> Outcome | Grade:

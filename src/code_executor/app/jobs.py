@@ -59,7 +59,7 @@ async def run_jobs(settings: Settings, desk: Desk, runs: Runner, metrics: Metric
         yield
         return
     window = settings.jobs_at_once or _PER_SANDBOX * settings.pool_size + _BESIDE
-    observer = JobMetrics(metrics.registry)
+    observer = JobMetrics(metrics)
     board = desk.jobs.board
     begun = functools.partial(setattr, board, "on_changed")
     async with (

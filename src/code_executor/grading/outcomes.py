@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -139,3 +140,8 @@ class Grade:
     groups: tuple[GroupScore, ...] = ()
     problems: tuple[SourceProblem, ...] = ()
     usage: Usage = field(default_factory=Usage)
+
+    @property
+    def tally(self) -> dict[str, int]:
+        """How many tests there were of each kind and verdict, as in ``"io passed"``."""
+        return dict(Counter(f"{type(each.test.task).__name__.lower()} {each.verdict}" for each in self.outcomes))

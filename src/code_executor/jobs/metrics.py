@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from code_executor.core.models import Result
+from code_executor.grading.outcomes import Grade
 from code_executor.jobs.models import Leased, State
+from code_executor.service.metrics import Metrics
 
 log = structlog.get_logger()
 
@@ -16,9 +18,11 @@ _SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600, 6 * 3600)
 
 
 class JobMetrics:
-    """Counts in a registry, and writes a line for each job that was run; never its code or output."""
+    """Counts among the metrics of the service, and writes a line for each job that ran; never its code or output."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, metrics: Metrics) -> None:
+        self._note_grade = metrics.note_grade
+        registry = metrics.registry
         self._jobs = Gauge(
             "code_executor_jobs", "Jobs that are kept, as they stood some seconds ago.", ["state"], registry=registry
         )
@@ -47,6 +51,9 @@ class JobMetrics:
             reason=result.reason.value,
             waited_ms=round(job.waited * 1000, 3),
         )
+
+    def graded(self, grade: Grade, seconds: float) -> None:
+        self._note_grade(grade.verdict.value, seconds, grade.tally)
 
     def counted(self, counts: Mapping[State, int]) -> None:
         for state in State:

@@ -67,6 +67,8 @@ class Observer(Protocol):
 
     def ended(self, job: Leased, result: Result) -> None: ...
 
+    def graded(self, grade: Grade, seconds: float) -> None: ...
+
     def counted(self, counts: Mapping[State, int]) -> None: ...
 
 
@@ -229,7 +231,9 @@ class JobRunner:
                 result = await run(self._runs, replace(request, batch=True))
                 broken = result.reason is Reason.INTERNAL
             else:
+                began = time.monotonic()
                 grade = await grades.grade(self._runs, *request)
+                self._observer.graded(grade, time.monotonic() - began)
                 result = _summary(grade)
         except (PoolBusyError, CallerBusyError, PoolClosedError):
             self._resting[job.caller] = time.monotonic() + _REST

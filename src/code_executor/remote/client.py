@@ -224,6 +224,9 @@ class RemoteHealth:
     async def note_replay(self) -> None:
         _done(await self._connections.ask("note_replay"))
 
+    async def note_grade(self, verdict: str, seconds: float, tests: Mapping[str, int]) -> None:
+        _done(await self._connections.ask("note_grade", verdict=verdict, seconds=seconds, tests=dict(tests)))
+
     async def note_debts(self, process: int, owed: int, aborted: Mapping[str, int]) -> None:
         _done(await self._connections.ask("note_debts", process=process, owed=owed, aborted=dict(aborted)))
 

@@ -106,6 +106,8 @@ async def _beside(service: Service, call: Object, caller: Caller) -> Packed:
             return {"environments": [encode(each) for each in await service.environments.list(caller)]}, ()
         case {"op": "metrics"}:
             return {"metrics": (await service.health.metrics()).decode()}, ()
+        case {"op": "note_grade", "verdict": verdict, "seconds": seconds, "tests": tests}:
+            await service.health.note_grade(verdict, seconds, tests)
         case {"op": "note_replay"}:
             await service.health.note_replay()
         case {"op": "note_debts", "process": process, "owed": owed, "aborted": aborted}:

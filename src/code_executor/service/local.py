@@ -47,5 +47,8 @@ class LocalHealth:
     async def note_replay(self) -> None:
         self._metrics.replays.inc()
 
+    async def note_grade(self, verdict: str, seconds: float, tests: Mapping[str, int]) -> None:
+        self._metrics.note_grade(verdict, seconds, tests)
+
     async def note_debts(self, process: int, owed: int, aborted: Mapping[str, int]) -> None:
         self._metrics.note_debts(process, owed, aborted)

@@ -92,6 +92,19 @@ class Metrics:
         self.replays = Counter(
             "code_executor_idempotent_replays_total", "Answers that were given again.", registry=self.registry
         )
+        self.grades = Counter("code_executor_grades_total", "Grades, by verdict.", ["verdict"], registry=self.registry)
+        self.grade_seconds = Histogram(
+            "code_executor_grade_seconds",
+            "Time from the beginning of a grade to its end.",
+            buckets=_LAGS,
+            registry=self.registry,
+        )
+        self.tests = Counter(
+            "code_executor_tests_total",
+            "Tests of grades, by what they test and what came of them.",
+            ["kind", "verdict"],
+            registry=self.registry,
+        )
         self.lent = Counter(
             "code_executor_lent_total",
             "Sandboxes lent, by kind, by what for, and why of this kind.",
@@ -151,6 +164,11 @@ class Metrics:
             self.refused.labels(refused)
         for aborted in ("stall", "rate", "client_budget", "budget"):
             self.aborted.labels(aborted)
+        for verdict in ("passed", "partial", "failed", "error"):
+            self.grades.labels(verdict)
+        for kind in ("io", "call"):
+            for verdict in ("passed", "wrong_answer", "checker_error", "internal"):
+                self.tests.labels(kind, verdict)
         for outcome in ("delivered", "retried", "failed", "gone"):
             self.webhooks.labels(outcome)
 
@@ -190,6 +208,13 @@ class Metrics:
         self._debts.note(process, owed)
         for why, count in aborted.items():
             self.aborted.labels(why).inc(count)
+
+    def note_grade(self, verdict: str, seconds: float, tests: Mapping[str, int]) -> None:
+        """Count a grade. ``tests``: how many there were, by kind and verdict, as in ``"io passed"``."""
+        self.grades.labels(verdict).inc()
+        self.grade_seconds.observe(seconds)
+        for each, count in tests.items():
+            self.tests.labels(*each.split(" ")).inc(count)
 
     def note_webhook(self, outcome: str, lag: float | None) -> None:
         """Count an attempt to deliver a webhook; ``lag``: seconds since its job ended, if it was delivered."""

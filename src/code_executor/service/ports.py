@@ -97,6 +97,9 @@ class Health(Protocol):
     async def note_replay(self) -> None:
         """Note that an answer was given again."""
 
+    async def note_grade(self, verdict: str, seconds: float, tests: Mapping[str, int]) -> None:
+        """Note a grade, how long it took, and of its tests how many there were of each kind and verdict."""
+
     async def note_debts(self, process: int, owed: int, aborted: Mapping[str, int]) -> None:
         """Note what one process owes to its clients (bytes), and how many connections it aborted since, by reason."""
 

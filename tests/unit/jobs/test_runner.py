@@ -13,6 +13,7 @@ from code_executor.core.caller import Caller, Terms
 from code_executor.core.errors import PoolBusyError, StorageError
 from code_executor.core.limits import Limits
 from code_executor.core.models import Event, Execution, Input, Reason, Result
+from code_executor.grading.outcomes import Grade
 from code_executor.jobs import runner as room
 from code_executor.jobs.desk import JobDesk
 from code_executor.jobs.models import JobRules, JobUnknownError, Kind, Leased, NewJob, State, Wanted
@@ -75,6 +76,8 @@ class Silent:
     def began(self, job: Leased) -> None: ...
 
     def ended(self, job: Leased, result: Result) -> None: ...
+
+    def graded(self, grade: Grade, seconds: float) -> None: ...
 
     def counted(self, counts: Mapping[State, int]) -> None: ...
 
