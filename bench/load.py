@@ -90,6 +90,8 @@ async def open_loop(host: str, port: int, request: bytes, times: Sequence[float]
 
     async def ask_at(due: float) -> None:
         outcome.lateness.append((time.perf_counter() - due) * 1000)
+        while free and not free[-1].alive:  # the server closes those that are not used for long
+            free.pop()
         if free:
             connection = free.pop()
         else:
