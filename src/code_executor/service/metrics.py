@@ -105,6 +105,9 @@ class Metrics:
             ["kind", "verdict"],
             registry=self.registry,
         )
+        self.checker_errors = Counter(
+            "code_executor_checker_errors_total", "Tests whose checker failed.", registry=self.registry
+        )
         self.lent = Counter(
             "code_executor_lent_total",
             "Sandboxes lent, by kind, by what for, and why of this kind.",
@@ -214,7 +217,9 @@ class Metrics:
         self.grades.labels(verdict).inc()
         self.grade_seconds.observe(seconds)
         for each, count in tests.items():
-            self.tests.labels(*each.split(" ")).inc(count)
+            kind, verdict = each.split(" ")
+            self.tests.labels(kind, verdict).inc(count)
+            self.checker_errors.inc(count if verdict == "checker_error" else 0)
 
     def note_webhook(self, outcome: str, lag: float | None) -> None:
         """Count an attempt to deliver a webhook; ``lag``: seconds since its job ended, if it was delivered."""
