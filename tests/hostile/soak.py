@@ -22,6 +22,7 @@ from typing import Any
 
 import httpx
 
+from code_executor.core.forms.shown import limits_object
 from tests.api.slow import Slow, resident
 from tests.census import census
 from tests.conftest import Server, serve_for
@@ -77,7 +78,8 @@ async def slow(http: httpx.AsyncClient, findings: Findings) -> None:
 async def hostile(http: httpx.AsyncClient, findings: Findings, case: Case) -> None:
     asked = case.execution
     more = {"stdin": asked.stdin, "args": list(asked.args), "timeout": asked.timeout, "display": asked.display}
-    answer = await ask(http, asked.code, **more)
+    limits = limits_object(asked.limits) if asked.limits is not None else None
+    answer = await ask(http, asked.code, limits=limits, **more)
     note(findings, "hostile", answer)
     if BREACH in f"{answer.get('output')}{answer.get('error')}":
         findings.wrong.append(f"{case}: {answer}")
