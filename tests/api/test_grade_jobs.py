@@ -119,7 +119,7 @@ def test_a_class_is_graded_in_a_batch(platform: Platform) -> None:
 @pytest.mark.parametrize(
     ("request_body", "status", "why"),
     [
-        ({"code": "1", "suiteId": "nowhere"}, 404, "request.There is no suite 'nowhere'."),
+        ({"code": "1", "suiteId": "nowhere"}, 404, "request: There is no suite 'nowhere'."),
         ({"code": "1", "suite": {"tests": []}}, 422, "request.suite.tests: "),
         ({"code": "1"}, 422, "request: exactly one of suite and suiteId is needed"),
         ({"code": "1", "suite": {"tests": [io("1")]}, "stdin": "x"}, 422, "request.stdin: "),

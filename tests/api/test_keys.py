@@ -260,6 +260,15 @@ def test_a_run_may_use_no_more_than_its_key_allows(school: School, code: str, se
     assert "limits" not in answer  # which nobody asked for
 
 
+def test_what_cannot_be_held_to_the_limits_of_a_key_is_refused(school: School) -> None:
+    headers = {"X-API-Key": school.keys["small"]}
+    refused = httpx.post(f"{school.server.url}/api/sessions", json={}, headers=headers)
+    assert problem(refused, 403).startswith("This key is held to limits of memory, processes or disk")
+    assert school.get("/api/sessions", key="small").json() == {"sessions": []}
+    check = httpx.post(f"{school.server.url}/api/check", json={"code": "x ="}, headers=headers, timeout=60).json()
+    assert (check["ok"], check["problems"][0]["line"]) == (False, 1)
+
+
 def test_a_request_asks_for_no_more_than_its_key_allows(school: School) -> None:
     headers = {"X-API-Key": school.keys["small"]}
     for name, value in (("memory", 65 << 20), ("output", 5000), ("processes", 3), ("disk", 2 << 20)):

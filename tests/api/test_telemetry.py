@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,6 +17,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.api.conftest import execute
+from tests.api.test_keys import made
+from tests.api.test_webhooks import Receiver
 from tests.conftest import Serve
 
 
@@ -104,6 +107,28 @@ def test_spans_of_requests_and_runs_and_measurements_arrive(
         if workers == 1:
             (line,) = (line for line in server.log if line["event"] == "execution")
             assert line["trace_id"] == server_span.trace_id.hex()
+
+
+def test_the_span_of_a_webhook_is_of_the_trace_that_asked_for_the_job(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    key = made(tmp_path, "moodle", "--scope", "run,jobs")
+    receiver = Receiver()
+    asked = {"kind": "execute", "request": {"code": "print(1)"}, "callbackUrl": receiver.url}
+    headers = {"Authorization": f"Bearer {key}", "traceparent": f"00-{'4b' * 16}-{'f0' * 8}-01"}
+    with collecting() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
+        settings = {"rate_limit": "off", "pool_size": 2, "preload": "", "data": tmp_path, "webhook_allow": "127.0.0.1"}
+        with serve("native", "--workers", "2", **settings) as server:
+            assert httpx.post(f"{server.url}/api/jobs", json=asked, headers=headers).status_code == 202
+            until(lambda: collector.named("POST"))
+            (span,) = collector.named("POST")
+    receiver.close()
+    assert (span.trace_id.hex(), span.parent_span_id.hex()) == ("4b" * 16, "f0" * 8)
+    assert values(span.attributes)["http.response.status_code"] == 200
+    ((told, _),) = receiver.got
+    assert told["traceparent"] == f"00-{'4b' * 16}-{span.span_id.hex()}-01"
 
 
 def test_a_collector_that_is_not_there_keeps_nobody_from_running(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,10 @@ class Receiver:
         self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
     def of(self, job: str) -> list[tuple[dict[str, str], bytes]]:
         return [each for each in self.got if json.loads(each[1])["data"]["id"] == job]
 
@@ -57,8 +61,7 @@ class Receiver:
 def receiver() -> Iterator[Receiver]:
     receiver = Receiver()
     yield receiver
-    receiver.server.shutdown()
-    receiver.server.server_close()
+    receiver.close()
 
 
 class School:

@@ -36,6 +36,7 @@ from code_executor.api.hosts import HostNames
 from code_executor.api.identity import Identity
 from code_executor.api.tracing import Traced
 from code_executor.app import telemetry as configuration
+from code_executor.app.jobs import open_desk
 from code_executor.app.settings import Settings
 from code_executor.app.webserver import application
 from code_executor.core.caller import Caller
@@ -358,9 +359,11 @@ def test_without_the_extra_it_is_said_to_be_missing(variables: pytest.MonkeyPatc
     ]
 
 
-def test_without_the_variables_nothing_is_around_a_service(variables: pytest.MonkeyPatch) -> None:
+async def test_without_the_variables_nothing_is_around_a_service(variables: pytest.MonkeyPatch) -> None:
     service = Service(*(cast("Any", Scripted()) for _ in range(5)))
-    assert isinstance(application(service, Settings.load()), Identity)
+    settings = Settings.load()
+    async with open_desk(settings) as desk:
+        assert isinstance(application(service, settings, desk), Identity)
 
 
 def test_without_the_variables_nothing_is_loaded(variables: pytest.MonkeyPatch) -> None:

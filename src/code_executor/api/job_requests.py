@@ -6,7 +6,6 @@ import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import Request
@@ -20,7 +19,8 @@ from code_executor.api.identity import known_of
 from code_executor.api.job_schemas import BatchDefaults, BatchRequest, CheckJob, ExecuteJob, GradeJob, JobRequest
 from code_executor.api.problems import Refusal, from_failure, refused
 from code_executor.api.requests import Body, check_of, executions_of, read
-from code_executor.api.suite_requests import grade_of
+from code_executor.api.suite_requests import MOST_VALUES, GradeAsked, grade_of
+from code_executor.core.apart import CHECKED, apart
 from code_executor.core.codec import Object
 from code_executor.core.environments import choose
 from code_executor.core.errors import CodeExecutorError
@@ -29,19 +29,20 @@ from code_executor.core.models import Execution, Result
 from code_executor.core.runner import Runner
 from code_executor.grading.grader import Grader
 from code_executor.grading.store import Suites
-from code_executor.jobs.grades import submission_object, told
+from code_executor.jobs.grades import pack_submission, told
 from code_executor.jobs.models import Batch, Job, Kind, NewJob, State
-from code_executor.jobs.packing import apart, pack_object, packed, unpack_object, unpacked
+from code_executor.jobs.packing import packed, unpacked
+from code_executor.jobs.webhooks import moment
 
 _CURSOR = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)~([A-Za-z0-9_-]{22})")
 _TAG = re.compile(r"^(jobs\.\d+\.)?(?:execute|check|grade)\.")
 _MOST_VALUES = 100_000
 """Values in the body of a batch, about."""
 
-_MOST_OF_ONE = 50_000
-"""Values in the body of a job, about: of a suite with a thousand tests."""
+_BYTES_OF_TEST = 4 << 10
+"""Of reading and checking, as much as of so many bytes."""
 
-_BYTES_OF_TEST = 256
+_TOO_LARGE = 413  # its detail begins with a field
 _PACKED = 4
 """How much larger results are than they are kept, about."""
 
@@ -78,17 +79,18 @@ class Reader:
 
     async def job(self, body: bytes) -> NewJob:
         """Read a request for a job; raise ``Refusal``."""
-        return await self.new(_read(JobRequest, body, _MOST_OF_ONE).root)
+        asked = await apart(lambda: _read(JobRequest, body, MOST_VALUES), len(body), CHECKED)
+        return await self.new(asked.root)
 
     async def batch(self, body: bytes) -> tuple[list[NewJob], int | None]:
         """Read a request for many, and after how many failures to stop; raise ``Refusal``."""
-        asked = _read(BatchRequest, body, _MOST_VALUES)
+        asked = await apart(lambda: _read(BatchRequest, body, _MOST_VALUES), len(body), CHECKED)
         jobs = []
         for number, each in enumerate(asked.jobs):
             try:
                 jobs.append(await self.new(_completed(each.root, asked.defaults)))
             except Refusal as refusal:
-                raise _of(refusal, f"jobs.{number}.") from None
+                raise _of(refusal, f"jobs.{number}") from None
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
         return jobs, asked.stopAfterFailures
@@ -100,7 +102,7 @@ class Reader:
         try:
             request = await (self._submission(asked) if isinstance(asked, GradeJob) else self._execution(asked))
         except Refusal as refusal:
-            raise _of(refusal, "request.") from None
+            raise _of(refusal, "request") from None
         return NewJob(
             Kind(asked.kind),
             request,
@@ -132,14 +134,19 @@ class Reader:
 
     async def _submission(self, asked: GradeJob) -> bytes:
         """Return a submission with its suite, as both are now."""
-        graded = grade_of(asked.request, self.known.caller, self.reading.runs.limits, self.reading.bounds)
+        reading, caller = self.reading, self.known.caller
+
+        def checked() -> GradeAsked:
+            return grade_of(asked.request, caller, reading.runs.limits, reading.bounds)
+
+        tests = 0 if asked.request.suite is None else len(asked.request.suite.tests)
+        graded = await apart(checked, tests * _BYTES_OF_TEST, CHECKED)
         try:
-            suite = graded.suite or await self.reading.suites.suite(self.owner, graded.reference)
-            Grader(self.reading.runs).require(graded.submission, suite)
+            suite = graded.suite or await reading.suites.suite(self.owner, graded.reference)
+            Grader(reading.runs).require(graded.submission, suite)
         except CodeExecutorError as error:
             raise from_failure(error) from None
-        kept = submission_object(graded.submission, suite)
-        return await apart(pack_object, kept, len(suite.tests) * _BYTES_OF_TEST)
+        return await apart(lambda: pack_submission(graded.submission, suite), len(suite.tests) * _BYTES_OF_TEST)
 
 
 def _read(model: type[Body], body: bytes, most: int) -> Body:
@@ -169,12 +176,14 @@ def _said(defaults: BaseModel, asked: BaseModel) -> dict[str, Any]:
     return {name: getattr(defaults, name) for name in names}
 
 
-def _of(refusal: Refusal, before: str) -> Refusal:
-    """Return a refusal of a part as one of the whole."""
+def _of(refusal: Refusal, part: str) -> Refusal:
+    """Return a refusal of a part as one of the whole: of a field of the part, or of all of it."""
+    if "errors" not in refusal.more and refusal.status != _TOO_LARGE:
+        return Refusal(refusal.status, f"{part}: {refusal.detail}", refusal.headers, **refusal.more)
     more = dict(refusal.more)
     if "errors" in more:
-        more["errors"] = [{**each, "field": before + each["field"]} for each in more["errors"]]
-    return Refusal(refusal.status, f"{before}{refusal.detail}", refusal.headers, **more)
+        more["errors"] = [{**each, "field": f"{part}.{each['field']}"} for each in more["errors"]]
+    return Refusal(refusal.status, f"{part}.{refusal.detail}", refusal.headers, **more)
 
 
 def parse_cursor(text: str | None) -> tuple[float, str] | None:
@@ -201,10 +210,10 @@ def job_object(job: Job) -> Object:
         "state": job.state.value,
         "labels": list(job.labels),
         "priority": job.priority,
-        "created": _time(job.created),
-        "started": _time(job.started),
-        "finished": _time(job.finished),
-        "expires": _time(job.expires),
+        "created": moment(job.created),
+        "started": None if job.started is None else moment(job.started),
+        "finished": None if job.finished is None else moment(job.finished),
+        "expires": None if job.expires is None else moment(job.expires),
         "failed": job.failed,
         "callbackUrl": job.callback or None,
         "runs": job.runs,
@@ -220,9 +229,10 @@ async def whole_object(job: Job, bounds: RequestLimits, *, full: bool) -> tuple[
     """
     answer, problem, size = None, None, 0
     if job.result is not None and job.kind is Kind.GRADE:
-        answer = told(await apart(unpack_object, job.result, len(job.result)), full=full)
+        kept = job.result
+        answer = await apart(lambda: told(kept, full=full), len(kept))
         problem = _NO_GRADE.body() if answer is None else None
-        size = _PACKED * len(job.result)
+        size = _PACKED * len(kept)
     elif job.result is not None:
         result: Result = await unpacked(job.result)
         if job.kind is Kind.EXECUTE:
@@ -239,15 +249,9 @@ def batch_object(batch: Batch) -> Object:
     """Return the object of a batch, without its jobs."""
     return {
         "id": batch.id,
-        "created": _time(batch.created),
+        "created": moment(batch.created),
         "total": batch.total,
         "stopAfterFailures": batch.stop_after,
         "counts": {state.value: batch.counts.get(state, 0) for state in State},
         "failed": batch.failed,
     }
-
-
-def _time(seconds: float | None) -> str | None:
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

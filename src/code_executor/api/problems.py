@@ -30,6 +30,7 @@ from code_executor.core.errors import (
     SessionBusyError,
     SessionError,
     SessionKeyError,
+    SessionRefusedError,
     SessionsFullError,
     StorageError,
     WebhookRefusedError,
@@ -47,6 +48,8 @@ _MOST_TOLD = 100
 
 _PLAIN: tuple[tuple[type[CodeExecutorError], int], ...] = (
     (LearnerNameError, 400),
+    (EnvironmentRefusedError, 403),
+    (SessionRefusedError, 403),
     (WebhookRefusedError, 422),
     (WebhookUnknownError, 409),
     (SessionKeyError, 409),
@@ -140,8 +143,8 @@ def from_failure(error: CodeExecutorError) -> Refusal:
         return Refusal(401, _sentence(error), {"WWW-Authenticate": "Bearer"})
     if isinstance(error, MissingScopeError):
         return Refusal(403, _sentence(error), scope=error.scope.value)
-    if isinstance(error, EnvironmentUnknownError | EnvironmentRefusedError):
-        return _of_environment(error)
+    if isinstance(error, EnvironmentUnknownError):
+        return refused([{"field": "environment", "message": _sentence(error).removesuffix(".")}])
     if isinstance(error, SessionsFullError):
         # when one of the client's own ends is its own decision
         return Refusal(429, _sentence(error)) if error.own else Refusal(503, _sentence(error), {"Retry-After": "30"})
@@ -155,12 +158,6 @@ def from_failure(error: CodeExecutorError) -> Refusal:
         if isinstance(error, kind):
             return Refusal(status, _sentence(error))
     return Refusal(500, "The service failed to run the program. It is safe to try again.")
-
-
-def _of_environment(error: CodeExecutorError) -> Refusal:
-    if isinstance(error, EnvironmentRefusedError):
-        return Refusal(403, _sentence(error))
-    return refused([{"field": "environment", "message": _sentence(error).removesuffix(".")}])
 
 
 def files_status(fault: str) -> int:

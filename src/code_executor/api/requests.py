@@ -36,7 +36,6 @@ MOST_VALUES = 2000
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 Body = TypeVar("Body", bound=BaseModel)
-Made = TypeVar("Made")
 
 
 def require_json(content_type: str) -> None:
@@ -55,15 +54,15 @@ class Asked(NamedTuple):
     def require_events(self) -> Execution:
         """Return the one execution of a request that is answered with events; raise ``Refusal``."""
         if self.several:
-            raise _invalid("stdins", "The runs of several inputs have no events; ask for JSON")
+            raise invalid("stdins", "The runs of several inputs have no events; ask for JSON")
         if self.executions[0].excerpt is not None:
-            raise _invalid("excerpt", "Of events nothing is left out; ask for JSON")
+            raise invalid("excerpt", "Of events nothing is left out; ask for JSON")
         return self.executions[0]
 
     def require_one(self) -> Execution:
         """Return the one execution of a job; raise ``Refusal``."""
         if self.several:
-            raise _invalid("stdins", "A job has one input; post a batch with a job for each")
+            raise invalid("stdins", "A job has one input; post a batch with a job for each")
         return self.executions[0]
 
 
@@ -76,14 +75,14 @@ def executions_of(asked: ExecuteRequest, caller: Caller, limits: Limits, bounds:
     """Check a request to run; raise ``Refusal``."""
     code, name = asked.code, asked.name or paths.PROGRAM
     if code is None and asked.entry is None:
-        raise _invalid("code", _without_code(asked.model_fields_set))
-    _bounded("code", code or "", bounds.code)
+        raise invalid("code", _without_code(asked.model_fields_set))
+    bounded("code", code or "", bounds.code)
     first, *others = _inputs(asked, bounds)
     files = _files(asked.files, bounds, program=code is not None, name=name)
     caller_limits = limits_of(caller, limits)
     _in_time(asked.timeout, caller_limits)
     if asked.base64 and asked.excerpt is not None:
-        raise _invalid("excerpt", "Of bytes (base64) nothing is left out; give one of both")
+        raise invalid("excerpt", "Of bytes (base64) nothing is left out; give one of both")
     try:
         if asked.env:
             world.require_environment(asked.env, bounds.env)
@@ -104,7 +103,7 @@ def executions_of(asked: ExecuteRequest, caller: Caller, limits: Limits, bounds:
             environment=asked.environment or "",
         )
     except world.WorldError as error:
-        raise _invalid(error.field, f"It {error}" if str(error).startswith("must") else str(error)) from None
+        raise invalid(error.field, f"It {error}" if str(error).startswith("must") else str(error)) from None
     if not others:
         return Asked((execution,), asked.stdins is not None)
     more = (replace(execution, stdin=each, id=secrets.token_hex(8)) for each in others)
@@ -114,7 +113,7 @@ def executions_of(asked: ExecuteRequest, caller: Caller, limits: Limits, bounds:
 def _inputs(asked: ExecuteRequest, bounds: RequestLimits) -> Sequence[str | bytes]:
     """Return the stdin of each run; raise ``Refusal``."""
     if asked.stdins is None and asked.stdin_base64 is None:
-        _bounded("stdin", asked.stdin or "", bounds.stdin)
+        bounded("stdin", asked.stdin or "", bounds.stdin)
         return [asked.stdin or ""]
     given = [
         name
@@ -122,9 +121,9 @@ def _inputs(asked: ExecuteRequest, bounds: RequestLimits) -> Sequence[str | byte
         if value
     ]
     if len(given) > 1:
-        raise _invalid(given[1], f"There is {given[0]} as well; give one of both")
+        raise invalid(given[1], f"There is {given[0]} as well; give one of both")
     if asked.stdins is not None:
-        _bounded("stdins", "".join(asked.stdins), bounds.stdin)
+        bounded("stdins", "".join(asked.stdins), bounds.stdin)
         return asked.stdins
     data = asked.stdin_base64 or b""
     if len(data) > bounds.stdin:
@@ -139,11 +138,11 @@ def _limits(asked: LimitsIn, timeout: float | None, limits: Limits, files: tuple
         run.require_within(limits)
     except LimitError as error:
         field = LimitsIn.model_fields[error.name].alias or error.name
-        raise _invalid(f"limits.{field}", f"It {error}") from None
+        raise invalid(f"limits.{field}", f"It {error}") from None
     if None not in (timeout, run.wall_time) and timeout != run.wall_time:
-        raise _invalid("limits.wallTime", "It is another time than timeout; give one of both")
+        raise invalid("limits.wallTime", "It is another time than timeout; give one of both")
     if run.disk is not None and sum(len(file.data) for file in files) > run.disk:
-        raise _invalid("limits.disk", "It is less than the files of the request take")
+        raise invalid("limits.disk", "It is less than the files of the request take")
     return run
 
 
@@ -154,7 +153,7 @@ def parse_check(body: bytes, caller: Caller, bounds: RequestLimits) -> Execution
 
 def check_of(asked: CheckRequest, caller: Caller, bounds: RequestLimits) -> Execution:
     """Check a request to check a source; raise ``Refusal``."""
-    _bounded("code", asked.code, bounds.code)
+    bounded("code", asked.code, bounds.code)
     return Execution(asked.code, check_only=True, environment=asked.environment or "", caller=caller)
 
 
@@ -175,15 +174,15 @@ def parse_session(body: bytes, bounds: RequestLimits) -> SessionAsked:
 def parse_key(key: str | None) -> str:
     """Read the header Idempotency-Key; empty where there is none. Raise ``Refusal``."""
     if key is not None and not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
-        raise _invalid("Idempotency-Key", f"Must be 1 to {MAX_KEY} printable ASCII characters")
+        raise invalid("Idempotency-Key", f"Must be 1 to {MAX_KEY} printable ASCII characters")
     return key or ""
 
 
 def parse_cell(body: bytes, limits: Limits, bounds: RequestLimits) -> Cell:
     """Read a request to run a cell; raise ``Refusal``."""
     asked = read(CellRequest, body)
-    _bounded("code", asked.code, bounds.code)
-    _bounded("stdin", asked.stdin or "", bounds.stdin)
+    bounded("code", asked.code, bounds.code)
+    bounded("stdin", asked.stdin or "", bounds.stdin)
     _in_time(asked.timeout, limits)
     return Cell(
         asked.code, asked.stdin, asked.timeout, display=asked.display is not False, interactive=asked.interactive
@@ -193,7 +192,7 @@ def parse_cell(body: bytes, limits: Limits, bounds: RequestLimits) -> Cell:
 def parse_input(body: bytes, bounds: RequestLimits) -> list[Stdin]:
     """Read input for a cell, one piece or two; raise ``Refusal``."""
     asked = read(InputRequest, body)
-    _bounded("data", asked.data or "", bounds.stdin)
+    bounded("data", asked.data or "", bounds.stdin)
     pieces = [] if asked.data is None else [Stdin(asked.data)]
     return [*pieces, Stdin(None)] if asked.eof else pieces
 
@@ -203,7 +202,7 @@ def parse_path(path: str) -> str:
     try:
         return paths.normal(path)
     except paths.PathError as error:
-        raise _invalid("path", str(error)) from None
+        raise invalid("path", str(error)) from None
 
 
 def parse_content(body: bytes, bounds: RequestLimits) -> bytes:
@@ -249,7 +248,7 @@ def _files(
     if not asked:
         return ()
     if clash := paths.clash([file.path for file in asked], program=program, name=name):
-        raise _invalid(f"files.{clash.position}.path", clash.message)
+        raise invalid(f"files.{clash.position}.path", clash.message)
     files = tuple(File(paths.normal(file.path), file.data()) for file in asked)
     if sum(len(file.data) for file in files) > bounds.files:
         raise Refusal(413, f"files are larger than {bounds.files} bytes together.")
@@ -258,13 +257,15 @@ def _files(
 
 def _in_time(timeout: float | None, limits: Limits) -> None:
     if timeout is not None and timeout > limits.wall_time:
-        raise _invalid("timeout", f"Input should be less than or equal to {limits.wall_time:g}")
+        raise invalid("timeout", f"Input should be less than or equal to {limits.wall_time:g}")
 
 
-def _bounded(name: str, text: str, most: int) -> None:
+def bounded(name: str, text: str, most: int) -> None:
+    """Raise ``Refusal`` for a text of more bytes."""
     if len(text) > most or len(text.encode("utf-8", "surrogatepass")) > most:
         raise Refusal(413, f"{name} is larger than {most} bytes.")
 
 
-def _invalid(field: str, message: str) -> Refusal:
+def invalid(field: str, message: str) -> Refusal:
+    """Return what refuses a request for one field."""
     return Refusal(422, f"{field}: {message}", errors=[{"field": field, "message": message}])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
 import structlog
@@ -15,6 +15,7 @@ from code_executor.app.hooksettings import HookSettings
 from code_executor.core.errors import CodeExecutorError
 from code_executor.core.limits import RequestLimits
 from code_executor.jobs.addresses import Allowed
+from code_executor.jobs.board import Board
 from code_executor.jobs.guard import Guard
 from code_executor.jobs.models import Job
 from code_executor.jobs.sender import Post, Sender, Slots
@@ -82,27 +83,33 @@ async def sending(
     store: OpenStore,
     accounts: Accounts,
     metrics: Metrics,
-    begun: Callable[[Callable[[], None]], None],
+    *,
+    board: Board,
+    telemetry: Telemetry | None,
 ) -> AsyncIterator[None]:
-    """As `send_webhooks`, from when there is where they are kept. ``begun``: is given what has it look at once."""
+    """As `send_webhooks`, from when there is where they are kept; what changes on ``board`` has it look at once."""
 
     async def send() -> None:
         kept = await _found(store)
         while kept is None:
             await asyncio.sleep(_LOOK_EVERY)
             kept = await _found(store)
-        async with send_webhooks(settings, kept, accounts, metrics) as sender:
-            begun(sender.wake)
+        async with send_webhooks(settings, kept, accounts, metrics, telemetry) as sender:
+            board.on_changed = sender.wake
             await asyncio.Event().wait()
 
-    task = asyncio.create_task(send())
+    async def send_or_say_why() -> None:
+        try:
+            await send()
+        except Exception:
+            log.exception("webhooks_failed")
+
+    task = asyncio.create_task(send_or_say_why())
     try:
         yield
     finally:
         task.cancel()
         await asyncio.wait([task])
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("webhooks_failed", exc_info=error)
 
 
 async def _found(store: OpenStore) -> WebhookStore | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from code_executor.accounts.accounts import Accounts
-from code_executor.app import hooks
+from code_executor.app import hooks, telemetry
 from code_executor.app.kept import Kept, open_accounts
 from code_executor.app.settings import Settings
 from code_executor.core.runner import Runner
@@ -19,13 +19,17 @@ from code_executor.jobs.metrics import JobMetrics
 from code_executor.jobs.runner import JobRunner
 from code_executor.service.metrics import Metrics
 
+if TYPE_CHECKING:
+    from code_executor.service.telemetry import Telemetry
+
 _PER_SANDBOX, _BESIDE = 8, 16
 """Jobs that a runner takes at once, if nothing else is said: those that run, that wait, and that are being stored."""
 
 
 @dataclass(frozen=True)
 class Desk:
-    """What a process that answers HTTP has beside a service: what is kept, who may ask, jobs, answers and suites.
+    """What a process that answers HTTP has beside a service: what is kept, who may ask, jobs, answers, suites,
+    and what is told to OpenTelemetry, if it is configured.
 
     ``kept`` is the only way of a process to its database.
     """
@@ -35,6 +39,7 @@ class Desk:
     jobs: JobDesk
     answers: Answers
     suites: Suites
+    observer: Telemetry | None
 
 
 @contextlib.asynccontextmanager
@@ -49,7 +54,7 @@ async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
         JobDesk(kept.jobs if settings.jobs else None, hooks=hooks.desk_of(settings, kept.webhooks, accounts)) as jobs,
         Answers(kept.answers) as answers,
     ):
-        yield Desk(kept, accounts, jobs, answers, Suites(kept.suites))
+        yield Desk(kept, accounts, jobs, answers, Suites(kept.suites), telemetry.from_environment())
 
 
 @contextlib.asynccontextmanager
@@ -61,9 +66,8 @@ async def run_jobs(settings: Settings, desk: Desk, runs: Runner, metrics: Metric
     window = settings.jobs_at_once or _PER_SANDBOX * settings.pool_size + _BESIDE
     observer = JobMetrics(metrics)
     board = desk.jobs.board
-    begun = functools.partial(setattr, board, "on_changed")
     async with (
-        hooks.sending(settings, desk.kept.webhooks, desk.accounts, metrics, begun),
+        hooks.sending(settings, desk.kept.webhooks, desk.accounts, metrics, board=board, telemetry=desk.observer),
         JobRunner(runs, desk.kept.jobs, board, window, observer),
     ):
         yield

@@ -19,7 +19,7 @@ from code_executor._version import __version__
 from code_executor.api.app import create_app
 from code_executor.api.hosts import HostNames
 from code_executor.api.identity import Proxies
-from code_executor.app import environments, telemetry
+from code_executor.app import environments
 from code_executor.app.door import Door, Head
 from code_executor.app.guests import Guests, raise_descriptors, room
 from code_executor.app.jobs import Desk
@@ -32,12 +32,12 @@ from code_executor.service.ports import Service
 _GRACE = 10.0
 
 
-def application(service: Service, settings: Settings, desk: Desk | None = None) -> ASGIApp:
+def application(service: Service, settings: Settings, desk: Desk) -> ASGIApp:
     """Return the app, behind the middleware that reads ``X-Forwarded-For`` of trusted proxies.
 
     If OpenTelemetry is configured, observers are around the service and around the whole.
     """
-    observer = telemetry.from_environment()
+    observer = desk.observer
     if observer is not None:
         service = observer.around(service)
     names = HostNames(settings.host, settings.allowed_hosts, settings.allowed_origins)
@@ -49,10 +49,10 @@ def application(service: Service, settings: Settings, desk: Desk | None = None) 
         origins=settings.allowed_origins,
         sending=settings.send_limits(),
         described=[each.name for each in environments.load(settings)],
-        accounts=None if desk is None else desk.accounts,
-        desk=None if desk is None else desk.jobs,
-        answers=None if desk is None else desk.answers,
-        kept_suites=None if desk is None else desk.suites,
+        accounts=desk.accounts,
+        desk=desk.jobs,
+        answers=desk.answers,
+        kept_suites=desk.suites,
     )
     trusted = TrustedProxies(settings.trusted_proxies)
     app = Proxies(app, trusted) if trusted else app

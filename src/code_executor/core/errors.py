@@ -69,6 +69,10 @@ class SessionsOffError(SessionError):
     """This service has no sessions."""
 
 
+class SessionRefusedError(SessionError):
+    """The caller's key has limits that a session cannot be held to."""
+
+
 class SessionUnknownError(SessionError):
     """No session of that name is the client's: there never was one, or it is over."""
 

@@ -13,13 +13,14 @@ from code_executor.grading.grader import Grader
 from code_executor.grading.outcomes import Grade, Submission
 from code_executor.grading.suite import Suite
 from code_executor.grading.views import Audience
+from code_executor.jobs.packing import pack_object, unpack_object
 
 _REQUEST, _GRADE = "submission", "grade"
 
 
-def submission_object(submission: Submission, suite: Suite) -> Object:
-    """Return what is kept of what is to be graded."""
-    return {
+def pack_submission(submission: Submission, suite: Suite) -> bytes:
+    """Return the bytes that are kept of what is to be graded."""
+    kept = {
         "type": _REQUEST,
         "code": submission.code,
         "files": [encode(file) for file in submission.files],
@@ -27,10 +28,12 @@ def submission_object(submission: Submission, suite: Suite) -> Object:
         "caller": caller_object(submission.caller),
         "suite": forms.suite_object(suite),
     }
+    return pack_object(kept)
 
 
-def submission_of(kept: Object) -> tuple[Submission, Suite]:
-    """Return what `submission_object` was of; raise ``ValueError`` for what another version wrote."""
+def unpack_submission(data: bytes) -> tuple[Submission, Suite]:
+    """Return what `pack_submission` was given; raise ``ValueError`` or ``SuiteError`` for another version's."""
+    kept = unpack_object(data)
     try:
         files = tuple(decode(file) for file in kept["files"])
         caller = caller_of_object(kept["caller"])
@@ -45,16 +48,15 @@ async def grade(runs: Runner, submission: Submission, suite: Suite) -> Grade:
     return await Grader(runs).grade(submission, suite)
 
 
-def grade_object(grade: Grade) -> Object:
-    """Return what is kept of a grade."""
-    told = {
-        name: views.grade_object(grade, Audience.today(full=full)) for name, full in (("full", True), ("rest", False))
-    }
-    return {"type": _GRADE, **told}
+def pack_grade(grade: Grade) -> bytes:
+    """Return the bytes that are kept of a grade."""
+    full, rest = (views.grade_object(grade, Audience.today(full=full)) for full in (True, False))
+    return pack_object({"type": _GRADE, "full": full, "rest": rest})
 
 
-def told(kept: Object, *, full: bool) -> Object | None:
-    """Return what is told of a grade that was kept; None where there is none, because the service failed."""
+def told(data: bytes, *, full: bool) -> Object | None:
+    """Return what is told of what was kept; None where there is no grade, because the service failed."""
+    kept = unpack_object(data)
     if kept["type"] != _GRADE:
         return None
     shown: Object = kept["full" if full else "rest"]

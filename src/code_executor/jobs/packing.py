@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import zlib
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
+from code_executor.core.apart import apart
 from code_executor.core.codec import Object, decode, encode
 from code_executor.core.models import Execution, Result
 
 _WORTH_IT = 1 << 10
-_LARGE = 256 << 10
-"""Bytes from which on it is done in a thread."""
-
 _PLAIN, _COMPRESSED = b"j", b"z"
 _LEVEL = 1
-
-T = TypeVar("T")
 
 
 def pack(value: Execution | Result) -> bytes:
@@ -49,17 +43,12 @@ def unpack_object(data: bytes) -> Object:
 
 async def packed(value: Execution | Result) -> bytes:
     """As `pack`, without stopping everybody else for what is large."""
-    return await apart(pack, value, _size(value))
+    return await apart(lambda: pack(value), _size(value))
 
 
 async def unpacked(data: bytes) -> Any:
     """As `unpack`, likewise."""
-    return await apart(unpack, data, len(data))
-
-
-async def apart(make: Callable[[Any], T], value: object, size: int) -> T:
-    """Make something of a value; of a large one in a thread. ``size``: its bytes, about."""
-    return make(value) if size < _LARGE else await asyncio.to_thread(make, value)
+    return await apart(lambda: unpack(data), len(data))
 
 
 def _size(value: Execution | Result) -> int:

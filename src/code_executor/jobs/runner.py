@@ -25,6 +25,7 @@ from typing import Protocol, Self
 
 import structlog
 
+from code_executor.core.apart import apart
 from code_executor.core.errors import (
     CallerBusyError,
     CodeExecutorError,
@@ -41,7 +42,7 @@ from code_executor.grading.suite import Suite, SuiteError
 from code_executor.jobs import grades, turns
 from code_executor.jobs.board import Board
 from code_executor.jobs.models import Ended, Kind, Leased, LeaseStore, State
-from code_executor.jobs.packing import apart, pack_object, packed, unpack, unpack_object
+from code_executor.jobs.packing import packed, unpack
 
 log = structlog.get_logger()
 
@@ -222,7 +223,7 @@ class JobRunner:
     async def _outcome(self, job: Leased) -> Ended:
         result, grade, broken = Result(job.id, Reason.INTERNAL), None, False
         try:
-            request = await apart(_request, job, len(job.request))
+            request = await apart(lambda: _request(job), len(job.request))
         except (ValueError, SuiteError):
             result = replace(result, error=_OTHER_VERSION)
             return Ended(job.id, job.generation, await packed(result), failed=True)
@@ -249,7 +250,7 @@ class JobRunner:
         failed = result.status is not Status.SUCCESS
         if grade is not None:
             failed = grade.verdict is not GradeVerdict.PASSED
-            kept = await apart(pack_object, grades.grade_object(grade), sum(map(views.cost, grade.outcomes)))
+            kept = await apart(lambda: grades.pack_grade(grade), sum(map(views.cost, grade.outcomes)))
         else:
             kept = await packed(result)
         return Ended(job.id, job.generation, kept, failed=failed, broken=broken)
@@ -275,7 +276,7 @@ class JobRunner:
 def _request(job: Leased) -> Execution | tuple[Submission, Suite]:
     """Return what a job is to do; raise ``ValueError`` or ``SuiteError`` for what another version wrote."""
     if job.kind is Kind.GRADE:
-        return grades.submission_of(unpack_object(job.request))
+        return grades.unpack_submission(job.request)
     execution: Execution = unpack(job.request)
     return execution
 

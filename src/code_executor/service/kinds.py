@@ -99,10 +99,8 @@ class Kinds:
 
         A kind whose sandboxes are made on demand serves, unless the last attempt to make one failed.
         """
-        for kind in (*self.each[need:], *reversed(self.each[:need])):
-            if kind.pool.ready or kind is self.each[0] or kind.pool.can_start:
-                return kind.want
-        return self.each[0].want
+        best_first = (*self.each[need:], *reversed(self.each[:need]))
+        return next(kind.want for kind in best_first if kind.pool.ready or kind is self.each[0] or kind.pool.can_start)
 
 
 def _python_files(execution: Execution) -> list[bytes]:

@@ -20,11 +20,12 @@ from code_executor.core.caller import Caller
 from code_executor.core.errors import (
     SessionBusyError,
     SessionKeyError,
+    SessionRefusedError,
     SessionsFullError,
     SessionsOffError,
     SessionUnknownError,
 )
-from code_executor.core.limits import SessionLimits
+from code_executor.core.limits import SessionLimits, held_to
 from code_executor.core.models import (
     Cell,
     Event,
@@ -199,6 +200,10 @@ class Sessions:
         return await self.info(name, caller)
 
     def _new(self, caller: Caller, files: tuple[File, ...], **how: Any) -> Session:
+        if held_to(caller, None) is not None:
+            raise SessionRefusedError(
+                "this key is held to limits of memory, processes or disk, which only single runs can be held to"
+            )
         return Session(self._runner, caller=caller, files=files, limits=self.book.limits, **how)
 
     async def _begin(self, name: str, session: Session, instead_of: tuple[str, Session] | None = None) -> None:
