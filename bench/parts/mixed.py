@@ -3,8 +3,7 @@
 Prints and plots arrive at random times. Prints arrive at 30 % of the rate that saturates the server with prints, and
 plots at 30 % of the rate that saturates it with plots. Beside them, each of two sessions runs a small cell twice a
 second. The first row of an engine is prints alone, at the same rate and the same times. The server has its default
-settings, but it allows one client two sessions. They keep two of its four sandboxes that may be busy at once on a
-machine with two cores.
+settings, but it allows one client two sessions.
 
 As above, latency counts from the time at which a request was due. No request may be refused, and no program may fail.
 """

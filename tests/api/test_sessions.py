@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -60,10 +60,14 @@ def state(http: httpx.Client, session: str) -> str:
     return str(answer.json()["state"]) if answer.status_code == 200 else "over"
 
 
-def until_state(http: httpx.Client, session: str, wanted: str) -> None:
+def until(true: Callable[[], bool]) -> None:
     deadline = time.monotonic() + WITHIN
-    while (found := state(http, session)) != wanted:
-        assert time.monotonic() < deadline, f"it is {found}, and never {wanted}"
+    while not true():
+        assert time.monotonic() < deadline
+
+
+def until_state(http: httpx.Client, session: str, wanted: str) -> None:
+    until(lambda: state(http, session) == wanted)
 
 
 def test_cells_share_their_state_and_answer_as_runs_do(http: httpx.Client, session: str) -> None:
@@ -265,7 +269,7 @@ def test_an_idle_session_ends_by_itself_and_a_running_cell_is_no_idleness(serve:
         address = http.post("/api/sessions").headers["location"]
         assert run(http, address, "import time\ntime.sleep(4)\nprint('done')")["output"] == "done\n"
         until_state(http, address, "over")
-        assert metrics(http)["code_executor_sessions"] == 0
+        until(lambda: metrics(http)["code_executor_sessions"] == 0)
         assert [line["why"] for line in server.log if line["event"] == "session_ended"] == ["idle"]
 
 

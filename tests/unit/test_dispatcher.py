@@ -12,9 +12,10 @@ from typing import cast
 import pytest
 
 from code_executor.core.caller import Caller
+from code_executor.core.cells import CellTurn
 from code_executor.core.errors import CallerBusyError, PoolBusyError, PoolClosedError
 from code_executor.core.limits import Limits
-from code_executor.core.models import Execution
+from code_executor.core.models import Cell, Execution
 from code_executor.sandbox.engine import Engine
 from code_executor.sandbox.pool import Pool, PoolSize
 from code_executor.sandbox.sandbox import Sandbox
@@ -151,6 +152,38 @@ async def test_a_single_one_is_kept_for_nobody(workshop: Workshop) -> None:
 async def test_who_has_a_session_can_still_run_programs(workshop: Workshop) -> None:
     async with opened(workshop, most=2) as dispatcher, lent(dispatcher, session=True), lent(dispatcher):
         assert len(dispatcher.pool.book.busy) == 2
+
+
+async def test_a_session_runs_while_a_cell_does_and_not_between_cells(workshop: Workshop) -> None:
+    async with asyncio.timeout(30), Pool(workshop, PoolSize(least=4, most=4)) as pool, AsyncExitStack() as stack:
+        dispatcher = Dispatcher([pool], Limits(), most=2, rules=Rules(reserve=0))
+        await until(lambda: len(pool.book.idle) == 4)
+        loans, turns = [lent(dispatcher, session=True) for _ in range(2)], [CellTurn(), CellTurn()]
+        for loan, turn in zip(loans, turns, strict=True):
+            await stack.enter_async_context(loan)
+            loan.follow(turn)
+        async with lent(dispatcher), lent(dispatcher):
+            waiter = asyncio.create_task(use(dispatcher))
+            await waiting(dispatcher, 1)
+        await waiter
+        for turn in turns:
+            turn.begin(Cell(""))
+        waiter = asyncio.create_task(use(dispatcher))
+        await waiting(dispatcher, 1)
+        turns[0].end()
+        await waiter
+
+
+async def test_a_session_that_is_over_rests_no_more(workshop: Workshop) -> None:
+    async with opened(workshop, most=3, reserve=0) as dispatcher:
+        loan, turn = lent(dispatcher, session=True), CellTurn()
+        async with loan as sandbox:
+            loan.follow(turn)
+            sandbox.lost("it had a session")
+            assert dispatcher._running == 0
+        async with lent(dispatcher):
+            assert dispatcher._running == 1
+            turn.end()
 
 
 async def test_the_time_of_waiting_for_input_costs_a_tenth(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from code_executor.core.caller import Caller, Terms
+from code_executor.core.cells import CellTurn
 from code_executor.core.errors import EnvironmentRefusedError, EnvironmentUnknownError, PoolBusyError
 from code_executor.core.limits import Limits
 from code_executor.core.models import Execution
@@ -182,6 +183,17 @@ async def test_there_are_no_more_sandboxes_than_may_run_and_those_that_each_keep
 
         await asyncio.gather(*(use(name) for name in ("", "one", "two") for _ in range(30)))
         assert 4 < most <= 7
+
+
+async def test_a_session_that_rests_takes_no_room_from_others() -> None:
+    async with opened(most=2) as school:
+        session = school.loan("one", session=True)
+        await session.__aenter__()
+        before = school.dispatcher._room()
+        session.follow(CellTurn())
+        assert school.dispatcher._room() == before + 1
+        await session.__aexit__(None, None, None)
+        assert school.dispatcher._resting == 0
 
 
 async def test_what_lingers_in_one_environment_makes_room_for_another() -> None:

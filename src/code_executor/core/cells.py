@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from code_executor.core.errors import SessionBusyError
 from code_executor.core.limits import Limits
@@ -12,7 +13,8 @@ from code_executor.core.models import Cell, SessionState
 class CellTurn:
     """The one state machine of a session's cells: who asks for a cell and who runs it keep one each.
 
-    ``cell``: the one that runs, or ran last. ``count``: cells so far. ``limits``: those of the cell.
+    ``cell``: the one that runs, or ran last. ``count``: cells so far. ``limits``: those of the cell. ``on_end``: is
+    called when a cell is over.
     """
 
     def __init__(self) -> None:
@@ -21,6 +23,7 @@ class CellTurn:
         self.limits = Limits()
         self.began = 0.0
         self.running = False
+        self.on_end: Callable[[], None] | None = None
         self._waiting = False
 
     @property
@@ -44,3 +47,5 @@ class CellTurn:
     def end(self) -> None:
         """The cell is over."""
         self.running = False
+        if self.on_end is not None:
+            self.on_end()

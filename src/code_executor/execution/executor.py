@@ -53,6 +53,9 @@ class Lease(Protocol):
     def wait(self, *, waiting: bool) -> None:
         """Learn whether the execution waits for its input now."""
 
+    def follow(self, turn: CellTurn) -> None:
+        """Learn that the execution is a session, and whose turn says whether one of its cells runs."""
+
 
 class _Settled:
     """A `Lease` of a sandbox that is its owner's already: it is lent on once it is clean."""
@@ -74,6 +77,9 @@ class _Settled:
     def wait(self, *, waiting: bool) -> None:
         """Nobody counts."""
 
+    def follow(self, turn: CellTurn) -> None:
+        """Likewise."""
+
 
 class SandboxExecutor:
     """Runs executions, each on the sandbox that it is lent; ``check_time``: seconds that a check may take."""
@@ -93,6 +99,8 @@ class SandboxExecutor:
         turn = CellTurn()
         transcript = SessionTranscript(execution, limits, turn) if execution.session else Transcript(execution, limits)
         async with lease as sandbox:
+            if execution.session:
+                lease.follow(turn)
             queue_time = (time.monotonic() - asked) * 1000
             transcript.begin(queue_time, str(sandbox.introduction.get("machine")))
             yield Started(execution.id, queue_time, *lease.kind)

@@ -7,7 +7,8 @@ Pools lend what is free, and nobody waits in them. There may be several kinds of
 imported than those before it, so that a later kind serves whatever an earlier one can. There may be several
 environments, each with kinds of its own (`service.kinds`), which serve no other. An execution that wants one kind does
 not hinder those that another can serve. All kinds of all environments together run no more at once than ``most``, and
-keep no more sandboxes than those and the ones that each keeps anyway: so their memory has a bound as well.
+keep no more sandboxes than those, the ones that each keeps anyway and those of sessions: so their memory has a bound
+as well. A session counts as running only while one of its cells does: it waits for no turn then.
 Whose turn it is, and who may have the last sandbox of a kind, is decided by plain state (`service.fairqueue`).
 """
 
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 
+from code_executor.core.cells import CellTurn
 from code_executor.core.environments import DEFAULT, choose
 from code_executor.core.errors import CallerBusyError, CodeExecutorError, PoolBusyError, PoolClosedError
 from code_executor.core.limits import Limits, RequestLimits
@@ -83,6 +85,7 @@ class Dispatcher:
         self.queue = FairQueue(rules or Rules(), self.most)
         self._executor = SandboxExecutor(limits, check_time)
         self._patience = patience
+        self._turns: set[CellTurn] = set()
         self._closing = False
         for pool in self.pools:
             pool.on_free = self._freed
@@ -167,6 +170,17 @@ class Dispatcher:
         """Take a sandbox back; ``waited``: seconds in which the execution waited for its input."""
         grant.kind.pool.give_back(grant.sandbox, partial(self._account, grant, waited))
 
+    def follow(self, turn: CellTurn) -> None:
+        """Count a session as running only while one of its cells does, until it is to be forgotten."""
+        turn.on_end = self._freed
+        self._turns.add(turn)
+        self._freed()
+
+    def forget(self, turn: CellTurn) -> None:
+        """The session is over."""
+        turn.on_end = None
+        self._turns.discard(turn)
+
     # ---- who waits
 
     def _enter(self, execution: Execution) -> tuple[Ticket, asyncio.Future[_Grant]]:
@@ -191,7 +205,7 @@ class Dispatcher:
 
     def _room(self) -> int:
         """How many more sandboxes there may be, beyond those that each pool may have; less than 0: so many too many."""
-        return self._places - sum(max(pool.book.total, self._kept(pool)) for pool in self.pools)
+        return self._places + self._resting - sum(max(pool.book.total, self._kept(pool)) for pool in self.pools)
 
     def _kept(self, pool: Pool) -> int:
         """How many places are a pool's own; none where there is one environment, and nobody asks for room."""
@@ -274,14 +288,18 @@ class Dispatcher:
 
     @property
     def _running(self) -> int:
-        return sum(len(pool.book.busy) for pool in self.pools)
+        return sum(len(pool.book.busy) for pool in self.pools) - self._resting
+
+    @property
+    def _resting(self) -> int:
+        """How many sessions run nothing now."""
+        return sum(not turn.running for turn in self._turns)
 
     def _left(self, kind: Kind) -> Left:
         """Say how many sandboxes are left of a kind, within what may run in all."""
         book, free = kind.pool.book, self._free
         ready = len(book.idle) + len(book.settling)  # which takes some milliseconds
-        sessions = sum(each.sessions for each in self._kinds)
-        room = min(book.size.most - kind.sessions, self.most - sessions)
+        room = min(book.size.most - kind.sessions, self.most)
         return self.queue.rules.left(min(ready, free), kind.warm, min(book.size.most - len(book.busy), free), room)
 
     def _may_run(self, kind: Kind, need: int) -> bool:
@@ -331,12 +349,13 @@ class Dispatcher:
 class _Loan:
     """A `Lease` of the dispatcher."""
 
-    __slots__ = ("_dispatcher", "_execution", "_grant", "_waited", "_waits_since")
+    __slots__ = ("_dispatcher", "_execution", "_grant", "_turn", "_waited", "_waits_since")
 
     def __init__(self, dispatcher: Dispatcher, execution: Execution) -> None:
         self._dispatcher = dispatcher
         self._execution = execution
         self._grant: _Grant | None = None
+        self._turn: CellTurn | None = None
         self._waited = 0.0
         self._waits_since: float | None = None
 
@@ -357,6 +376,8 @@ class _Loan:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.wait(waiting=False)
+        if self._turn is not None:
+            self._dispatcher.forget(self._turn)
         if self._grant is not None:
             self._dispatcher.give_back(self._grant, self._waited)
 
@@ -366,6 +387,10 @@ class _Loan:
             self._waits_since = None
         elif self._waits_since is None and waiting:
             self._waits_since = time.monotonic()
+
+    def follow(self, turn: CellTurn) -> None:
+        self._turn = turn
+        self._dispatcher.follow(turn)
 
 
 def _waiter_of(ticket: Ticket) -> asyncio.Future[_Grant]:
