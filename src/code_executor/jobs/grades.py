@@ -7,6 +7,7 @@ of the day on which it ended. So a result holds nothing that has to be decided a
 from __future__ import annotations
 
 from code_executor.core.codec import Object, caller_object, caller_of_object, decode, encode
+from code_executor.core.forms.shown import limits_object, limits_of_object
 from code_executor.core.runner import Runner
 from code_executor.grading import forms, views
 from code_executor.grading.grader import Grader
@@ -25,6 +26,8 @@ def pack_submission(submission: Submission, suite: Suite) -> bytes:
         "code": submission.code,
         "files": [encode(file) for file in submission.files],
         "policy": submission.policy,
+        "environment": submission.environment,
+        "limits": submission.limits and limits_object(submission.limits),
         "caller": caller_object(submission.caller),
         "suite": forms.suite_object(suite),
     }
@@ -37,7 +40,15 @@ def unpack_submission(data: bytes) -> tuple[Submission, Suite]:
     try:
         files = tuple(decode(file) for file in kept["files"])
         caller = caller_of_object(kept["caller"])
-        submission = Submission(kept["code"], files, caller, batch=True, policy=kept["policy"])
+        submission = Submission(
+            kept["code"],
+            files,
+            caller,
+            batch=True,
+            policy=kept["policy"],
+            environment=kept.get("environment", ""),
+            limits=limits_of_object(kept.get("limits")),
+        )
         return submission, forms.suite_of(kept["suite"])
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a submission: {error!r}") from None
