@@ -103,7 +103,7 @@ def test_runs_are_held_to_limits_and_have_their_environment(client: httpx.Client
     answer = client.post("/api/grade", json=asked).json()
     assert (answer["tests"][0]["verdict"], answer["tests"][0]["reason"]) == ("memory_limit", "memory_limit")
     for wrong, status in (
-        ({"environment": "nowhere"}, 404),
+        ({"environment": "nowhere"}, 422),
         ({"limits": {"memory": 1}}, 422),
         ({"trusted": True}, 422),
     ):
