@@ -209,6 +209,9 @@ def _judged(outcome: Outcome, task: Unit, answer: dict[str, Any]) -> Outcome:
         if unloaded.get("byProgram") or outcome.trust == COOPERATIVE:
             return replace(outcome, verdict=Verdict.ERROR, message="the tests cannot use the program", detail=detail)
         return replace(outcome, verdict=Verdict.CHECKER_ERROR, message="the tests cannot be loaded", detail=detail)
+    if answer.get("misused"):
+        detail = f"{answer['misused']}; with the isolation `process` it can"
+        return replace(outcome, verdict=Verdict.CHECKER_ERROR, message="the tests failed by themselves", detail=detail)
     cases = tuple(_case(each, task) for each in answer.get("cases") or () if isinstance(each, dict))
     counted = [case for case in cases if case.verdict is not Verdict.SKIPPED]
     if not counted:

@@ -88,6 +88,7 @@ class Server:
         self.module: Any = None
         self.objects: list[Any] = []
         self.numbers: dict[int, int] = {}
+        self.callbacks: dict[int, Any] = {}
         self.number: Any = None  # of the request under way
         self.incoming = os.fdopen(os.dup(0), "r", encoding="utf-8")
         self.outgoing = os.dup(1)
@@ -215,12 +216,17 @@ class Server:
         return found
 
     def callback(self, number: int) -> Any:
+        """Return the function that stands for one of the tests: always the same, so that it can be found again."""
+        if number in self.callbacks:
+            return self.callbacks[number]
+
         def function(*args: Any, **kwargs: Any) -> Any:
             encoder = Handles(self)
             given = [encoder.value(each) for each in args]
             named = {name: encoder.value(each) for name, each in kwargs.items()}
             return self.ask({"callback": number, "args": given, "kwargs": named})
 
+        self.callbacks[number] = function
         return function
 
     # ---- requests
