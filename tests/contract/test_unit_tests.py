@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -458,6 +459,28 @@ async def test_files_of_the_tests_are_not_in_the_programs_sandbox(executor: Exec
     submission = Submission(code, (File("own.py", b"y = 1"),), policy=False)
     (outcome,) = (await Grader(executor).grade(submission, made)).outcomes
     assert outcome.is_passed, [case.message for case in outcome.cases]
+
+
+async def test_the_time_of_the_tests_is_not_the_programs(executor: Executor) -> None:
+    tests = (
+        "import time, unittest, solution\nclass T(unittest.TestCase):\n    def test_it(self):\n"
+        "        self.assertEqual(solution.f(1), 1)\n        time.sleep(2.5)\n        self.assertEqual(solution.f(2), 2)"
+    )
+    outcome = await one(executor, "def f(x): return x", units("unittest", tests, timeout=1))
+    assert outcome.is_passed, outcome.cases
+    assert outcome.time < 1000
+
+
+async def test_a_program_that_reads_what_it_is_asked_and_says_nothing_is_not_waited_for(executor: Executor) -> None:
+    code = (
+        "import gc\ndef f(x):\n    for each in gc.get_objects():\n"
+        "        if type(each).__name__ == 'Server':\n            while True: each.receive()"
+    )
+    tests = "import unittest, solution\nclass T(unittest.TestCase):\n    def test_it(self): solution.f(1)"
+    began = time.monotonic()
+    outcome = await one(executor, code, units("unittest", tests, timeout=25))
+    assert (outcome.verdict, outcome.fraction) == (Verdict.WRONG_ANSWER, 0)
+    assert time.monotonic() - began < 20
 
 
 async def test_several_grades_at_once_each_have_their_own(executor: Executor) -> None:

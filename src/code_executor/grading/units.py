@@ -94,6 +94,8 @@ async def _apart(runs: Runs, submission: Submission, suite: Suite, test: SuiteTe
     )
     if result.reason is Reason.INTERNAL or any(each.reason is Reason.INTERNAL for each in relay.results):
         return replace(outcome, verdict=Verdict.INTERNAL, message="the service failed while it ran the test")
+    if result.reason is Reason.INPUT_TIME:
+        return replace(outcome, verdict=Verdict.TIMEOUT, message="all tests together took too long")
     answer = trusted.answer_of(result, path)
     if result.reason is not Reason.COMPLETED or not isinstance(answer, dict):
         detail = trusted.why_failed(result)
@@ -152,7 +154,10 @@ class _Relay:
             if line == _STARTS:
                 await self._end_program()
                 tests.say("+\n")
-                await self._begin_program(tests)
+                if self._runs.is_used_up(self._execution.caller):
+                    tests.say("-all tests together took too long\n")
+                else:
+                    await self._begin_program(tests)
             elif line.startswith(_TELLS) and self._program is not None:
                 self._program.say(f"{line[1:]}\n")
 

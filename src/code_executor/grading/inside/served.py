@@ -90,12 +90,8 @@ class Server:
         self.numbers: dict[int, int] = {}
         self.callbacks: dict[int, Any] = {}
         self.number: Any = None  # of the request under way
-        self.incoming = os.fdopen(os.dup(0), "r", encoding="utf-8")
+        self.incoming = sys.stdin  # which says when it waits, so that this is not the program's time
         self.outgoing = os.dup(1)
-        read, write = os.pipe()
-        os.close(write)
-        os.dup2(read, 0)  # whatever reads the descriptor finds its end
-        os.close(read)
         os.dup2(2, 1)
         sys.stdin = RemoteInput(self)
         builtins.input = self.input
