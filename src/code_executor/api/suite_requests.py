@@ -21,11 +21,15 @@ MOST_VALUES = 50_000
 
 
 class GradeAsked(NamedTuple):
-    """What a request to grade holds: either ``suite``, or ``reference``, the name of one."""
+    """What a request to grade holds: either ``suite``, or ``reference``, the name of one.
+
+    ``regrade_of``: a receipt, of which the suite is too if there is neither; empty: none.
+    """
 
     submission: Submission
     suite: Suite | None
     reference: str
+    regrade_of: str = ""
 
 
 async def parse_suite(body: bytes, caller: Caller, limits: Limits, bounds: RequestLimits) -> Suite:
@@ -51,7 +55,7 @@ def grade_of(asked: GradeRequest, caller: Caller, limits: Limits, bounds: Reques
     if sum(len(file.data) for file in files) > bounds.files:
         raise Refusal(413, f"files are larger than {bounds.files} bytes together.")
     suite = None if asked.suite is None else suite_of(asked.suite, "suite", caller, limits, bounds)
-    return GradeAsked(Submission(asked.code, files, caller), suite, asked.suite_id or "")
+    return GradeAsked(Submission(asked.code, files, caller), suite, asked.suite_id or "", asked.regrade_of or "")
 
 
 def suite_of(asked: SuiteIn, where: str, caller: Caller, limits: Limits, bounds: RequestLimits) -> Suite:
