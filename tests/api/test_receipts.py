@@ -12,7 +12,7 @@ import httpx
 import jwt
 import pytest
 
-from code_executor.grading.receipts import verify
+from code_executor.grading.receipts import digest_of, verify
 from code_executor.grading.signing import keys_of_set
 from tests.api.conftest import problem, raw_events
 from tests.api.test_grade import DOUBLE, SUITE, School
@@ -31,7 +31,7 @@ def school(serve: Serve, request: pytest.FixtureRequest) -> Iterator[School]:
     with tempfile.TemporaryDirectory() as data:
         keys = {
             "grader": made(data, "grader", "--scope", "run,grade,suites"),
-            "teacher": made(data, "teacher", "--scope", "run,grade,grade:full,suites,jobs"),
+            "teacher": made(data, "teacher", "--scope", "run,grade,grade:full,suites,jobs,learner:any"),
             "runner": made(data, "runner", "--scope", "run"),
         }
         with serve("native", "--workers", request.param, data=data, rate_limit="off", **SETTINGS) as server:
@@ -235,6 +235,21 @@ def test_jobs_keep_the_receipts_and_regrade(school: School) -> None:
     forged = {"kind": "grade", "request": {**body, "regradeOf": changed(first["receipt"], score=4)}}
     answer = school.ask("POST", "/api/jobs", "teacher", forged)
     assert problem(answer, 422) == "request.regradeOf: It was changed after it was signed"
+
+
+def test_a_job_keeps_both_receipts(school: School) -> None:
+    posted = {"kind": "grade", "request": {"code": DOUBLE, "suite": SUITE}}
+    job = school.ask("POST", "/api/jobs", "teacher", posted, **{"X-Learner": "ada"}).json()["id"]
+    full = school.ask("GET", f"/api/jobs/{job}?wait=60", "teacher").json()["result"]["receipt"]
+    done = attempt(school.data, "token", "teacher", "--learner", "ada", "--scope", "jobs")
+    school.keys["of teacher"] = done.stdout.strip().splitlines()[-1].removeprefix("token: ")
+    answer = school.ask("GET", f"/api/jobs/{job}", "of teacher")
+    claims = claims_of(school, answer.json()["result"]["receipt"])
+    assert claims["full"] == digest_of(full)
+    assert [len(claims["tests"]), len(claims_of(school, full)["tests"])] == [3, 4]
+    assert claims["sub"] == claims_of(school, full)["sub"]
+    assert "planted-secret" not in answer.text
+    assert full not in answer.text
 
 
 # ---- as others read it
