@@ -14,7 +14,7 @@ import pytest
 from tests.api.conftest import problem, raw_events
 from tests.api.test_keys import SETTINGS, attempt, made
 from tests.conftest import Serve, Server
-from tests.unit.grading.made import call, io
+from tests.unit.grading.made import call, io, units
 
 DOUBLE = "print(int(input()) * 2)"
 SUITE: dict[str, Any] = {
@@ -50,6 +50,65 @@ def test_functions_are_graded(client: httpx.Client) -> None:
     answer = grade(client, code, {"tests": [call("pair", args=[1], expected={"$tuple": [1, 1]})]})
     assert answer["verdict"] == "passed"
     assert answer["tests"][0]["got"] == "(1, 1)"
+
+
+UNIT = """
+import unittest, solution
+class Tests(unittest.TestCase):
+    def test_right(self):
+        self.assertEqual(solution.double(1), 2)
+    def test_wrong(self):
+        self.assertEqual(solution.double(2), 5, "planted-answer")
+"""
+TRUSTED: dict[str, Any] = {
+    "tests": [
+        io("42\n", stdin="21\n", checker={"type": "program", "code": "def check(i, o, a): return o == a, 'as it is'"}),
+        {
+            "kind": "interactive",
+            "interactor": "def interact(x):\n    print(x)\n    return input() == '14'",
+            "input": "7",
+        },
+        units("unittest", UNIT, weights={"*right": 3}, weight=4),
+    ]
+}
+
+
+def test_code_of_the_suite_decides(client: httpx.Client) -> None:
+    code = "def double(x): return x * 2\nif __name__ == '__main__': print(double(int(input())))\n"
+    answer = grade(client, code, TRUSTED)
+    assert [test["verdict"] for test in answer["tests"]] == ["passed", "passed", "wrong_answer"], answer
+    assert (answer["score"], answer["max"]) == (5, 6)
+    checked, _, unit = answer["tests"]
+    assert checked["message"] == "as it is"
+    assert [(case["id"].rpartition(".")[2], case["verdict"], case["weight"]) for case in unit["cases"]] == [
+        ("test_right", "passed", 3),
+        ("test_wrong", "wrong_answer", 1),
+    ]
+    assert "planted-answer" in unit["cases"][1]["message"]
+
+
+def test_a_broken_checker_is_told_and_leaves_no_score(client: httpx.Client) -> None:
+    checker = {"type": "program", "code": "def check(i, o, a): return 1 / 0"}
+    answer = grade(client, DOUBLE, {"tests": [io("42", stdin="21", checker=checker)]})
+    assert (answer["verdict"], answer["score"]) == ("error", None)
+    assert (answer["tests"][0]["message"], answer["tests"][0]["verdict"]) == ("the checker failed", "checker_error")
+    assert "ZeroDivisionError" in answer["tests"][0]["detail"]
+
+
+def test_runs_are_held_to_limits_and_have_their_environment(client: httpx.Client) -> None:
+    code = "x = bytearray(100 << 20)\nprint(len(x))"
+    made = {"tests": [io(str(100 << 20))]}
+    assert grade(client, code, made)["verdict"] == "passed"
+    asked = {"code": code, "suite": made, "limits": {"memory": 64 << 20}, "environment": "default"}
+    answer = client.post("/api/grade", json=asked).json()
+    assert (answer["tests"][0]["verdict"], answer["tests"][0]["reason"]) == ("memory_limit", "memory_limit")
+    for wrong, status in (
+        ({"environment": "nowhere"}, 422),
+        ({"limits": {"memory": 1}}, 422),
+        ({"trusted": True}, 422),
+    ):
+        problem(client.post("/api/grade", json=asked | wrong), status)
+    problem(client.post("/api/execute", json={"code": "1", "trusted": True}), 422)
 
 
 def test_what_the_policy_refuses_is_a_grade(client: httpx.Client) -> None:

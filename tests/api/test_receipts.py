@@ -69,6 +69,8 @@ def test_a_grade_carries_a_receipt_that_anybody_can_verify(school: School) -> No
     assert list(claims["files"]) == ["a.txt"]
     assert claims["limits"]["wallTime"] == 30.0
     assert "regrade" not in answer
+    asked = {"code": DOUBLE, "suite": SUITE, "limits": {"wallTime": 3}, "environment": environment["name"]}
+    assert claims_of(school, graded(school, asked)["receipt"])["limits"]["wallTime"] == 3.0
 
 
 def test_the_keys_may_be_kept_and_need_no_key(school: School) -> None:

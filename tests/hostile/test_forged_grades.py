@@ -17,7 +17,7 @@ from code_executor.core.models import Execution, File
 from code_executor.grading.grader import Grader
 from code_executor.grading.outcomes import OURS, GradeVerdict, Submission
 from code_executor.grading.suite import Suite
-from tests.unit.grading.made import call, io, suite
+from tests.unit.grading.made import call, io, suite, units
 
 pytestmark = pytest.mark.anyio
 
@@ -55,6 +55,56 @@ BY_OUTPUT = suite(
     io('{"f": 7919}', stdin="3\n", checker={"type": "json"}),
     timeout=5,
 )
+UNITS = """
+import unittest
+import solution
+
+class Tests(unittest.TestCase):
+    def test_1(self):
+        self.assertEqual(solution.f(3), 7919)
+
+    def test_2(self):
+        self.assertAlmostEqual(solution.f(4), 104729)
+
+    def test_3(self):
+        self.assertIn(7919, solution.f([3, 1]))
+
+    def test_4(self):
+        with self.assertRaises(ZeroDivisionError):
+            solution.f(5)
+
+    def test_5(self):
+        self.assertListEqual(list(solution.f([3, 1])), [1, 3, 7919])
+
+    def test_6(self):
+        self.assertTrue(7918 < solution.f(3) < 7920)
+"""
+PYTESTS = """
+import math
+import pytest
+from solution import f
+
+def test_1():
+    assert f(3) == 7919
+
+def test_2():
+    assert f(4) == pytest.approx(104729)
+
+def test_3():
+    assert 7919 in f([3, 1])
+
+def test_4():
+    with pytest.raises(ZeroDivisionError):
+        f(5)
+
+def test_5():
+    assert math.isclose(f(3), 7919)
+
+def test_6():
+    assert f(3) in (7919, 7919.0)
+"""
+BY_UNITTEST = suite(units("unittest", UNITS), timeout=5)
+BY_PYTEST = suite(units("pytest", PYTESTS), timeout=5)
 RIGHT = """
 def f(x):
     if x == 5:
@@ -90,7 +140,9 @@ def test_there_are_enough_of_them() -> None:
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=str)
-@pytest.mark.parametrize("made", [BY_CALLS, BY_OUTPUT], ids=["calls", "output"])
+@pytest.mark.parametrize(
+    "made", [BY_CALLS, BY_OUTPUT, BY_UNITTEST, BY_PYTEST], ids=["calls", "output", "unittest", "pytest"]
+)
 async def test_gets_no_points(executor: Executor, program: Program, made: Suite) -> None:
     grade = await Grader(executor).grade(Submission(program.code, program.given), made)
     assert (grade.verdict, grade.score) == (GradeVerdict.FAILED, 0)
@@ -108,8 +160,9 @@ async def test_wins_where_tests_and_program_are_one(executor: Executor, program:
 
 
 async def test_a_program_that_is_right_gets_all_of_them(executor: Executor) -> None:
-    grade = await Grader(executor).grade(Submission(RIGHT), BY_CALLS)
-    assert grade.verdict is GradeVerdict.PASSED
+    for made in (BY_CALLS, BY_UNITTEST, BY_PYTEST):
+        grade = await Grader(executor).grade(Submission(RIGHT), made)
+        assert grade.verdict is GradeVerdict.PASSED, grade
     result = await executor.run(Execution(TWIN, files=(File("solution.py", RIGHT.encode()),)))
     assert (result.exit_code, result.output) == (0, "passed 3/3\n")
 
@@ -139,7 +192,23 @@ if __name__ == "__main__":
     made = suite(
         call(args=[1], expected=["planted-answer"], stdout="planted-answer", **hidden),
         io("planted-answer", **hidden),
+        io("planted-answer", checker={"type": "program", "code": "def check(*texts): return True  # planted-name"}),
+        {"kind": "interactive", "input": "planted-answer", "interactor": LISTENING, **hidden},
+        units("unittest", ASKING, **hidden),
     )
     grade = await Grader(executor).grade(Submission(code), made)
     assert grade.outcomes[0].got == "[]"
-    assert grade.outcomes[1].stdout == "[]\n"
+    assert [outcome.stdout for outcome in grade.outcomes[1:4]] == ["[]\n"] * 3
+    assert all(outcome.is_passed for outcome in grade.outcomes[2:]), grade.outcomes[4].cases
+
+
+LISTENING = "def interact(input): return True, 'planted-group'"
+ASKING = """
+import unittest, solution
+
+class PlantedTests(unittest.TestCase):
+    planted = "planted-answer"
+
+    def test_it(self):
+        self.assertEqual(solution.f(1), [], "planted-name")
+"""

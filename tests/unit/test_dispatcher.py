@@ -154,6 +154,25 @@ async def test_who_has_a_session_can_still_run_programs(workshop: Workshop) -> N
         assert len(dispatcher.pool.book.busy) == 2
 
 
+async def test_a_sandbox_of_trusted_code_serves_one_caller(workshop: Workshop) -> None:
+    async with asyncio.timeout(30), Pool(workshop, PoolSize(least=0, most=1, spare=0)) as pool:
+        dispatcher = Dispatcher([pool], Limits(), owned=True)
+        served = []
+        for caller in (A, A, B, A):
+            async with lent(dispatcher, caller, trusted=True) as sandbox:
+                assert sandbox.owner == caller.id
+                served.append(sandbox)
+            await until(lambda: not dispatcher.queue.running)
+        assert served[0] is served[1]
+        assert len({sandbox.name for sandbox in served}) == 3
+
+
+async def test_without_sandboxes_for_it_nothing_trusted_runs(workshop: Workshop) -> None:
+    async with opened(workshop) as dispatcher:
+        with pytest.raises(PoolClosedError, match="no sandboxes for checkers"):
+            dispatcher.stream(Execution("", trusted=True))
+
+
 async def test_a_session_runs_while_a_cell_does_and_not_between_cells(workshop: Workshop) -> None:
     async with asyncio.timeout(30), Pool(workshop, PoolSize(least=4, most=4)) as pool, AsyncExitStack() as stack:
         dispatcher = Dispatcher([pool], Limits(), most=2, rules=Rules(reserve=0))

@@ -107,6 +107,14 @@ def test_the_one_that_has_rested_longest_is_lent() -> None:
     assert book.take() is None
 
 
+def test_an_owner_gets_its_own_then_one_that_is_nobodys_then_anothers() -> None:
+    book = Book(PoolSize(most=4))
+    first, second, third, fourth = fill(book, 4)
+    first.owner, third.owner, fourth.owner = "b", "a", "b"
+    assert [book.take("a") for _ in range(4)] == [third, second, first, fourth]
+    assert book.take("a") is None
+
+
 # ---- how long
 
 

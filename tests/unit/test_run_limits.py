@@ -134,6 +134,7 @@ UNUSUAL = Execution(
     env={"COURSE": "1"},
     raw=True,
     excerpt=Excerpt(10, 20),
+    trusted=True,
 )
 
 
@@ -143,7 +144,7 @@ def test_what_is_asked_for_survives_the_way_to_another_process() -> None:
 
 
 def test_what_nobody_asked_for_is_not_sent() -> None:
-    few = {"limits", "name", "entry", "env", "base64", "excerpt", "stdinBase64"}
+    few = {"limits", "name", "entry", "env", "base64", "excerpt", "stdinBase64", "trusted"}
     assert few & encode(Execution("1")).keys() == set()
     assert {"limits", "stdoutBase64", "stderrBase64", "leftOut"} & encode(Result("1", Reason.EXIT)).keys() == set()
 

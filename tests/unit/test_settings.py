@@ -38,6 +38,7 @@ WRONG: dict[str, list[str]] = {
     "connections_per_client": ["0", "60001", "x"],
     "pool_size": ["0", "10001", "x"],
     "pool_min": ["-1", "x"],
+    "trusted_pool_size": ["-1", "10001", "x"],
     "queue_size": ["-1", "x"],
     "queue_timeout": ["0", "-1", "x"],
     "queue_per_client": ["0", "x"],

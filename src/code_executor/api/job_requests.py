@@ -26,7 +26,7 @@ from code_executor.core.codec import Object
 from code_executor.core.environments import choose
 from code_executor.core.errors import CodeExecutorError
 from code_executor.core.limits import RequestLimits
-from code_executor.core.models import Execution, Result
+from code_executor.core.models import Result
 from code_executor.core.runner import Runner
 from code_executor.grading.grader import Grader
 from code_executor.grading.issuer import Issuer
@@ -118,12 +118,12 @@ class Reader:
             self.trace,
         )
 
-    def require(self, execution: Execution) -> None:
-        """Raise ``Refusal`` if its environment is none that the caller may use: else only its run would say so."""
+    def require(self, environment: str) -> None:
+        """Raise ``Refusal`` if an environment is none that the caller may use: else only its run would say so."""
         if not self.reading.environments:
             return
         try:
-            choose(execution.environment, self.known.caller, self.reading.environments)
+            choose(environment, self.known.caller, self.reading.environments)
         except CodeExecutorError as error:
             raise from_failure(error) from None
 
@@ -133,7 +133,7 @@ class Reader:
             execution = check_of(asked.request, caller, bounds)
         else:
             execution = executions_of(asked.request, caller, self.reading.runs.limits, bounds).require_one()
-        self.require(execution)
+        self.require(execution.environment)
         return await packed(execution)
 
     async def _submission(self, asked: GradeJob) -> bytes:
@@ -145,6 +145,7 @@ class Reader:
 
         tests = 0 if asked.request.suite is None else len(asked.request.suite.tests)
         graded = await apart(checked, tests * _BYTES_OF_TEST, CHECKED)
+        self.require(graded.submission.environment)
         try:
             suite, reference, previous = await receipts.choose(graded, reading.suites, self.owner, reading.issuer)
             Grader(reading.runs).require(graded.submission, suite)

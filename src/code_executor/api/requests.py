@@ -94,7 +94,9 @@ def executions_of(asked: ExecuteRequest, caller: Caller, limits: Limits, bounds:
             files=files,
             display=bool(asked.display),
             caller=caller,
-            limits=_limits(asked.limits, asked.timeout, caller_limits, files) if asked.limits is not None else None,
+            limits=limits_asked(asked.limits, asked.timeout, caller_limits, files)
+            if asked.limits is not None
+            else None,
             name=name,
             entry=Entry(asked.entry.path or "", asked.entry.module or "") if asked.entry is not None else None,
             env=asked.env or None,
@@ -131,7 +133,7 @@ def _inputs(asked: ExecuteRequest, bounds: RequestLimits) -> Sequence[str | byte
     return [data]
 
 
-def _limits(asked: LimitsIn, timeout: float | None, limits: Limits, files: tuple[File, ...]) -> RunLimits:
+def limits_asked(asked: LimitsIn, timeout: float | None, limits: Limits, files: tuple[File, ...]) -> RunLimits:
     """Return what a run is to be held to; raise ``Refusal``. ``limits``: those of the caller."""
     run = RunLimits(**{name: getattr(asked, name) for name in LimitsIn.model_fields})
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from code_executor.api.problems import Refusal
-from code_executor.api.requests import bounded, invalid, read
+from code_executor.api.requests import bounded, invalid, limits_asked, read
 from code_executor.api.suite_schemas import GradeRequest, SuiteIn
 from code_executor.core import paths
 from code_executor.core.apart import CHECKED, apart
@@ -14,7 +14,7 @@ from code_executor.core.limits import Limits, RequestLimits, limits_of
 from code_executor.core.models import File
 from code_executor.grading import forms
 from code_executor.grading.outcomes import Submission
-from code_executor.grading.suite import Io, Suite, SuiteError
+from code_executor.grading.suite import Call, Interactive, Io, Suite, SuiteError
 
 MOST_VALUES = 50_000
 """Values in a body, about: of a thousand tests."""
@@ -55,7 +55,11 @@ def grade_of(asked: GradeRequest, caller: Caller, limits: Limits, bounds: Reques
     if sum(len(file.data) for file in files) > bounds.files:
         raise Refusal(413, f"files are larger than {bounds.files} bytes together.")
     suite = None if asked.suite is None else suite_of(asked.suite, "suite", caller, limits, bounds)
-    return GradeAsked(Submission(asked.code, files, caller), suite, asked.suite_id or "", asked.regrade_of or "")
+    held_to = None
+    if asked.limits is not None:
+        held_to = limits_asked(asked.limits, None, limits_of(caller, limits), files)
+    submission = Submission(asked.code, files, caller, environment=asked.environment or "", limits=held_to)
+    return GradeAsked(submission, suite, asked.suite_id or "", asked.regrade_of or "")
 
 
 def suite_of(asked: SuiteIn, where: str, caller: Caller, limits: Limits, bounds: RequestLimits) -> Suite:
@@ -69,9 +73,15 @@ def suite_of(asked: SuiteIn, where: str, caller: Caller, limits: Limits, bounds:
         field = ".".join(filter(None, (where, f"tests.{number}")))
         if test.timeout is not None and test.timeout > most:
             raise invalid(f"{field}.timeout", f"Input should be less than or equal to {most:g}")
-        bounded(f"{field}.stdin", test.task.stdin, bounds.stdin)
-        if isinstance(test.task, Io):
-            bounded(f"{field}.expected", test.task.expected, limits.output)
-        else:
-            bounded(f"{field}.setup", test.task.setup, bounds.code)
+        match test.task:
+            case Io(expected=expected, stdin=stdin, checker=checker):
+                bounded(f"{field}.stdin", stdin, bounds.stdin)
+                bounded(f"{field}.expected", expected, limits.output)
+                bounded(f"{field}.checker.code", checker.code, bounds.code)
+            case Call(setup=setup, stdin=stdin):
+                bounded(f"{field}.stdin", stdin, bounds.stdin)
+                bounded(f"{field}.setup", setup, bounds.code)
+            case Interactive(interactor=interactor, input=given):
+                bounded(f"{field}.interactor", interactor, bounds.code)
+                bounded(f"{field}.input", given, bounds.stdin)
     return suite

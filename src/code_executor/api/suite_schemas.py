@@ -12,7 +12,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic.alias_generators import to_camel
 
 from code_executor.api.schemas import FileIn, Files, Language, ProblemOut
-from code_executor.api.schemas.values import Argument
+from code_executor.api.schemas.requests import CHOSEN, LimitsIn
+from code_executor.api.schemas.values import Argument, EnvironmentName
 from code_executor.grading.comparers import CheckerType
 from code_executor.grading.outcomes import GradeVerdict, Verdict
 from code_executor.grading.receipts import MOST_TEXT as MOST_RECEIPT
@@ -68,6 +69,10 @@ class CheckerIn(BaseModel):
     rel: Tolerance | None = Field(None, description="Of `float`: the same, times what was expected; 1e-6 if left out.")
     nan: bool = Field(False, description="Of `float`: whether a NaN is right where one is expected.")
     full: bool = Field(False, description="Of `regex`: whether the whole output must match.")
+    code: str | None = Field(
+        None,
+        description="Of `program`: Python with `check(input, output, answer)`, or a script with testlib's statuses.",
+    )
 
 
 class _TestIn(BaseModel):
@@ -124,6 +129,43 @@ class CallTestIn(_TestIn):
     loose_sequences: bool = Field(False, description="Whether a tuple is right where a list is expected.")
 
 
+class InteractiveTestIn(_TestIn):
+    """Let the program talk with one of the suite, which decides."""
+
+    kind: Literal["interactive"]
+    interactor: str = Field(
+        description="Python with `interact(input)`, or a script with testlib's statuses. It reads what the program "
+        "prints, and prints what the program reads."
+    )
+    input: str | None = Field("", description="What the interactor is given; the program is not.")
+    args: Annotated[list[Argument], Field(max_length=64)] | None = None
+
+
+class _UnitTestIn(_TestIn):
+    files: Files = Field(description="The tests: `test*.py`, `*_test.py`, and what they need. The program has none.")
+    isolation: Literal["proxy", "process"] | None = Field(
+        "proxy", description="`process`: tests and program in one process. The program can then write its own verdict."
+    )
+    weights: Annotated[dict[str, Weight], Field(max_length=1000)] | None = Field(
+        None, description="What single tests count, by a glob of their ids; 1 if none fits."
+    )
+
+
+class UnittestIn(_UnitTestIn):
+    """Run tests of unittest that import the program as a module."""
+
+    kind: Literal["unittest"]
+
+
+class PytestIn(_UnitTestIn):
+    """Run tests of pytest that import the program as a module."""
+
+    kind: Literal["pytest"]
+
+
+TestIn = IoTestIn | CallTestIn | InteractiveTestIn | UnittestIn | PytestIn
+
+
 class GroupIn(BaseModel):
     """Tests that belong together."""
 
@@ -155,7 +197,7 @@ class SuiteIn(BaseModel):
     model_config = _MODEL
 
     tests: Annotated[
-        list[Annotated[IoTestIn | CallTestIn, Field(discriminator="kind")]],
+        list[Annotated[TestIn, Field(discriminator="kind")]],
         Field(min_length=1, max_length=MOST_TESTS),
     ]
     groups: Annotated[list[GroupIn], Field(max_length=MOST_GROUPS)] | None = None
@@ -167,7 +209,7 @@ class SuiteIn(BaseModel):
         description='true: after the first failure, all other tests are skipped. "group": those of its group.',
     )
     module: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")] | None = Field(
-        "solution", description="The name that the program has as a module, for `call`."
+        "solution", description="The name that the program has as a module, for `call`, `unittest` and `pytest`."
     )
     timeout: Seconds | None = Field(None, description="Seconds, of the tests that have none.")
     files: Files | None = Field(None, description="Files for the working directory, for every test.")
@@ -181,7 +223,7 @@ class SuiteIn(BaseModel):
         return said
 
 
-def _give_files(model: SuiteIn | IoTestIn | CallTestIn, said: dict[str, Any]) -> None:
+def _give_files(model: SuiteIn | TestIn, said: dict[str, Any]) -> None:
     """Leave the files as they came: their bytes were decoded once already."""
     files: list[FileIn] = model.files or []
     said["files"] = [{"path": file.path, "data": file.data()} for file in files]
@@ -215,6 +257,8 @@ class GradeRequest(BaseModel):
     files: Files | None = Field(
         default_factory=list, description="Files for the working directory. The suite's come instead of those."
     )
+    environment: EnvironmentName | None = Field(None, description=CHOSEN)
+    limits: LimitsIn | None = Field(None, description="What each run of the program is held to.")
     suite: SuiteIn | None = None
     suite_id: Annotated[str, Field(pattern=_REFERENCE)] | None = Field(
         None, description="`week-1`, which is its newest version, or `week-1@` and 64 hexadecimal digits."
@@ -257,6 +301,15 @@ class DiffOut(BaseModel):
     got: str | None
 
 
+class CaseOut(BaseModel):
+    """What came of one unit test."""
+
+    id: str
+    verdict: Verdict
+    weight: float
+    message: str | None = Field(None, description="What the test says; for whoever may see everything of it.")
+
+
 class TestOut(BaseModel):
     """What came of a test. How much there is depends on its visibility, and on who asks."""
 
@@ -280,7 +333,11 @@ class TestOut(BaseModel):
     time: float | None = Field(None, description="Milliseconds.")
     cpu_time: float | None = Field(None, description="Milliseconds of processor time.")
     memory: int | None = Field(None, description="Peak memory in bytes.")
-    trust: str | None = Field(None, description="`isolated`: what decided was out of the program's reach.")
+    trust: str | None = Field(
+        None, description="`isolated`: what decided was out of the program's reach. `cooperative`: it was not."
+    )
+    cases: list[CaseOut] | None = Field(None, description="Of `unittest` and `pytest`: what came of each of its tests.")
+    detail: str | None = Field(None, description="More of what is wrong: of the checker or the tests themselves.")
     expected: str | None = None
     diff: DiffOut | None = None
     flaky: bool | None = Field(

@@ -95,11 +95,13 @@ async def open_executor(
             require(findings, engine.name, settings)
         # last, so that importing what is preloaded delays nothing
         pools = [plain, *await _open_further(stack, engine, default, size)]
+        trusted = [await _open_trusted(stack, settings, engine, default)]
         contents: dict[str, Contents] = {}
         kinds = []
         for each in others:
             another = await _open_another(stack, settings, each, engine.name, uids)
             kinds.append(another.kinds)
+            trusted.append(another.trusted)
             contents[each.name] = another.contents
         executor = Dispatcher(
             pools,
@@ -111,6 +113,7 @@ async def open_executor(
             rules=settings.queue_rules(reserve),
             patience=settings.queue_timeout,
             check_time=settings.check_timeout,
+            trusted=_trusting(trusted, settings),
         )
         stack.callback(executor.close)
         log.info("ready", engine=engine.name, pool=size.most, python=plain.introduction.get("python"))
@@ -135,8 +138,38 @@ async def _open_further(
     return pools
 
 
+async def _open_trusted(
+    stack: contextlib.AsyncExitStack, settings: Settings, engine: Engine, environment: EnvironmentSettings
+) -> Kinds:
+    """Open the pool for what graders trust, of one environment: there is none until somebody asks for one."""
+    modules = (*environment.kinds[min(1, len(environment.kinds) - 1)][1], "pytest")
+    size = PoolSize(0, _trusted_size(settings), 0, settings.reuse, settings.lifetime)
+    pool = Pool(SharedEngine(engine, modules), size, "trusted", environment.name)
+    return Kinds([await stack.enter_async_context(pool)], name=environment.name, on_demand=True)
+
+
+def _trusted_size(settings: Settings) -> int:
+    return settings.trusted_pool_size or max(1, settings.pool_size // 4)
+
+
+def _trusting(trusted: Sequence[Kinds], settings: Settings) -> Dispatcher:
+    """Return what runs what graders trust. All such sandboxes are of one use: none is kept from anybody."""
+    default, *others = trusted
+    return Dispatcher(
+        default.pools,
+        settings.limits(),
+        most=_trusted_size(settings),
+        name=default.name,
+        others=others,
+        rules=settings.queue_rules(0),
+        patience=settings.queue_timeout,
+        owned=True,
+    )
+
+
 class _Another(NamedTuple):
     kinds: Kinds
+    trusted: Kinds
     contents: Contents
 
 
@@ -164,8 +197,8 @@ async def _open_another(
     plain = await stack.enter_async_context(Pool(SharedEngine(engine), size, environment=environment.name))
     further = await _open_further(stack, engine, environment, replace(size, least=min(least, 1)))
     log.info("environment", name=environment.name, python=contents.python, digest=contents.digest)
-    looks = Looks(environment.further)
-    return _Another(Kinds([plain, *further], looks, name=environment.name, on_demand=not least), contents)
+    kinds = Kinds([plain, *further], Looks(environment.further), name=environment.name, on_demand=not least)
+    return _Another(kinds, await _open_trusted(stack, settings, engine, environment), contents)
 
 
 @contextlib.asynccontextmanager
@@ -177,7 +210,7 @@ async def open_service(settings: Settings, desk: Desk) -> AsyncIterator[Service]
     async with open_executor(settings, reserve=settings.reserve) as opened:
         metrics = Metrics(by_environment=bool(settings.environments))
         metrics.tell(__version__, opened.pool.engine.name, opened.executor.limits, opened.executor.most)
-        metrics.watch(*opened.executor.pools)
+        metrics.watch(*opened.executor.all_pools)
         metrics.watch_queue(opened.executor.queue)
         budgets = Budgets()
         runs = ObservedRunner(CountedRunner(opened.executor, budgets), metrics)

@@ -168,6 +168,13 @@ class Settings(JobSettings, HookSettings):
         description="Number of plain sandboxes, and of those of the first kind in `CODE_EXECUTOR_PRELOAD`, that are "
         "always kept warm. Of each further kind it is one.",
     )
+    trusted_pool_size: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="Maximum number of sandboxes, beside those, for checkers and unit tests of suites, which are made "
+        "when somebody grades with such tests. `0`: 1 for 4 of `CODE_EXECUTOR_POOL_SIZE`.",
+    )
     queue_size: int = Field(
         _RULES.waiting, ge=0, description="Maximum number of executions that may wait for a sandbox."
     )

@@ -85,8 +85,9 @@ class Execution:
     ``limits``: what it is to be held to, below what holds anyway; the result then has what it was held to. ``name``:
     what the program's file is called. ``entry``: what is run instead of the code, which may be empty then: there is no
     file of it. ``env``: variables beside those that every program has. ``raw`` True: output and result have the bytes
-    that it wrote as well. ``excerpt``: how much of a long output the result has. Raises ``ValueError`` for what cannot
-    be; a `core.world.WorldError` or a `core.limits.LimitError` says which field it is.
+    that it wrote as well. ``excerpt``: how much of a long output the result has. ``trusted`` True: it is no learner's
+    program, and gets a sandbox that no learner's program ever has; no request can say so. Raises ``ValueError`` for
+    what cannot be; a `core.world.WorldError` or a `core.limits.LimitError` says which field it is.
     """
 
     code: str
@@ -107,6 +108,7 @@ class Execution:
     env: Mapping[str, str] | None = field(default=None, hash=False)
     raw: bool = False
     excerpt: Excerpt | None = None
+    trusted: bool = False
     id: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def __post_init__(self) -> None:

@@ -1,37 +1,29 @@
 """The kind ``call``: call a function of the program, and compare the value that it returns on the host.
 
 The learner's sandbox has the program as a module, and a harness that calls the function and leaves the value, as data,
-in a file (`harness`). The program can take the harness over and send any value. That does not help: the right one is
-not there to be read. What is read of the file is a value, or nothing.
+in a file (`inside.harness`). The program can take the harness over and send any value. That does not help: the right
+one is not there to be read. What is read of the file is a value, or nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
-import codecs
 import secrets
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib import resources
 from typing import Any
 
 from code_executor.core.models import Execution, File
-from code_executor.grading import bounded, values
+from code_executor.grading import bounded, inside, values
 from code_executor.grading.comparers import LINES, compare
 from code_executor.grading.differences import Difference
 from code_executor.grading.outcomes import Outcome, Submission, Verdict
-from code_executor.grading.programs import given
+from code_executor.grading.programs import given, importable
 from code_executor.grading.runs import Runs, unfinished
 from code_executor.grading.suite import Call, Suite, SuiteTest
 from code_executor.grading.values import Value, ValueFormError, value_of
 
 _LONGEST_TEXT = 100_000
 _LAST_LINE = (1 << 31) - 1
-
-
-@cache
-def _harness() -> str:
-    return (resources.files(__package__) / "harness.py").read_text(encoding="utf-8")
 
 
 async def grade(runs: Runs, submission: Submission, suite: Suite, test: SuiteTest, task: Call) -> Outcome:
@@ -47,13 +39,15 @@ async def grade(runs: Runs, submission: Submission, suite: Suite, test: SuiteTes
         "arguments": task.arguments is not None,
     }
     execution = Execution(
-        f"{_harness()}\n\nmain({values.as_json(order)!r})\n",
+        f"{inside.program('harness')}\n\nmain({values.as_json(order)!r})\n",
         task.stdin,
         (),
         test.timeout,
         policy=False,
-        files=(*given(submission, suite, test), File(f"{suite.module}.py", _importable(submission.code))),
+        files=(*given(submission, suite, test), File(f"{suite.module}.py", importable(submission.code))),
         batch=submission.batch,
+        environment=submission.environment,
+        limits=submission.limits,
         caller=submission.caller,
     )
     result = await runs.run(execution)
@@ -62,15 +56,6 @@ async def grade(runs: Runs, submission: Submission, suite: Suite, test: SuiteTes
         return outcome
     text = next((file.data for file in result.files if file.path == path), None)
     return await asyncio.to_thread(_judged, outcome, task, text)
-
-
-def _importable(source: str) -> bytes:
-    """Return a source as a file that Python reads as this text, which was checked, or does not read at all.
-
-    A source can declare an encoding. After a mark of UTF-8, Python takes no other.
-    """
-    data = source.encode("utf-8", "replace")
-    return codecs.BOM_UTF8 + data if b"coding" in b"".join(data.split(b"\n", 2)[:2]) else data
 
 
 # ---- what the sandbox sent

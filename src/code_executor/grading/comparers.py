@@ -35,6 +35,7 @@ class CheckerType(StrEnum):
     JSON = "json"
     LIVECODEBENCH = "livecodebench"
     SANDBOXFUSION = "sandboxfusion"
+    PROGRAM = "program"
 
 
 class CheckerError(CodeExecutorError):
@@ -47,6 +48,7 @@ class Checker:
 
     ``ignore_case``: of ``tokens``. ``abs`` and ``rel``: how far a number may be off, of ``float``; ``nan``: whether a
     NaN is right where one is expected, of ``float``. ``full``: whether all of the output must match, of ``regex``.
+    ``code``: of ``program``.
     """
 
     type: CheckerType = CheckerType.LINES
@@ -55,6 +57,7 @@ class Checker:
     rel: float = 1e-6
     nan: bool = False
     full: bool = False
+    code: str = ""
 
 
 LINES = Checker()
@@ -82,6 +85,10 @@ def compare(checker: Checker, expected: bytes, got: bytes) -> Difference | None:
 
 def require_usable(checker: Checker, expected: bytes) -> None:
     """Raise ``CheckerError`` if nothing could be right, or everything would be."""
+    if checker.type is CheckerType.PROGRAM and not checker.code.strip():
+        raise CheckerError("program: code must not be empty: it is what decides")
+    if checker.code and checker.type is not CheckerType.PROGRAM:
+        raise CheckerError(f"{checker.type}: code is only of the type program")
     if checker.type in (CheckerType.CONTAINS, CheckerType.REGEX) and not expected.rstrip(b"\r\n"):
         raise CheckerError(f"{checker.type}: expected must not be empty, because everything would be right")
     if checker.type is CheckerType.REGEX:

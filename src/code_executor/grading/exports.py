@@ -93,6 +93,13 @@ def _details(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "returned", told.get("got") or ""
     if told["verdict"] != _PASSED:
         yield "expected", told.get("expected") or ""
+    yield "unit tests", "\n".join(map(_case, told.get("cases", ())))
+    yield "more", told.get("detail") or ""
+
+
+def _case(told: Mapping[str, Any]) -> str:
+    message = told.get("message")
+    return f"{told['id']}: {told['verdict']}" + (f": {message}" if message else "")
 
 
 def _problems(grade: Grade) -> list[str]:

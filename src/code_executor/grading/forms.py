@@ -25,8 +25,11 @@ from code_executor.grading.suite import (
     MOST_TESTS,
     NAME,
     Call,
+    Framework,
     Group,
+    Interactive,
     Io,
+    Isolation,
     Level,
     Mode,
     Raises,
@@ -35,6 +38,7 @@ from code_executor.grading.suite import (
     SuiteError,
     SuiteTest,
     Task,
+    Unit,
     Visibility,
     ranked,
 )
@@ -117,7 +121,7 @@ def _test(said: Object, number: int, default: Checker, shared: Visibility, timeo
     weight = said.get("weight")
     return SuiteTest(
         said.get("id") or str(number + 1),
-        _call(said, where) if said["kind"] == "call" else _io(said, where, default),
+        _task(said, where, default),
         said.get("name") or "",
         said.get("group") or "",
         1.0 if weight is None else float(weight),
@@ -127,12 +131,32 @@ def _test(said: Object, number: int, default: Checker, shared: Visibility, timeo
     )
 
 
+def _task(said: Object, where: str, default: Checker) -> Task:
+    match said["kind"]:
+        case "call":
+            return _call(said, where)
+        case "interactive":
+            _require_python(f"{where}.interactor", said["interactor"])
+            return Interactive(said["interactor"], said.get("input") or "", tuple(said.get("args") or ()))
+        case "unittest" | "pytest" as framework:
+            weights = sorted((said.get("weights") or {}).items(), key=lambda pair: (-len(pair[0]), pair[0]))
+            weighed = tuple((glob, float(weight)) for glob, weight in weights)
+            return Unit(Framework(framework), Isolation(said.get("isolation") or "proxy"), weighed)
+    return _io(said, where, default)
+
+
+def _require_python(where: str, code: str) -> None:
+    if not code.strip():
+        raise SuiteError(where, "it is empty, and could not decide anything")
+
+
 def _io(said: Object, where: str, default: Checker) -> Task:
     checker = _checker(said["checker"]) if said.get("checker") else default
     try:
         comparers.require_usable(checker, said["expected"].encode("utf-8", "replace"))
     except CheckerError as error:
-        raise SuiteError(f"{where}.expected", str(error)) from None
+        field = "checker" if checker.type is CheckerType.PROGRAM else "expected"
+        raise SuiteError(f"{where}.{field}", str(error)) from None
     return Io(said["expected"], said.get("stdin") or "", tuple(said.get("args") or ()), said.get("exitCode"), checker)
 
 
@@ -186,6 +210,11 @@ def _test_object(test: SuiteTest) -> Object:
             "exitCode": task.exit_code,
             "checker": _checker_object(task.checker),
         }
+    if isinstance(task, Interactive):
+        own = {"interactor": task.interactor, "input": task.input, "args": list(task.args)}
+        return said | {"kind": "interactive"} | own
+    if isinstance(task, Unit):
+        return said | {"kind": task.kind, "isolation": task.isolation.value, "weights": dict(task.weights)}
     raises = task.raises
     return said | {
         "kind": "call",
@@ -221,6 +250,7 @@ def _checker(said: Object) -> Checker:
         usual.rel if said.get("rel") is None else float(said["rel"]),
         bool(said.get("nan")),
         bool(said.get("full")),
+        said.get("code") or "",
     )
 
 
@@ -232,6 +262,7 @@ def _checker_object(checker: Checker) -> Object:
         "rel": checker.rel,
         "nan": checker.nan,
         "full": checker.full,
+        **({"code": checker.code} if checker.type is CheckerType.PROGRAM else {}),
     }
 
 
@@ -301,6 +332,8 @@ def _require(suite: Suite) -> None:
         raise SuiteError("module", f"{suite.module!r} cannot be the name of a module here")
     for number, test in enumerate(suite.tests):
         _require_files(suite, test, f"tests.{number}.files")
+        if isinstance(test.task, Unit) and not test.task.paths(test.files):
+            raise SuiteError(f"tests.{number}.files", "it has no file of Python with tests")
 
 
 def _require_names(where: str, names: Sequence[str]) -> None:
@@ -318,7 +351,7 @@ def _require_names(where: str, names: Sequence[str]) -> None:
 def _require_files(suite: Suite, test: SuiteTest, where: str) -> None:
     given = [*suite.files, *test.files]
     names = [file.path for file in given]
-    if isinstance(test.task, Call):
+    if isinstance(test.task, Call | Unit):
         names.append(f"{suite.module}.py")
     if clash := paths.clash(names, program=True):
         raise SuiteError(where, clash.message)

@@ -19,10 +19,10 @@ from code_executor.core import paths
 from code_executor.core.errors import CodeExecutorError
 from code_executor.core.models import Execution, Reason, Result
 from code_executor.core.runner import Runner
-from code_executor.grading import calls, programs, scores
+from code_executor.grading import calls, interactive, programs, scores, units
 from code_executor.grading.outcomes import Grade, Outcome, Submission, Verdict, skipped
 from code_executor.grading.runs import Runs, unfinished
-from code_executor.grading.suite import Call, Io, Suite, SuiteTest, order
+from code_executor.grading.suite import Call, Interactive, Io, Suite, SuiteTest, Unit, order
 
 CONCURRENCY = 2
 """Tests of one grade that run at once: one grade must not take all sandboxes."""
@@ -92,6 +92,10 @@ class Grader:
                 return await programs.grade(runs, submission, suite, test, task)
             case Call() as task:
                 return await calls.grade(runs, submission, suite, test, task)
+            case Interactive() as task:
+                return await interactive.grade(runs, submission, suite, test, task)
+            case Unit() as task:
+                return await units.grade(runs, submission, suite, test, task)
 
     @staticmethod
     def _check(submission: Submission, suite: Suite) -> Execution:
@@ -103,6 +107,7 @@ class Grader:
             check_only=True,
             files=tuple(file for file in submission.files if file.path not in own),
             batch=submission.batch,
+            environment=submission.environment,
             caller=submission.caller,
         )
 
@@ -112,7 +117,7 @@ class Grader:
         for test in suite.tests:
             files = programs.given(submission, suite, test)
             names = [file.path for file in files]
-            if isinstance(test.task, Call):
+            if isinstance(test.task, Call | Unit):
                 names.append(f"{suite.module}.py")
             if clash := paths.clash(names, program=True):
                 raise SubmissionError(f"the test {test.id} cannot be run with these files: {clash.message}")

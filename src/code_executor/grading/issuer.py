@@ -12,9 +12,9 @@ import structlog
 
 from code_executor.core.caller import Caller
 from code_executor.core.errors import CodeExecutorError, ConfigurationError, StorageError
-from code_executor.core.limits import Limits, limits_of
+from code_executor.core.limits import Limits, limits_of_run
 from code_executor.grading import receipts
-from code_executor.grading.outcomes import Grade
+from code_executor.grading.outcomes import Grade, Submission
 from code_executor.grading.receipts import Previous, Site, Subject
 from code_executor.grading.signing import PublicKey, Ring, RingFile
 from code_executor.service.ports import EnvironmentDesk, Health
@@ -33,7 +33,7 @@ class Issuer:
         self._environments = environments
         self._health = health
         self._limits = limits
-        self._found: dict[tuple[str, ...], tuple[str, str]] = {}
+        self._found: dict[tuple[str, ...], dict[str, str]] = {}
         self._engine = ""
         self._said = ""
 
@@ -43,7 +43,7 @@ class Issuer:
             return grade
         try:
             ring = await asyncio.to_thread(self._file.need)
-            site = await self._site(subject.submission.caller)
+            site = await self._site(subject.submission)
             return await asyncio.to_thread(receipts.issue, ring, grade, subject, site, time.time())
         except CodeExecutorError as error:
             if (why := str(error)) != self._said:
@@ -78,20 +78,22 @@ class Issuer:
             log.error("receipt_keys_not_read", why=str(error))  # noqa: TRY400  # a sentence
             raise StorageError("the keys of receipts cannot be read; the log says why") from None
 
-    async def _site(self, caller: Caller) -> Site:
+    async def _site(self, submission: Submission) -> Site:
         if not self._engine:
             self._engine = (await self._health.readiness()).engine
-        name, digest = await self._environment(caller)
-        return Site(self._engine, name, digest or None, limits_of(caller, self._limits))
+        name, digest = await self._environment(submission.caller, submission.environment)
+        limits = limits_of_run(submission.caller, None, submission.limits, self._limits)
+        return Site(self._engine, name, digest, limits)
 
-    async def _environment(self, caller: Caller) -> tuple[str, str]:
-        """Return the name and the digest of what a caller's programs run in; empty: not known."""
+    async def _environment(self, caller: Caller, asked: str) -> tuple[str, str | None]:
+        """Return the name and the digest of what a submission ran in; None: not known."""
         may_use = () if caller.terms is None else caller.terms.environments
         found = self._found.get(may_use)
         if found is None:
             try:
-                first = (await asyncio.wait_for(self._environments.list(caller), _ASKS_FOR))[0]
-            except (CodeExecutorError, TimeoutError, IndexError):
-                return "", ""
-            found = self._found[may_use] = first.name, first.digest
-        return found
+                listed = await asyncio.wait_for(self._environments.list(caller), _ASKS_FOR)
+            except (CodeExecutorError, TimeoutError):
+                return asked, None
+            found = self._found[may_use] = {each.name: each.digest for each in listed}
+        name = asked or next(iter(found), "")
+        return name, found.get(name)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from code_executor.core.caller import LOCAL, Caller
+from code_executor.core.limits import RunLimits
 from code_executor.core.models import File, Reason, SourceProblem
 from code_executor.grading.differences import Difference
 from code_executor.grading.suite import SuiteTest
@@ -60,13 +61,28 @@ class GradeVerdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A program to be graded. ``batch``: nobody waits for it. ``policy`` False: without the check of its source."""
+    """A program to be graded. ``batch``: nobody waits for it. ``policy`` False: without the check of its source.
+
+    ``environment`` and ``limits``: as of an `Execution`, for each of its runs.
+    """
 
     code: str
     files: tuple[File, ...] = ()
     caller: Caller = LOCAL
     batch: bool = False
     policy: bool = True
+    environment: str = ""
+    limits: RunLimits | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What came of one unit test of a test. ``message``: may say what was expected. ``weight``: what it counts."""
+
+    id: str
+    verdict: Verdict
+    message: str = ""
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +92,7 @@ class Outcome:
     ``reason``: why its run ended; None if there was none. ``message``: what is wrong, without what was expected.
     ``line``: of the program or of its output. ``got``: what a call returned, about as Python writes it. ``fraction``:
     of its points, 0 to 1. Times in milliseconds, ``memory`` in bytes. ``trust``: whether learner and tests were apart.
+    ``cases``: its unit tests. ``detail``: more of what is wrong, for whoever may see everything.
     ``flaky``: it printed something else when the same was graded before.
     """
 
@@ -93,6 +110,8 @@ class Outcome:
     cpu_time: float = 0.0
     memory: int = 0
     trust: str = "isolated"
+    cases: tuple[Case, ...] = ()
+    detail: str = ""
     flaky: bool = False
 
     @property
@@ -182,4 +201,4 @@ class Grade:
     @property
     def tally(self) -> dict[str, int]:
         """How many tests there were of each kind and verdict, as in ``"io passed"``."""
-        return dict(Counter(f"{type(each.test.task).__name__.lower()} {each.verdict}" for each in self.outcomes))
+        return dict(Counter(f"{each.test.task.kind} {each.verdict}" for each in self.outcomes))

@@ -7,10 +7,12 @@ The source has been checked against the policy once, before any test; the suite'
 from __future__ import annotations
 
 import asyncio
+import codecs
 from dataclasses import replace
 
 from code_executor.core.models import Execution, File
-from code_executor.grading import comparers
+from code_executor.grading import checkers, comparers
+from code_executor.grading.comparers import CheckerType
 from code_executor.grading.differences import Difference
 from code_executor.grading.outcomes import Outcome, Submission, Verdict
 from code_executor.grading.runs import Runs, unfinished
@@ -30,12 +32,16 @@ async def grade(runs: Runs, submission: Submission, suite: Suite, test: SuiteTes
         policy=False,
         files=given(submission, suite, test),
         batch=submission.batch,
+        environment=submission.environment,
+        limits=submission.limits,
         caller=submission.caller,
     )
     result = await runs.run(execution)
     outcome = unfinished(test, result, task.exit_code)
     if not outcome.is_passed:
         return outcome
+    if task.checker.type is CheckerType.PROGRAM:
+        return await checkers.grade(runs, submission, suite, task, outcome)
     difference = await compared(task, result.output)
     if difference is None:
         return replace(outcome, fraction=1.0)
@@ -51,7 +57,7 @@ async def grade(runs: Runs, submission: Submission, suite: Suite, test: SuiteTes
 async def compared(task: Io, output: str) -> Difference | None:
     """Compare an output; a large one in a thread, so that others do not wait."""
     expected, got = task.expected.encode("utf-8", "replace"), output.encode("utf-8", "replace")
-    if len(expected) + len(got) < _SMALL and task.checker.type is not comparers.CheckerType.REGEX:
+    if len(expected) + len(got) < _SMALL and task.checker.type is not CheckerType.REGEX:
         return comparers.compare(task.checker, expected, got)
     return await asyncio.to_thread(comparers.compare, task.checker, expected, got)
 
@@ -60,3 +66,12 @@ def given(submission: Submission, suite: Suite, test: SuiteTest) -> tuple[File, 
     """Return the files of a test: the learner's, and instead of those of the same path the suite's, and the test's."""
     files = {file.path: file for file in (*submission.files, *suite.files, *test.files)}
     return tuple(files.values())
+
+
+def importable(source: str) -> bytes:
+    """Return a source as a file that Python reads as this text, which was checked, or does not read at all.
+
+    A source can declare an encoding. After a mark of UTF-8, Python takes no other.
+    """
+    data = source.encode("utf-8", "replace")
+    return codecs.BOM_UTF8 + data if b"coding" in b"".join(data.split(b"\n", 2)[:2]) else data

@@ -21,7 +21,7 @@ class Runs:
     """The runs of one grade, for one caller."""
 
     def __init__(self, runner: Runner) -> None:
-        self._runner = runner
+        self.runner = runner
         self.usage = Usage()
 
     async def run(self, execution: Execution) -> Result:
@@ -36,9 +36,14 @@ class Runs:
 
     async def _once(self, execution: Execution) -> Result:
         try:
-            result = await run(self._runner, execution)
+            result = await run(self.runner, execution)
         except SandboxError:
             result = Result(execution.id, Reason.INTERNAL)
+        self.note(result)
+        return result
+
+    def note(self, result: Result) -> None:
+        """Count a run."""
         used = self.usage
         self.usage = Usage(
             used.runs + 1,
@@ -46,11 +51,14 @@ class Runs:
             used.cpu_time + result.cpu_time,
             max(used.memory, result.memory),
         )
-        return result
+
+    def note_time(self, milliseconds: float) -> None:
+        """Count a run that was stopped."""
+        self.usage = replace(self.usage, runs=self.usage.runs + 1, time=self.usage.time + milliseconds)
 
     def is_used_up(self, caller: Caller) -> bool:
         """Whether the runs so far took as long as all of a grade may."""
-        most = limits_of(caller, self._runner.limits).wall_time * _ALL_TOGETHER
+        most = limits_of(caller, self.runner.limits).wall_time * _ALL_TOGETHER
         return self.usage.time > most * 1000
 
 
@@ -63,7 +71,7 @@ def unfinished(test: SuiteTest, result: Result, exit_code: int | None = None) ->
         verdict = Verdict.OUTPUT_LIMIT
     elif exit_code is None:
         verdict = Verdict.PASSED if result.reason is Reason.COMPLETED else _verdict(result)
-    elif result.reason in _EXITS:
+    elif result.reason in EXITS:
         verdict = Verdict.PASSED if result.exit_code == exit_code else Verdict.ERROR
     else:
         verdict = _verdict(result)
@@ -82,7 +90,7 @@ def unfinished(test: SuiteTest, result: Result, exit_code: int | None = None) ->
     )
 
 
-_EXITS = frozenset({Reason.COMPLETED, Reason.EXIT, Reason.EXCEPTION})
+EXITS = frozenset({Reason.COMPLETED, Reason.EXIT, Reason.EXCEPTION})
 """Reasons of programs that ended by themselves, with an exit code."""
 
 
@@ -94,6 +102,6 @@ def _message(result: Result, exit_code: int | None) -> str:
     verdict = _verdict(result)
     if verdict in OURS:
         return "the service failed while it ran the test"
-    if exit_code is not None and result.reason in _EXITS:
+    if exit_code is not None and result.reason in EXITS:
         return f"the program exited with {result.exit_code}, which is not right"
     return result.error.rstrip("\n").rpartition("\n")[2] or f"the program ended with {result.reason.value}"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 from code_executor.core.errors import CodeExecutorError
 from code_executor.core.models import File
@@ -20,6 +20,9 @@ LARGEST_SUITE = 8 << 20
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """What suites, tests and groups may be called."""
+
+
+_TESTS = re.compile(r"test.*\.py|.*_test\.py")
 
 
 class SuiteError(CodeExecutorError):
@@ -70,6 +73,8 @@ class Io:
     ``exit_code``: the one that it must exit with; None: it must come to its end.
     """
 
+    kind: ClassVar[str] = "io"
+
     expected: str
     stdin: str = ""
     args: tuple[str, ...] = ()
@@ -94,6 +99,8 @@ class Call:
     what its arguments must be afterwards; None: nobody looks.
     """
 
+    kind: ClassVar[str] = "call"
+
     call: str
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = field(default_factory=dict)
@@ -106,12 +113,65 @@ class Call:
     tolerance: Tolerance = STRICT
 
 
-Task = Io | Call
+@dataclass(frozen=True, slots=True)
+class Interactive:
+    """Let the program talk with ``interactor``, code of the suite that decides (`grading.inside.judge`).
+
+    ``input``: what the interactor is given, as a file and as an argument.
+    """
+
+    kind: ClassVar[str] = "interactive"
+
+    interactor: str
+    input: str = ""
+    args: tuple[str, ...] = ()
+
+
+class Framework(StrEnum):
+    UNITTEST = "unittest"
+    PYTEST = "pytest"
+
+
+class Isolation(StrEnum):
+    """``proxy``: tests and program have a sandbox each. ``process``: they are one process, and a program can cheat."""
+
+    PROXY = "proxy"
+    PROCESS = "process"
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Run unit tests, which the files of the test are, and which import the program as a module.
+
+    ``weights``: what one of them counts beside the others, by a glob of its id; the first that fits holds, else 1.
+    The longest stand first.
+    """
+
+    framework: Framework
+    isolation: Isolation = Isolation.PROXY
+    weights: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def kind(self) -> str:
+        return self.framework.value
+
+    @staticmethod
+    def paths(files: Sequence[File]) -> list[str]:
+        """Return which files have tests: ``test*.py`` and ``*_test.py``; if there are none, all of Python."""
+        programs = [file.path for file in files if file.path.endswith(".py")]
+        named = [path for path in programs if _TESTS.fullmatch(path.rpartition("/")[2])]
+        return named or programs
+
+
+Task = Io | Call | Interactive | Unit
 
 
 @dataclass(frozen=True, slots=True)
 class SuiteTest:
-    """One test. ``weight``: what it counts. ``timeout``: seconds; None: as long as a run may take."""
+    """One test. ``weight``: what it counts. ``timeout``: seconds; None: as long as a run may take.
+
+    ``files``: for the program, or, of unit tests, the tests themselves, which the program does not get.
+    """
 
     id: str
     task: Task

@@ -12,8 +12,8 @@ from typing import Any
 
 from code_executor.core.codec import problem_object
 from code_executor.grading import values
-from code_executor.grading.outcomes import Grade, Outcome, Receipt, Verdict
-from code_executor.grading.suite import Call, Io, Level
+from code_executor.grading.outcomes import Case, Grade, Outcome, Receipt, Verdict
+from code_executor.grading.suite import Call, Interactive, Io, Level, Unit
 
 Object = dict[str, Any]
 
@@ -69,6 +69,8 @@ def test_object(outcome: Outcome, audience: Audience) -> Object | None:
         "memory": outcome.memory,
         "trust": outcome.trust,
     }
+    if outcome.cases:
+        told["cases"] = [_case(case, level) for case in outcome.cases]
     if level is Level.FULL:
         difference = outcome.difference
         told["expected"] = _expected(outcome)
@@ -77,6 +79,15 @@ def test_object(outcome: Outcome, audience: Audience) -> Object | None:
             "expected": difference.expected,
             "got": difference.got,
         }
+        if outcome.detail:
+            told["detail"] = outcome.detail
+    return told
+
+
+def _case(case: Case, level: Level) -> Object:
+    told: Object = {"id": case.id, "verdict": case.verdict.value, "weight": case.weight}
+    if level is Level.FULL:  # what a test says has what it expects
+        told["message"] = case.message or None
     return told
 
 
@@ -157,6 +168,10 @@ def _input(outcome: Outcome) -> Object:
     task = outcome.test.task
     if isinstance(task, Io):
         return {"stdin": _text(task.stdin), "args": [_text(each) for each in task.args]}
+    if isinstance(task, Interactive):
+        return {"args": [_text(each) for each in task.args]}
+    if isinstance(task, Unit):
+        return {}
     given = ", ".join(
         [
             *(values.shown(values.value_of(each)) for each in task.args),
@@ -166,11 +181,13 @@ def _input(outcome: Outcome) -> Object:
     return {"call": _text(f"{task.call}({given})"), "setup": _text(task.setup), "stdin": _text(task.stdin)}
 
 
-def _expected(outcome: Outcome) -> str:
-    task = outcome.test.task
-    if isinstance(task, Io):
-        return _text(task.expected)
-    return _text(_expected_of_call(task))
+def _expected(outcome: Outcome) -> str | None:
+    match outcome.test.task:
+        case Io(expected=expected):
+            return _text(expected)
+        case Call() as task:
+            return _text(_expected_of_call(task))
+    return None
 
 
 def _expected_of_call(task: Call) -> str:

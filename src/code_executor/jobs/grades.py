@@ -7,6 +7,7 @@ of the day on which it ended. So a result holds nothing that has to be decided a
 from __future__ import annotations
 
 from code_executor.core.codec import Object, caller_object, caller_of_object, decode, encode
+from code_executor.core.forms.shown import limits_object, limits_of_object
 from code_executor.core.runner import Runner
 from code_executor.grading import forms, views
 from code_executor.grading.grader import Grader
@@ -27,6 +28,8 @@ def pack_subject(subject: Subject) -> bytes:
         "code": submission.code,
         "files": [encode(file) for file in submission.files],
         "policy": submission.policy,
+        "environment": submission.environment,
+        "limits": submission.limits and limits_object(submission.limits),
         "caller": caller_object(submission.caller),
         "suite": forms.suite_object(subject.suite),
         "reference": subject.reference,
@@ -41,7 +44,15 @@ def unpack_subject(data: bytes) -> Subject:
     try:
         files = tuple(decode(file) for file in kept["files"])
         caller = caller_of_object(kept["caller"])
-        submission = Submission(kept["code"], files, caller, batch=True, policy=kept["policy"])
+        submission = Submission(
+            kept["code"],
+            files,
+            caller,
+            batch=True,
+            policy=kept["policy"],
+            environment=kept.get("environment", ""),
+            limits=limits_of_object(kept.get("limits")),
+        )
         previous = kept.get("previous")  # a job of the version before has none
         return Subject(
             submission,

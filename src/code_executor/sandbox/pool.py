@@ -116,11 +116,15 @@ class Book:
         """For how many there is room at any time: those that are kept anyway, or one for whoever waits."""
         return max(self.size.least, self.size.spare, 1)
 
-    def take(self) -> Sandbox | None:
-        """Lend the longest idle sandbox; None where there is none."""
+    def take(self, owner: str | None = None) -> Sandbox | None:
+        """Lend the longest idle sandbox, and rather one that is ``owner``'s or nobody's; None where there is none."""
         if not self.idle:
             return None
-        sandbox = self.idle.popleft()
+        if owner is None:
+            sandbox = self.idle.popleft()
+        else:
+            sandbox = min(self.idle, key=lambda each: (each.owner != owner, each.owner is not None))
+            self.idle.remove(sandbox)
         self.idle_since.pop(sandbox, None)
         self.busy.add(sandbox)
         return sandbox
@@ -268,9 +272,9 @@ class Pool:
         finally:
             self.give_back(sandbox)
 
-    def take(self) -> Sandbox | None:
-        """Lend one, to be given back; None where none is free."""
-        sandbox = None if self._closing else self.book.take()
+    def take(self, owner: str | None = None) -> Sandbox | None:
+        """Lend one, to be given back; None where none is free. ``owner``: as of `Book.take`."""
+        sandbox = None if self._closing else self.book.take(owner)
         if sandbox is not None:
             self._refill()
         return sandbox

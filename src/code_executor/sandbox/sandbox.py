@@ -50,6 +50,8 @@ class Sandbox:
         self.endings = 0
         """How many ends of runs, cells and orders have come from it, whether or not somebody has read them."""
         self.introduction: dict[str, Any] = {}
+        self.owner: str | None = None
+        """Whose alone it is, of one that has trusted code."""
         self.on_lost: Callable[[Sandbox], None] | None = None
         self._link: Link | None = None
         self._reader = EventReader()

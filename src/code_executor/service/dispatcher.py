@@ -9,6 +9,9 @@ environments, each with kinds of its own (`service.kinds`), which serve no other
 not hinder those that another can serve. All kinds of all environments together run no more at once than ``most``, and
 keep no more sandboxes than those, the ones that each keeps anyway and those of sessions: so their memory has a bound
 as well. A session counts as running only while one of its cells does: it waits for no turn then.
+
+What graders trust (checkers, unit tests) has sandboxes of its own, and a dispatcher of its own in front of them. So
+whoever holds one of those and waits for a learner's holds up no learner. Such a sandbox serves one caller, to its end.
 Whose turn it is, and who may have the last sandbox of a kind, is decided by plain state (`service.fairqueue`).
 """
 
@@ -22,6 +25,7 @@ from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 
+from code_executor.core.caller import Caller
 from code_executor.core.cells import CellTurn
 from code_executor.core.environments import DEFAULT, choose
 from code_executor.core.errors import CallerBusyError, CodeExecutorError, PoolBusyError, PoolClosedError
@@ -58,7 +62,8 @@ class Dispatcher:
     such a sandbox costs a multiple. Taking one of the wrong kind costs time and nothing else. ``name``: of the
     environment that these are of, the default; ``others``: the kinds of the others. ``most``: runs at once in all kinds
     together (0: as many as the pools have sandboxes). ``patience``: seconds that an execution waits; ``check_time``:
-    that a check may take.
+    that a check may take. ``trusted``: runs what is trusted; None: nothing does. ``owned``: each sandbox serves one
+    caller.
     """
 
     def __init__(
@@ -73,6 +78,8 @@ class Dispatcher:
         rules: Rules | None = None,
         patience: float = PATIENCE,
         check_time: float = RequestLimits().check,
+        trusted: Dispatcher | None = None,
+        owned: bool = False,
     ) -> None:
         self._default = Kinds(pools, looks, name=name)
         self._environments = {name: self._default}
@@ -86,6 +93,8 @@ class Dispatcher:
         self._executor = SandboxExecutor(limits, check_time)
         self._patience = patience
         self._turns: set[CellTurn] = set()
+        self._trusted = trusted
+        self._owned = owned
         self._closing = False
         for pool in self.pools:
             pool.on_free = self._freed
@@ -115,14 +124,25 @@ class Dispatcher:
         """Their names, the default first."""
         return tuple(self._environments)
 
+    @property
+    def all_pools(self) -> tuple[Pool, ...]:
+        """Those for trusted code included."""
+        return self.pools if self._trusted is None else (*self.pools, *self._trusted.pools)
+
     def stream(self, execution: Execution, inputs: AsyncIterator[Input] | None = None) -> AsyncGenerator[Event, None]:
         """Run, as `Runner.stream` says."""
+        if execution.trusted and not self._owned:
+            if self._trusted is None:
+                raise PoolClosedError("this service has no sandboxes for checkers and unit tests")
+            return self._trusted.stream(execution, inputs)
         return self._executor.stream(_Loan(self, execution), execution, inputs)
 
     def close(self) -> None:
         """Take no more executions, and turn away those that wait. What runs is its pool's to wait for."""
         self._closing = True
         self._serve()
+        if self._trusted is not None:
+            self._trusted.close()
 
     # ---- a sandbox for an execution
 
@@ -165,6 +185,18 @@ class Dispatcher:
             if ticket.waits:
                 self.queue.leave(ticket, time.monotonic())
                 self._ask()
+
+    def takes(self, grant: _Grant, caller: Caller) -> bool:
+        """Whether a caller may have this sandbox; if not, it is given up, because it served another."""
+        if not self._owned:
+            return True
+        sandbox = grant.sandbox
+        if sandbox.owner in (None, caller.id):
+            sandbox.owner = caller.id
+            return True
+        sandbox.lost("it served another caller")
+        self.give_back(grant, 0.0)
+        return False
 
     def give_back(self, grant: _Grant, waited: float) -> None:
         """Take a sandbox back; ``waited``: seconds in which the execution waited for its input."""
@@ -320,7 +352,7 @@ class Dispatcher:
         return self._environments[choose(execution.environment, execution.caller, self.environments)]
 
     def _lend(self, ticket: Ticket, kind: Kind) -> _Grant:
-        sandbox = kind.pool.take()
+        sandbox = kind.pool.take(ticket.caller.name if self._owned else None)
         if sandbox is None:
             raise RuntimeError("a pool lent what it has not")
         kind.sessions += ticket.manner is Manner.SESSION
@@ -369,8 +401,11 @@ class _Loan:
 
     async def __aenter__(self) -> Sandbox:
         dispatcher, execution = self._dispatcher, self._execution
-        self._grant = dispatcher.lend_at_once(execution) or await dispatcher.lend(execution)
-        return self._grant.sandbox
+        while True:
+            grant = dispatcher.lend_at_once(execution) or await dispatcher.lend(execution)
+            if dispatcher.takes(grant, execution.caller):
+                self._grant = grant
+                return grant.sandbox
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -28,3 +28,7 @@ def outcomes(made: Suite, passed: str, **more: Any) -> list[Outcome]:
         Outcome(test, verdicts[sign], fraction=float(sign == "+"), **more)
         for test, sign in zip(made.tests, passed, strict=True)
     ]
+
+
+def units(framework: str, tests: str, **more: Any) -> dict[str, Any]:
+    return {"kind": framework, "files": [{"path": "test_it.py", "content": tests}], **more}

@@ -10,7 +10,7 @@ import pytest
 
 from code_executor.core.models import SourceProblem
 from code_executor.grading import exports
-from code_executor.grading.outcomes import Grade, Outcome, Receipt, Receipts, Usage, Verdict
+from code_executor.grading.outcomes import Case, Grade, Outcome, Receipt, Receipts, Usage, Verdict
 from code_executor.grading.scores import score
 from code_executor.grading.suite import Suite
 from code_executor.grading.views import Audience
@@ -87,6 +87,17 @@ def test_a_test_that_is_shown_later_is_hidden_until_then() -> None:
     assert (before["tests"][0]["visibility"], after["tests"][0]["visibility"]) == ("hidden", "visible")
 
 
+def test_unit_tests_are_listed_and_what_they_say_is_told_at_the_level_for_it() -> None:
+    for level, told in (("full", {"test_a: passed", f"test_b: wrong_answer: {ANSWER}"}), ("input", {"test_a: passed"})):
+        made = suite(io(visibility=level))
+        cases = (Case("test_a", Verdict.PASSED), Case("test_b", Verdict.WRONG_ANSWER, ANSWER))
+        grade = grade_of(made, [replace(outcomes(made, "-")[0], cases=cases, detail="")])
+        report = exports.junit([("x", grade)], REST).decode()
+        for text in (exports.gradescope(grade, REST)["tests"][0]["output"], report):
+            assert all(each in text for each in told)
+            assert (ANSWER in text) == (level == "full")
+
+
 def test_a_grade_without_a_score_has_none_in_a_results_json() -> None:
     made = suite(io("1"), io("2"))
     told = exports.gradescope(grade_of(made, outcomes(made, "+!")), FULL)
@@ -149,5 +160,5 @@ def test_no_export_tells_what_may_not_be_told(level: str, verdict: Verdict) -> N
 
 def test_a_report_for_whoever_may_see_everything_has_all_tests() -> None:
     grade = graded(suite(*planted("hidden")))
-    assert parsed(exports.junit([("x", grade)], FULL))[0].get("tests") == "4"
+    assert parsed(exports.junit([("x", grade)], FULL))[0].get("tests") == str(len(grade.outcomes))
     assert parsed(exports.junit([("x", grade)], REST))[0].get("tests") == "0"

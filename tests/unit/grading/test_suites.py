@@ -10,9 +10,10 @@ import pytest
 from pydantic import ValidationError
 
 from code_executor.api.suite_schemas import SuiteIn
+from code_executor.core.models import File
 from code_executor.grading import forms
-from code_executor.grading.suite import Level, Suite, SuiteError, Visibility, order
-from tests.unit.grading.made import call, io, suite
+from code_executor.grading.suite import Call, Level, Suite, SuiteError, Unit, Visibility, order
+from tests.unit.grading.made import call, io, suite, units
 
 EVERYTHING: dict[str, Any] = {
     "tests": [
@@ -22,6 +23,10 @@ EVERYTHING: dict[str, Any] = {
         io("A", id="d", checker={"type": "tokens", "ignoreCase": True}, visibility="hidden", group="h"),
         call("fib", id="e", args=[{"$tuple": [1]}], kwargs={"n": None}, expected={"a": None}, rel=1e-6, group="g"),
         call("s.push", id="f", raises={"type": "ValueError", "message": "no"}, setup="s = Stack()", stdin="1"),
+        io("x", id="p", checker={"type": "program", "code": "def check(i, o, a): return True"}),
+        {"kind": "interactive", "id": "i", "interactor": "def interact(x): return True", "input": "1", "args": ["a"]},
+        units("unittest", "import unittest", id="u", isolation="process"),
+        units("pytest", "def test(): pass", id="v", weights={"*": 2, "*::test": 3, "b*": 1}),
         call("f", id="g", arguments=[[1, 2]], args=[[2, 1]], stdout="sorted\n", looseSequences=True, abs=0.1),
     ],
     "groups": [{"id": "h", "dependsOn": ["g"]}, {"id": "g", "points": 3}],
@@ -44,12 +49,32 @@ def test_what_is_stored_is_what_was_said() -> None:
     text = forms.canonical(made)
     assert forms.read(text) == made
     assert forms.canonical(forms.read(text)) == text
+    assert isinstance(made.tests[4].task, Call)
     assert made.tests[4].task.expected == {"a": None}
     assert made.tests[0].timeout == 1.5
     assert made.tests[1].timeout == 5
     assert [test.visibility.level for test in made.tests[:4]] == [Level.RESULT, Level.FULL, Level.INPUT, Level.HIDDEN]
     assert made.files[0].path == "data.txt"
     assert made.files[1].data == b"\0\1"
+
+
+def test_the_longest_glob_of_a_weight_comes_first() -> None:
+    unit = suite(units("pytest", "x = 1", weights={"*": 2, "*::test": 3, "b*": 1})).tests[0].task
+    assert isinstance(unit, Unit)
+    assert unit.weights == (("*::test", 3.0), ("b*", 1.0), ("*", 2.0))
+
+
+@pytest.mark.parametrize(
+    ("names", "tests"),
+    [
+        (["test_a.py", "b_test.py", "help.py", "data.txt"], ["test_a.py", "b_test.py"]),
+        (["deep/test_a.py", "tests.py"], ["deep/test_a.py", "tests.py"]),
+        (["check.py", "data.txt"], ["check.py"]),
+        (["data.txt"], []),
+    ],
+)
+def test_which_files_have_tests(names: list[str], tests: list[str]) -> None:
+    assert Unit.paths([File(name, b"") for name in names]) == tests
 
 
 def test_the_form_that_is_stored_is_one_that_is_taken() -> None:
@@ -97,6 +122,13 @@ def test_the_address_is_of_the_content() -> None:
         ({"tests": [call(kwargs={"$tuple": 1})]}, "tests.0.kwargs"),
         ({"tests": [call(expected={"$set": [1, 1]})]}, "tests.0.expected"),
         ({"tests": [call(expected=1, raises={"type": "ValueError"})]}, "tests.0.raises"),
+        ({"tests": [io(checker={"type": "program"})]}, "tests.0.checker"),
+        ({"tests": [io(checker={"type": "program", "code": "  "})]}, "tests.0.checker"),
+        ({"tests": [io(checker={"code": "x"})]}, "tests.0.expected"),
+        ({"tests": [{"kind": "interactive", "interactor": "\n"}]}, "tests.0.interactor"),
+        ({"tests": [{"kind": "pytest", "files": []}]}, "tests.0.files"),
+        ({"tests": [{"kind": "pytest", "files": [{"path": "a.txt", "content": ""}]}]}, "tests.0.files"),
+        ({"tests": [{"kind": "pytest", "files": [{"path": "solution.py/t.py", "content": ""}]}]}, "tests.0.files"),
         ({"tests": [call()], "module": "main"}, "module"),
         ({"tests": [call()], "module": "class"}, "module"),
         ({"tests": [io(files=[{"path": "main.py", "content": ""}])]}, "tests.0.files"),
@@ -128,7 +160,13 @@ def test_what_is_wrong_is_named(said: dict[str, Any], field: str) -> None:
         {"tests": [io(timeout=0)]},
         {"tests": [io(visibility="secret")]},
         {"tests": [io(visibility={"after": "soon"})]},
-        {"tests": [io(checker={"type": "program"})]},
+        {"tests": [io(checker={"type": "programme"})]},
+        {"tests": [{"kind": "interactive"}]},
+        {"tests": [{"kind": "unittest"}]},
+        {"tests": [units("nose", "x = 1")]},
+        {"tests": [units("pytest", "x = 1", isolation="none")]},
+        {"tests": [units("pytest", "x = 1", weights={"*": -1})]},
+        {"tests": [units("pytest", "x = 1", expected="x")]},
         {"tests": [call("__import__('os').system")]},
         {"tests": [call("a..b")]},
         {"tests": [io()], "stopOnFailure": "never"},

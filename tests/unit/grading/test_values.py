@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from code_executor.grading import bounded, harness, values
+from code_executor.grading import bounded, values
+from code_executor.grading.inside import harness
 from code_executor.grading.values import Tolerance, ValueFormError, compare, parse, shown, value_of
 
 KEYS = st.one_of(st.booleans(), st.integers(-3, 3), st.text(max_size=2), st.tuples(st.integers(0, 2)))

@@ -10,7 +10,7 @@ import pytest
 from code_executor.core.models import Reason
 from code_executor.grading import forms, views
 from code_executor.grading.differences import Difference
-from code_executor.grading.outcomes import Grade, GradeVerdict, Outcome, Usage, Verdict
+from code_executor.grading.outcomes import Case, Grade, GradeVerdict, Outcome, Usage, Verdict
 from code_executor.grading.scores import score
 from code_executor.grading.suite import Suite
 from code_executor.grading.views import Audience
@@ -39,6 +39,15 @@ def planted(level: str) -> list[dict[str, Any]]:
         call(args=[INPUT], kwargs={"a": INPUT}, expected=ANSWER, setup=f"'{INPUT}'", id="call", **checked),
         call(args=[INPUT], stdout=ANSWER, arguments=[ANSWER], stdin=INPUT, id="printing", **checked),
         call(args=[INPUT], raises={"type": "ValueError", "message": ANSWER}, id="raising", **checked),
+        io(ANSWER, stdin=INPUT, checker={"type": "program", "code": f"# {ANSWER}"}, id="checked", **checked),
+        {"kind": "interactive", "interactor": f"# {ANSWER}", "input": ANSWER, "args": [INPUT], "id": "t", **checked},
+        {
+            "kind": "unittest",
+            "id": "unit",
+            "visibility": level,
+            "name": "shown",
+            "files": [{"path": "test.py", "content": f"# {ANSWER}"}],
+        },
     ]
 
 
@@ -55,6 +64,8 @@ def graded(made: Suite, verdict: Verdict = Verdict.WRONG_ANSWER) -> Grade:
             Difference("is wrong", 1, ANSWER, OUTPUT),
             OUTPUT,
             time=1.0,
+            cases=(Case(OUTPUT, Verdict.WRONG_ANSWER, ANSWER),),
+            detail=ANSWER,
         )
         for test in made.tests
     ]
@@ -70,7 +81,7 @@ def test_what_is_told_at_each_level(level: str, verdict: Verdict) -> None:
     text = json.dumps(told)
     assert {secret for secret in (INPUT, OUTPUT, ANSWER) if secret in text} == LEVELS[level]
     assert "987654" not in text
-    assert len(told["tests"]) == (0 if level == "hidden" else 4)
+    assert len(told["tests"]) == (0 if level == "hidden" else 7)
     if level == "result":
         plain = verdict.value if verdict in (Verdict.PASSED, Verdict.SKIPPED) else "failed"
         assert {(test["verdict"], *sorted(test)) for test in told["tests"]} == {
@@ -83,7 +94,7 @@ def test_whoever_may_see_everything_is_told_everything(level: str) -> None:
     told = views.grade_object(graded(suite(*planted(level))), Audience(full=True, now=0.0))
     text = json.dumps(told)
     assert all(secret in text for secret in (INPUT, OUTPUT, ANSWER))
-    assert len(told["tests"]) == 4
+    assert len(told["tests"]) == 7
     assert told["usage"]["runs"] == 4
 
 

@@ -23,7 +23,7 @@ from code_executor.api.schemas.values import (
 from code_executor.core.limits import LEAST_CPU_TIME, LEAST_DISK, LEAST_MEMORY
 from code_executor.core.world import MAX_MODULE, MODULE
 
-_CHOSEN = "The interpreter and libraries to use, one of `GET /api/environments`; null: the default."
+CHOSEN = "The interpreter and libraries to use, one of `GET /api/environments`; null: the default."
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "hello": {"summary": "Print", "value": {"code": 'print("Hello from API!")', "language": "python"}},
@@ -139,7 +139,7 @@ class ExecuteRequest(BaseModel):
         False,  # a default
         description="Return figures, the value of the last expression, and what `display()` is given, in `displays`.",
     )
-    environment: EnvironmentName | None = Field(None, description=_CHOSEN)
+    environment: EnvironmentName | None = Field(None, description=CHOSEN)
     limits: LimitsIn | None = Field(
         None,
         description="Limits of this run, below those of the service. The answer then says what holds, in `limits`.",
@@ -175,7 +175,7 @@ class SessionRequest(BaseModel):
         default_factory=list, description="Files for the working directory of the cells. None may lie where another is."
     )
     interactive: bool | None = Field(None, description="`interactive` of the cells that do not say it themselves.")
-    environment: EnvironmentName | None = Field(None, description=_CHOSEN)
+    environment: EnvironmentName | None = Field(None, description=CHOSEN)
 
 
 class CellRequest(BaseModel):
@@ -233,7 +233,7 @@ class CheckRequest(BaseModel):
 
     code: str = Field(description="The source of the program.")
     language: Language | None = Field("python", description="The language of the program.")
-    environment: EnvironmentName | None = Field(None, description=_CHOSEN)
+    environment: EnvironmentName | None = Field(None, description=CHOSEN)
 
 
 class StdinMessage(BaseModel):

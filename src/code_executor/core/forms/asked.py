@@ -57,6 +57,8 @@ def _unusual_object(execution: Execution) -> Object:
         unusual["base64"] = True
     if execution.excerpt is not None:
         unusual["excerpt"] = {"head": execution.excerpt.head, "tail": execution.excerpt.tail}
+    if execution.trusted:
+        unusual["trusted"] = True
     return unusual
 
 
@@ -80,6 +82,7 @@ def execution_of(message: Object) -> Execution:
         env=message.get("env"),
         raw=message.get("base64", False),
         excerpt=Excerpt(**excerpt) if (excerpt := message.get("excerpt")) else None,
+        trusted=message.get("trusted", False),
         id=message["id"],
     )
 

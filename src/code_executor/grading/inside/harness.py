@@ -215,16 +215,17 @@ DECODERS: Any = {
 # ---- the call
 
 
-def _failure(error: BaseException, file: str) -> dict[str, Any]:
+def failure(error: BaseException, file: str, *, shown: bool = True) -> dict[str, Any]:
     """Say what an exception is, where it was raised in the learner's file, and print its traceback without ours."""
     trace, line = error.__traceback__, None
-    shown = None
+    first = None
     while trace is not None:
         if trace.tb_frame.f_code.co_filename.endswith("/" + file):
-            line, shown = trace.tb_lineno, shown or trace
+            line, first = trace.tb_lineno, first or trace
         trace = trace.tb_next
-    with contextlib.suppress(BaseException):
-        traceback.print_exception(type(error), error, shown)
+    if shown:
+        with contextlib.suppress(BaseException):
+            traceback.print_exception(type(error), error, first)
     try:
         message = str(error)[:LONGEST_TEXT]
     except BaseException:
@@ -247,7 +248,7 @@ def _called(order: dict[str, Any], answer: dict[str, Any]) -> None:
         exec(order["setup"], vars(module))
         function = _resolved(module, order["call"])
     except BaseException as error:
-        answer["failed"] = _failure(error, file)
+        answer["failed"] = failure(error, file)
         return
     arguments = [decoded(each) for each in order["args"]]
     named = {name: decoded(each) for name, each in order["kwargs"].items()}
@@ -259,7 +260,7 @@ def _called(order: dict[str, Any], answer: dict[str, Any]) -> None:
     except TooLargeError:
         answer["tooLarge"] = True
     except BaseException as error:
-        answer["raised"] = _failure(error, file)
+        answer["raised"] = failure(error, file)
     answer["stdout"] = printed.getvalue()[:LONGEST_TEXT]
     sys.stdout.write(printed.getvalue())
     if order["arguments"]:
