@@ -22,6 +22,9 @@ from code_executor.service.ports import Health
 PATHS = frozenset({"/api/execute", "/api/check", "/api/grade", "/api/jobs", "/api/batches"})
 """What can be asked again. A session keeps its own key, for as long as it lives."""
 
+_EXPORTED = "/api/grade"
+"""What is answered in other forms too."""
+
 REPLAYED = "Idempotency-Replayed"
 
 _HEADER = b"idempotency-key"
@@ -57,7 +60,7 @@ class Idempotency:
             raise Refusal(422, "A request must have one Idempotency-Key at most.")
         key = parse_key(headers[_HEADER.decode()])
         accepted = headers.getlist("accept")
-        export = export_wanted(accepted)
+        export = export_wanted(accepted) if scope["path"] == _EXPORTED else None
         if export is None and (wants_events(accepted) or wants_lines(accepted)):
             raise Refusal(400, "A stream is not kept: leave out Idempotency-Key, or accept application/json.")
         if self._answers is None:

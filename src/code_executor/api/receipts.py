@@ -14,6 +14,7 @@ from code_executor.api.receipt_schemas import KeysResponse, VerifyRequest, Verif
 from code_executor.api.requests import invalid, read, require_json
 from code_executor.api.schemas import PROBLEMS
 from code_executor.api.suite_requests import GradeAsked
+from code_executor.core.apart import CHECKED, apart
 from code_executor.grading.issuer import Issuer
 from code_executor.grading.receipts import Previous, ReceiptError, ReceiptForgedError
 from code_executor.grading.signing import key_set
@@ -57,7 +58,8 @@ def make_router(issuer: Issuer) -> APIRouter:
         What has not the form of a receipt, or another algorithm, is an error of the request.
         """
         require_json(request.headers.get("content-type", ""))
-        asked = read(VerifyRequest, await request.body())
+        body = await request.body()
+        asked = await apart(lambda: read(VerifyRequest, body), len(body), CHECKED)
         try:
             previous = await issuer.verified(asked.receipt)
         except ReceiptForgedError as error:
