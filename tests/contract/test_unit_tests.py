@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -53,6 +54,8 @@ class Stack:
     def __add__(self, other): return Stack(*self.items, *other.items)
     def __mul__(self, times): return Stack(*self.items * times)
     def __lt__(self, other): return len(self) < len(other)
+    def __rpow__(self, base): return base ** len(self)
+    def __sub__(self, other): return 0
     def __str__(self): return f"Stack of {len(self)}"
     def __repr__(self): return f"Stack({self.items})"
     def __enter__(self): return self
@@ -73,6 +76,12 @@ def apply(function, *args): return function(*args)
 def count():
     for number in range(3):
         yield number
+kept = []
+def keep(unused, function):
+    kept.append(function)
+def drop(function):
+    kept.remove(function)
+    return len(kept)
 def greet(name): print("hello", name)
 def ask(): return input("name? ").upper()
 def read():
@@ -131,6 +140,9 @@ class TestValues(unittest.TestCase):
         with self.assertRaises(KeyError):
             solution.apply(lambda: {}[1])
         self.assertEqual(solution.apply(lambda x: solution.double(x) + 1, 2), 5)
+        calls, listeners = [], []
+        solution.keep(listeners, calls.append)
+        self.assertEqual(solution.drop(calls.append), 0)
 
     def test_errors(self):
         with self.assertRaises(ValueError) as caught:
@@ -179,6 +191,9 @@ class TestObjects(unittest.TestCase):
         self.assertNotEqual(Stack(1), Stack(2))
         self.assertEqual((Stack(1) + Stack(2)).items, [1, 2])
         self.assertEqual((Stack(1) * 2).items, [1, 1])
+        self.assertEqual(2 ** Stack(1, 2, 3), 8)
+        with self.assertRaises(TypeError):
+            Stack(1) - 1
         self.assertLess(Stack(), Stack(1))
         with Stack(1) as stack:
             self.assertEqual(len(stack), 1)
@@ -365,7 +380,7 @@ async def test_in_one_process_everything_works_and_nothing_is_safe(executor: Exe
         "def double(x): return 0\ndef missing(): pass\n"
     )
     assert (await one(executor, cheat, units("unittest", FAILING, isolation="process"))).is_passed
-    assert not (await one(executor, cheat, units("unittest", FAILING))).fraction
+    assert (await one(executor, cheat, units("unittest", FAILING))).fraction == pytest.approx(2 / 6)
 
 
 @pytest.mark.parametrize(
@@ -388,6 +403,37 @@ async def test_tests_that_fail_by_themselves_are_nobodys_fault(
     assert outcome.verdict is Verdict.CHECKER_ERROR, outcome
     assert (grade.verdict, grade.score) == (GradeVerdict.ERROR, None)
     assert why in outcome.detail
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [("io.StringIO('x')", "objects of the type StringIO"), ("list(range(100_000))", "more than 1 MB, or 90,000 items")],
+)
+async def test_what_cannot_be_given_to_a_program_is_the_suites_fault(executor: Executor, given: str, why: str) -> None:
+    tests = f"import io, unittest, solution\nclass T(unittest.TestCase):\n    def test_it(self): solution.f({given})"
+    apart = await one(executor, "def f(x): pass", units("unittest", tests))
+    assert (apart.verdict, apart.message) == (Verdict.CHECKER_ERROR, "the tests failed by themselves")
+    assert why in apart.detail
+    assert (await one(executor, "def f(x): pass", units("unittest", tests, isolation="process"))).is_passed
+
+
+async def test_a_program_cannot_make_it_look_as_if_the_suite_were_wrong(executor: Executor) -> None:
+    tests = (
+        "import unittest, solution\nclass T(unittest.TestCase):\n"
+        "    def test_it(self): solution.f(solution.f(lambda x: x))\n"
+        "    def test_other(self): self.assertEqual(solution.f(1), 2)"
+    )
+    codes = [
+        "async def f(x): return x",
+        "def f(x): return x(x) if callable(x) else x(open)",
+        "def f(x): return x(b'x' * (2 << 20)) if callable(x) else bytearray(2 << 20)",
+        "def f(x): return {f: f}",
+        "def f(x): return f",
+    ]
+    for code in codes:
+        outcome = await one(executor, code, units("unittest", tests))
+        assert outcome.verdict in (Verdict.WRONG_ANSWER, Verdict.ERROR), (code, outcome)
+        assert outcome.fraction < 1
 
 
 async def test_tests_that_a_program_keeps_from_loading_are_failed(executor: Executor) -> None:
@@ -413,6 +459,28 @@ async def test_files_of_the_tests_are_not_in_the_programs_sandbox(executor: Exec
     submission = Submission(code, (File("own.py", b"y = 1"),), policy=False)
     (outcome,) = (await Grader(executor).grade(submission, made)).outcomes
     assert outcome.is_passed, [case.message for case in outcome.cases]
+
+
+async def test_the_time_of_the_tests_is_not_the_programs(executor: Executor) -> None:
+    tests = (
+        "import time, unittest, solution\nclass T(unittest.TestCase):\n    def test_it(self):\n"
+        "        solution.f(1)\n        time.sleep(2.5)\n        self.assertEqual(solution.f(2), 2)"
+    )
+    outcome = await one(executor, "def f(x): return x", units("unittest", tests, timeout=1))
+    assert outcome.is_passed, outcome.cases
+    assert outcome.time < 1000
+
+
+async def test_a_program_that_reads_what_it_is_asked_and_says_nothing_is_not_waited_for(executor: Executor) -> None:
+    code = (
+        "import gc\ndef f(x):\n    for each in gc.get_objects():\n"
+        "        if type(each).__name__ == 'Server':\n            while True: each.receive()"
+    )
+    tests = "import unittest, solution\nclass T(unittest.TestCase):\n    def test_it(self): solution.f(1)"
+    began = time.monotonic()
+    outcome = await one(executor, code, units("unittest", tests, timeout=25))
+    assert (outcome.verdict, outcome.fraction) == (Verdict.WRONG_ANSWER, 0)
+    assert time.monotonic() - began < 20
 
 
 async def test_several_grades_at_once_each_have_their_own(executor: Executor) -> None:

@@ -149,7 +149,7 @@ async def _open_trusted(
 
 
 def _trusted_size(settings: Settings) -> int:
-    return settings.trusted_pool_size or max(1, settings.pool_size // 4)
+    return settings.trusted_pool_size or max(1, settings.pool_size // 2)
 
 
 def _trusting(trusted: Sequence[Kinds], settings: Settings) -> Dispatcher:

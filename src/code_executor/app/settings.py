@@ -173,7 +173,7 @@ class Settings(JobSettings, HookSettings):
         ge=0,
         le=10_000,
         description="Maximum number of sandboxes, beside those, for checkers and unit tests of suites, which are made "
-        "when somebody grades with such tests. `0`: 1 for 4 of `CODE_EXECUTOR_POOL_SIZE`.",
+        "when somebody grades with such tests. `0`: half of `CODE_EXECUTOR_POOL_SIZE`.",
     )
     queue_size: int = Field(
         _RULES.waiting, ge=0, description="Maximum number of executions that may wait for a sandbox."

@@ -102,6 +102,8 @@ def _told(test: SuiteTest, judge: Result | None, program: Result | None, order: 
     outcome = unfinished(test, program)
     if outcome.verdict is Verdict.INTERNAL:
         return outcome
+    if judge.reason is Reason.INPUT_TIME:
+        return replace(outcome, verdict=Verdict.TIMEOUT, message="the conversation took too long")
     said = judged(outcome, judge, trusted.answer_of(judge, order.verdict), "the interactor")
     if outcome.is_passed or said.verdict in (Verdict.CHECKER_ERROR, Verdict.INTERNAL):
         return said

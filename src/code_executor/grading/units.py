@@ -94,6 +94,8 @@ async def _apart(runs: Runs, submission: Submission, suite: Suite, test: SuiteTe
     )
     if result.reason is Reason.INTERNAL or any(each.reason is Reason.INTERNAL for each in relay.results):
         return replace(outcome, verdict=Verdict.INTERNAL, message="the service failed while it ran the test")
+    if result.reason is Reason.INPUT_TIME:
+        return replace(outcome, verdict=Verdict.TIMEOUT, message="all tests together took too long")
     answer = trusted.answer_of(result, path)
     if result.reason is not Reason.COMPLETED or not isinstance(answer, dict):
         detail = trusted.why_failed(result)
@@ -152,7 +154,10 @@ class _Relay:
             if line == _STARTS:
                 await self._end_program()
                 tests.say("+\n")
-                await self._begin_program(tests)
+                if self._runs.is_used_up(self._execution.caller):
+                    tests.say("-all tests together took too long\n")
+                else:
+                    await self._begin_program(tests)
             elif line.startswith(_TELLS) and self._program is not None:
                 self._program.say(f"{line[1:]}\n")
 
@@ -209,6 +214,9 @@ def _judged(outcome: Outcome, task: Unit, answer: dict[str, Any]) -> Outcome:
         if unloaded.get("byProgram") or outcome.trust == COOPERATIVE:
             return replace(outcome, verdict=Verdict.ERROR, message="the tests cannot use the program", detail=detail)
         return replace(outcome, verdict=Verdict.CHECKER_ERROR, message="the tests cannot be loaded", detail=detail)
+    if answer.get("misused"):
+        detail = f"{answer['misused']}; with the isolation `process` it can"
+        return replace(outcome, verdict=Verdict.CHECKER_ERROR, message="the tests failed by themselves", detail=detail)
     cases = tuple(_case(each, task) for each in answer.get("cases") or () if isinstance(each, dict))
     counted = [case for case in cases if case.verdict is not Verdict.SKIPPED]
     if not counted:

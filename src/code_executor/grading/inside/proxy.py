@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import builtins
 import collections
+import io
 import json
 import os
 import re
 import sys
+import types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +34,10 @@ MOST_STARTS = 500
 
 class ProgramEnded(BaseException):  # no Exception, so that no test takes it for one that it waits for
     """There is no answer, and there will be none."""
+
+
+class MisuseError(TypeError):
+    """A test does what cannot be done through this: it is the suite that is wrong, and not the program."""
 
 
 class Strict:
@@ -98,20 +104,19 @@ class Giving(Encoder):
             return said
         if callable(value):
             return {"$callback": self.program.callback(value)}
-        raise TypeError(f"a test cannot give the program {type(value).__name__!r} objects of its own")
+        if isinstance(value, types.CoroutineType):
+            raise TypeError("what can be awaited cannot be given back to the program")
+        raise MisuseError(f"a test cannot give the program objects of the type {type(value).__name__}")
 
 
 class Program:
     """The program that is tested: started anew when asked to, and asked one thing at a time."""
 
     def __init__(self) -> None:
-        self.incoming = os.fdopen(os.dup(0), "r", encoding="utf-8")
+        self.incoming = sys.stdin  # which says when it waits, so that this is not the tests' time
         self.outgoing = os.dup(1)
-        read, write = os.pipe()
-        os.close(write)
-        os.dup2(read, 0)
-        os.close(read)
         os.dup2(2, 1)
+        sys.stdin = io.StringIO()
         self.generation = 0
         self.number = 0
         self.ended = True
@@ -121,6 +126,8 @@ class Program:
         self.failures = 0
         """How often there was no answer."""
         self.collecting = False
+        self.misused = ""
+        """What a test wanted to do that cannot be done with a program in another sandbox."""
         self.callbacks: list[Callable[..., Any]] = []
         self.classes: dict[str, type] = {}
         self.exceptions: dict[type, int] = {}
@@ -192,7 +199,11 @@ class Program:
             given = [giving.value(each) for each in args]
             named = {name: giving.value(each) for name, each in kwargs.items()}
         except TooLargeError:
-            raise ValueError("a test gives the program more than 1 MB") from None
+            self.misused = "a test gives the program more than 1 MB, or 90,000 items"
+            raise MisuseError(self.misused) from None
+        except MisuseError as error:
+            self.misused = str(error)
+            raise
         self.tell(
             b">",
             json.dumps({"number": number, "do": do, "of": of, "args": given, "kwargs": named}).encode("ascii"),
@@ -239,6 +250,9 @@ class Program:
             answer = {"value": Giving(self).value(value)}
         except ProgramEnded:
             raise
+        except MisuseError as error:
+            self.misused = str(error)
+            answer = {"raised": ["TypeError", str(error)]}
         except BaseException as error:
             answer = {"raised": [type(error).__name__, str(error)]}
         self.tell(b">", json.dumps(answer).encode("ascii"))
@@ -259,8 +273,9 @@ class Program:
     # ---- what it has
 
     def callback(self, function: Callable[..., Any]) -> int:
-        self.callbacks.append(function)
-        return len(self.callbacks) - 1
+        if function not in self.callbacks:
+            self.callbacks.append(function)
+        return self.callbacks.index(function)
 
     def remote(self, content: Any, path: tuple[str, ...] | None = None) -> Any:
         """Return what stands for an object of the program."""

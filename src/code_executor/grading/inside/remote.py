@@ -12,6 +12,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+DIFFERENCES = tuple(
+    sign + name for name in ("sub", "truediv", "floordiv", "mod", "xor", "and", "or") for sign in ("", "r")
+)
+"""What can tell how far two values are apart, so that one of them may be what a test expects."""
+
 KNOWN_DUNDERS = ("__name__", "__qualname__", "__doc__", "__module__", "__annotations__", "__dict__")
 
 
@@ -136,14 +141,14 @@ def _ordering(name: str) -> Any:
 
 
 def _arithmetic(name: str) -> Any:
-    """Compute with an object of the program's. With a plain value, only another such object may come of it.
+    """Compute with an object of the program's. Of a difference to a plain value, only another such object may come.
 
     Else an object that gives 0 for the difference to anything would be almost equal to everything.
     """
 
     def compute(self: Remote, other: object) -> Any:
         found = there_of(self).ask(name, other)
-        if not isinstance(other, Remote) and not isinstance(found, Remote):
+        if name in DIFFERENCES and not isinstance(other, Remote) and not isinstance(found, Remote):
             raise TypeError(f"{name}: an object of the program and a plain value make no plain value here")
         if isinstance(found, Remote):
             there_of(found).derived = not isinstance(other, Remote) or there_of(self).derived

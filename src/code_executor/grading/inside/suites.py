@@ -238,6 +238,6 @@ def run_tests(text: str, program: Program | None) -> None:
     {"unittest": run_unittest, "pytest": run_pytest}[order["framework"]](order["paths"], report)
     answer: dict[str, Any] = {"cases": list(report.cases.values()), "unloaded": report.unloaded}
     if program is not None:
-        answer["broken"] = program.broken
+        answer |= {"broken": program.broken, "misused": program.misused}
     with open(order["answer"], "w", encoding="ascii") as file:
         json.dump(answer, file)
