@@ -103,7 +103,9 @@ def test_a_large_answer_comes_again_whole(http: httpx.Client) -> None:
     assert ask(http, "large", body).content == ask(http, "large", body).content
 
 
-@pytest.mark.parametrize("accept", ["text/event-stream", "application/x-ndjson"])
+@pytest.mark.parametrize(
+    "accept", ["text/event-stream", "application/x-ndjson", "application/junit+xml, text/event-stream;q=0.9"]
+)
 def test_a_stream_is_refused(http: httpx.Client, accept: str) -> None:
     assert "A stream is not kept" in problem(ask(http, "stream", RANDOM, Accept=accept), 400)
 

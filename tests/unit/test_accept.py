@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from code_executor.api.accept import wants_events
+from code_executor.api.accept import GRADESCOPE, JUNIT, export_wanted, wants_events
 
 EVENTS = [
     ["text/event-stream"],
@@ -81,6 +81,29 @@ def test_a_client_that_wants_events_more_gets_events(headers: list[str]) -> None
 @pytest.mark.parametrize("headers", JSON)
 def test_every_other_client_gets_json(headers: list[str]) -> None:
     assert not wants_events(headers)
+
+
+@pytest.mark.parametrize(
+    ("headers", "wanted"),
+    [
+        (["application/junit+xml"], JUNIT),
+        (["application/vnd.gradescope+json"], GRADESCOPE),
+        (["application/vnd.gradescope+json;q=0.5, application/junit+xml"], JUNIT),
+        (["application/vnd.gradescope+json, */*"], GRADESCOPE),
+        (["application/junit+xml, application/json;q=0.9"], JUNIT),
+        (["application/junit+xml, text/event-stream;q=0.9"], JUNIT),
+        (["application/junit+xml;q=0.5, text/event-stream"], None),
+        (["application/junit+xml, application/json"], None),
+        (["application/*"], None),
+        (["*/*"], None),
+        (["text/xml"], None),
+        ([], None),
+    ],
+)
+def test_an_export_is_sent_where_it_is_wanted_more_than_anything_else(
+    headers: list[str], wanted: tuple[str, str] | None
+) -> None:
+    assert export_wanted(headers) == wanted
 
 
 @pytest.mark.parametrize("header", ['"' * 60_000, "," * 60_000, ";" * 60_000, '"' + '\\"' * 30_000, "a;" * 30_000])

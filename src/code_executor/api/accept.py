@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 EVENTS = ("text", "event-stream")
 LINES = ("application", "x-ndjson")
+GRADESCOPE = ("application", "vnd.gradescope+json")
+JUNIT = ("application", "junit+xml")
 _JSON = ("application", "json")
 
 _QUOTED = r'"(?:[^"\\]|\\.?)*"?'  # up to the end, if it has none: to look for one again would take ever longer
@@ -49,9 +51,21 @@ def wants_lines(headers: Sequence[str]) -> bool:
     return _prefers(headers, LINES)
 
 
+def export_wanted(headers: Sequence[str]) -> tuple[str, str] | None:
+    """Return `GRADESCOPE` or `JUNIT`, if that is wanted more than JSON, likewise, and than events; else None."""
+    ranges = list(_ranges(",".join(headers).lower()))
+    first = max((GRADESCOPE, JUNIT), key=lambda media: _wanted(ranges, media))
+    return first if _wanted(ranges, first) > max(_wanted(ranges, EVENTS), _plain(ranges)) else None
+
+
 def _prefers(headers: Sequence[str], media: tuple[str, str]) -> bool:
     ranges = list(_ranges(",".join(headers).lower()))
-    return _wanted(ranges, media) > max(_wanted(ranges, _JSON), (0.0, 4))
+    return _wanted(ranges, media) > _plain(ranges)
+
+
+def _plain(ranges: list[_Range]) -> tuple[float, int]:
+    """Return what another type must be wanted more than, so that JSON is not sent."""
+    return max(_wanted(ranges, _JSON), (0.0, 4))
 
 
 def _wanted(ranges: list[_Range], media: tuple[str, str]) -> tuple[float, int]:

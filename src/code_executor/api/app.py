@@ -23,6 +23,7 @@ from code_executor.api import (
     operations,
     pages,
     problems,
+    receipts,
     session_files,
     sessions,
     suites,
@@ -36,6 +37,8 @@ from code_executor.api.job_requests import Reading
 from code_executor.api.middleware import BodyLimit, RateLimit
 from code_executor.api.outbox import Ledger, Outbox, telling
 from code_executor.core.limits import RequestLimits, SendLimits
+from code_executor.grading.issuer import Issuer
+from code_executor.grading.signing import RingFile
 from code_executor.grading.store import Suites
 from code_executor.jobs.desk import JobDesk
 from code_executor.jobs.idempotency import Answers
@@ -142,6 +145,7 @@ def create_app(
     desk: JobDesk | None = None,
     answers: Answers | None = None,
     kept_suites: Suites | None = None,
+    receipt_keys: RingFile | None = None,
 ) -> ASGIApp:
     """Return the ASGI application over ``service``, whose owner keeps it open for as long as the app is served.
 
@@ -149,7 +153,8 @@ def create_app(
     ``sending``: what clients may leave unread. ``accounts``: the keys; None: nobody needs one. ``described``: the names
     of the environments: jobs name one, and the description has them if no key is needed to know them. ``desk``: where
     jobs are asked for; None: there are none. ``answers``: those that are given again; None: none are.
-    ``kept_suites``: those that are stored; None: none can be.
+    ``kept_suites``: those that are stored; None: none can be. ``receipt_keys``: what grades are signed with; None: none
+    are.
     """
     accounts = accounts or Accounts()
     desk = desk or JobDesk()
@@ -166,7 +171,8 @@ def create_app(
     )
     pages.redirect_slashes(app)
     kept_suites = kept_suites or Suites(_no_store)
-    reading = Reading(service.runs, bounds, described, kept_suites)
+    issuer = Issuer(receipt_keys, service.environments, service.health, service.runs.limits)
+    reading = Reading(service.runs, bounds, described, kept_suites, issuer)
     for_jobs = jobs.Endpoints(service, desk, reading)
     endpoint = execute.make_endpoint(service, bounds, for_jobs.post_execution)
     app.include_router(execute.make_router(service, bounds, endpoint, origins))
@@ -177,7 +183,8 @@ def create_app(
     app.include_router(session_files.make_router(service, bounds))
     app.include_router(jobs.make_router(for_jobs))
     app.include_router(batches.make_router(batches.Endpoints(service, desk, reading)))
-    app.include_router(grade.make_router(service, kept_suites, bounds))
+    app.include_router(grade.make_router(service, kept_suites, bounds, issuer))
+    app.include_router(receipts.make_router(issuer))
     app.include_router(suites.make_router(service, kept_suites, bounds))
     description.install(app, service.runs.limits, bounds, () if accounts.closed else described)
     problems.install(app)

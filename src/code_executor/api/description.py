@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from code_executor.api.job_schemas import BatchRequest, ExecuteDefaults, JobRequest
+from code_executor.api.receipt_schemas import VerifyRequest
 from code_executor.api.schemas import (
     CellRequest,
     CheckRequest,
@@ -69,6 +70,7 @@ _REQUESTS: tuple[type[BaseModel], ...] = (
     BatchRequest,
     GradeRequest,
     SuiteIn,
+    VerifyRequest,
 )
 
 _REFERENCE = "#/components/schemas/{model}"

@@ -15,13 +15,14 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from code_executor.accounts.keys import Scope as KeyScope
-from code_executor.api.accept import wants_events
+from code_executor.api.accept import GRADESCOPE, JUNIT, export_wanted, wants_events
 from code_executor.api.answers import object_answer
 from code_executor.api.description import STREAM, request_body
 from code_executor.api.identity import caller_of, known_of
 from code_executor.api.outbox import debt_of
 from code_executor.api.pieces import pieces
 from code_executor.api.problems import Refusal, from_failure
+from code_executor.api.receipts import choose
 from code_executor.api.requests import require_json
 from code_executor.api.schemas import PROBLEMS, described
 from code_executor.api.streaming import until_disconnect
@@ -30,11 +31,12 @@ from code_executor.api.suite_schemas import GradeRequest, GradeResponse
 from code_executor.core.codec import Object
 from code_executor.core.errors import CodeExecutorError
 from code_executor.core.limits import RequestLimits
-from code_executor.grading import views
+from code_executor.grading import exports, views
 from code_executor.grading.grader import Grader
+from code_executor.grading.issuer import Issuer
 from code_executor.grading.outcomes import Grade, Outcome
+from code_executor.grading.receipts import Subject
 from code_executor.grading.store import Suites
-from code_executor.grading.suite import Suite
 from code_executor.grading.views import Audience
 from code_executor.service.ports import Health, Service
 
@@ -62,13 +64,19 @@ EXAMPLES = {
     },
 }
 
+EXPORTS = {
+    "/".join(GRADESCOPE): {"schema": {"type": "object", "description": "`results.json`, as Gradescope reads it."}},
+    "/".join(JUNIT): {"schema": {"type": "string", "description": "XML, as readers of JUnit's reports read it."}},
+}
+"""The contents of answers for others."""
+
 log = structlog.get_logger()
 
 Events = AsyncGenerator[Outcome | Grade, None]
 
 
-def make_router(service: Service, suites: Suites, bounds: RequestLimits) -> APIRouter:
-    """Return the route over ``service``; ``suites``: those that are stored."""
+def make_router(service: Service, suites: Suites, bounds: RequestLimits, issuer: Issuer) -> APIRouter:
+    """Return the route over ``service``; ``suites``: those that are stored; ``issuer``: of receipts."""
     router = APIRouter(tags=["grade"])
     grader = Grader(service.runs)
 
@@ -77,7 +85,7 @@ def make_router(service: Service, suites: Suites, bounds: RequestLimits) -> APIR
         summary="Grade a program",
         response_model=GradeResponse,
         responses={
-            200: {"description": "The program was graded, whatever came of it.", "content": STREAM},
+            200: {"description": "The program was graded, whatever came of it.", "content": STREAM | EXPORTS},
             404: described("There is no such suite."),
             **PROBLEMS,
         },
@@ -87,21 +95,41 @@ def make_router(service: Service, suites: Suites, bounds: RequestLimits) -> APIR
         """Run the tests of a suite, and answer with what came of each.
 
         With `Accept: text/event-stream` the answer is a stream: a `test` for each test that may be seen, and last the
-        `grade`, without its tests. Closing the connection stops the grade.
+        `grade`, without its tests. Closing the connection stops the grade. With `Accept: application/junit+xml`, or
+        `application/vnd.gradescope+json`, the answer is what these read.
         """
         require_json(request.headers.get("content-type", ""))
         caller = caller_of(request.scope)
         asked = await parse_grade(await request.body(), caller, service.runs.limits, bounds)
-        suite = asked.suite or await stored(suites, request, asked.reference)
+        suite, reference, previous = await choose(asked, suites, owner_of(request), issuer)
         audience = Audience.today(full=sees_all(request))
         events = _noted(grader.events(asked.submission, suite), service.health)
-        if wants_events(request.headers.getlist("accept")):
+        events = _signed(events, issuer, Subject(asked.submission, suite, reference, previous))
+        accepted = request.headers.getlist("accept")
+        export = export_wanted(accepted)
+        if export is None and wants_events(accepted):
             return GradeStream(await until_disconnect(request.receive, _first(events)), events, audience)
         found = await until_disconnect(request.receive, _last(events))
+        if export is not None:
+            return await exported(found, audience, export)
         told = await asyncio.to_thread(views.grade_object, found, audience)
-        return object_answer(told, sum(map(views.cost, found.outcomes)))
+        return object_answer(told, size_of(found))
 
     return router
+
+
+async def exported(grade: Grade, audience: Audience, media: tuple[str, str]) -> Response:
+    """Answer with a grade as others read it."""
+    name = "/".join(media)
+    if media == JUNIT:
+        return Response(await asyncio.to_thread(exports.junit, [("code-executor", grade)], audience), media_type=name)
+    told = await asyncio.to_thread(exports.gradescope, grade, audience)
+    return object_answer(told, size_of(grade), media_type=name)
+
+
+def size_of(grade: Grade) -> int:
+    """Return about how many bytes it takes to hold what is told of a grade."""
+    return sum(map(views.cost, grade.outcomes))
 
 
 def sees_all(request: Request) -> bool:
@@ -115,10 +143,6 @@ def owner_of(request: Request) -> str:
     return "" if known_of(request.scope).scopes is None else caller_of(request.scope).id
 
 
-async def stored(suites: Suites, request: Request, reference: str) -> Suite:
-    return await suites.suite(owner_of(request), reference)
-
-
 async def _noted(events: Events, health: Health) -> Events:
     """Pass on the events of a grade, and note its end."""
     began = time.monotonic()
@@ -128,6 +152,13 @@ async def _noted(events: Events, health: Health) -> Events:
                 with contextlib.suppress(CodeExecutorError):  # it is a grade all the same
                     await health.note_grade(event.verdict.value, time.monotonic() - began, event.tally)
             yield event
+
+
+async def _signed(events: Events, issuer: Issuer, subject: Subject) -> Events:
+    """Pass on the events of a grade, which gets its receipts at the end."""
+    async with aclosing(events):
+        async for event in events:
+            yield await issuer.issue(event, subject) if isinstance(event, Grade) else event
 
 
 async def _first(events: Events) -> Outcome | Grade:
@@ -184,7 +215,9 @@ class GradeStream(Response):
                 if told is not None:
                     yield b"test", told, views.cost(event)
                 event = await anext(self._events)
-            yield b"grade", views.grade_object(event, self._audience, tests=False), views.MOST_TEXT
+            receipt = views.receipt_of(event, self._audience)
+            size = views.MOST_TEXT + len(receipt.text if receipt else "")
+            yield b"grade", views.grade_object(event, self._audience, tests=False), size
         except CodeExecutorError as error:
             yield b"problem", from_failure(error).body(), views.MOST_TEXT
         except Exception:

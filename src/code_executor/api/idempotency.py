@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from code_executor.api import problems
-from code_executor.api.accept import wants_events, wants_lines
+from code_executor.api.accept import export_wanted, wants_events, wants_lines
 from code_executor.api.identity import caller_of
 from code_executor.api.problems import Refusal
 from code_executor.api.requests import parse_key
@@ -21,6 +21,9 @@ from code_executor.service.ports import Health
 
 PATHS = frozenset({"/api/execute", "/api/check", "/api/grade", "/api/jobs", "/api/batches"})
 """What can be asked again. A session keeps its own key, for as long as it lives."""
+
+_EXPORTED = "/api/grade"
+"""What is answered in other forms too."""
 
 REPLAYED = "Idempotency-Replayed"
 
@@ -57,12 +60,15 @@ class Idempotency:
             raise Refusal(422, "A request must have one Idempotency-Key at most.")
         key = parse_key(headers[_HEADER.decode()])
         accepted = headers.getlist("accept")
-        if wants_events(accepted) or wants_lines(accepted):
+        export = export_wanted(accepted) if scope["path"] == _EXPORTED else None
+        if export is None and (wants_events(accepted) or wants_lines(accepted)):
             raise Refusal(400, "A stream is not kept: leave out Idempotency-Key, or accept application/json.")
         if self._answers is None:
             raise Refusal(400, "This service keeps no answers: leave out Idempotency-Key.")
         body = await Request(scope, receive).body()
-        async with self._answers.first(caller_of(scope), scope["path"], key, body) as first:
+        # who wants another form of the answer asks for something else
+        asked = body + "\n".join(export or ()).encode()
+        async with self._answers.first(caller_of(scope), scope["path"], key, asked) as first:
             if isinstance(first, Answer):
                 await self._health.note_replay()
                 return Response(first.body, first.status, {**first.headers, REPLAYED: "true"})

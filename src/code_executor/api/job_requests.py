@@ -12,6 +12,7 @@ from fastapi import Request
 from pydantic import BaseModel
 
 from code_executor.accounts.accounts import Identity
+from code_executor.api import receipts
 from code_executor.api.answers import result_fields
 from code_executor.api.check import checked
 from code_executor.api.grade import owner_of
@@ -28,8 +29,10 @@ from code_executor.core.limits import RequestLimits
 from code_executor.core.models import Result
 from code_executor.core.runner import Runner
 from code_executor.grading.grader import Grader
+from code_executor.grading.issuer import Issuer
+from code_executor.grading.receipts import Subject
 from code_executor.grading.store import Suites
-from code_executor.jobs.grades import pack_submission, told
+from code_executor.jobs.grades import pack_subject, told
 from code_executor.jobs.models import Batch, Job, Kind, NewJob, State
 from code_executor.jobs.packing import packed, unpacked
 from code_executor.jobs.webhooks import moment
@@ -62,6 +65,7 @@ class Reading:
     bounds: RequestLimits
     environments: Sequence[str]
     suites: Suites
+    issuer: Issuer
 
     def of(self, request: Request) -> Reader:
         """Return what reads this request; raise for whom nobody knows."""
@@ -143,11 +147,12 @@ class Reader:
         graded = await apart(checked, tests * _BYTES_OF_TEST, CHECKED)
         self.require(graded.submission.environment)
         try:
-            suite = graded.suite or await reading.suites.suite(self.owner, graded.reference)
+            suite, reference, previous = await receipts.choose(graded, reading.suites, self.owner, reading.issuer)
             Grader(reading.runs).require(graded.submission, suite)
         except CodeExecutorError as error:
             raise from_failure(error) from None
-        return await apart(lambda: pack_submission(graded.submission, suite), len(suite.tests) * _BYTES_OF_TEST)
+        subject = Subject(graded.submission, suite, reference, previous)
+        return await apart(lambda: pack_subject(subject), len(suite.tests) * _BYTES_OF_TEST)
 
 
 def _read(model: type[Body], body: bytes, most: int) -> Body:

@@ -18,7 +18,7 @@ _TABLE: tuple[tuple[str, Scope | str], ...] = (
     (r"/api/sessions(/.*)?", Scope.SESSION),
     (r"/api/environments", ANY_KEY),
     (r"/api/(jobs|batches)(/.*)?", Scope.JOBS),
-    (r"/api/grade", Scope.GRADE),
+    (r"/api/(grade|receipts/verify)", Scope.GRADE),
     (r"/api/suites(/.*)?", Scope.SUITES),
     (r"/metrics", Scope.METRICS),
 )

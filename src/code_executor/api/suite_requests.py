@@ -21,11 +21,15 @@ MOST_VALUES = 50_000
 
 
 class GradeAsked(NamedTuple):
-    """What a request to grade holds: either ``suite``, or ``reference``, the name of one."""
+    """What a request to grade holds: either ``suite``, or ``reference``, the name of one.
+
+    ``regrade_of``: a receipt, of which the suite is too if there is neither; empty: none.
+    """
 
     submission: Submission
     suite: Suite | None
     reference: str
+    regrade_of: str = ""
 
 
 async def parse_suite(body: bytes, caller: Caller, limits: Limits, bounds: RequestLimits) -> Suite:
@@ -55,7 +59,7 @@ def grade_of(asked: GradeRequest, caller: Caller, limits: Limits, bounds: Reques
     if asked.limits is not None:
         held_to = limits_asked(asked.limits, None, limits_of(caller, limits), files)
     submission = Submission(asked.code, files, caller, environment=asked.environment or "", limits=held_to)
-    return GradeAsked(submission, suite, asked.suite_id or "")
+    return GradeAsked(submission, suite, asked.suite_id or "", asked.regrade_of or "")
 
 
 def suite_of(asked: SuiteIn, where: str, caller: Caller, limits: Limits, bounds: RequestLimits) -> Suite:

@@ -16,6 +16,7 @@ from code_executor.api.schemas.requests import CHOSEN, LimitsIn
 from code_executor.api.schemas.values import Argument, EnvironmentName
 from code_executor.grading.comparers import CheckerType
 from code_executor.grading.outcomes import GradeVerdict, Verdict
+from code_executor.grading.receipts import MOST_TEXT as MOST_RECEIPT
 from code_executor.grading.suite import MOST_GROUPS, MOST_TESTS, NAME
 
 _MODEL = ConfigDict(extra="forbid", strict=True, alias_generator=to_camel)
@@ -239,6 +240,14 @@ class GradeRequest(BaseModel):
             "oneOf": [
                 {"required": ["suite"], "properties": {"suite": {"type": "object"}}},
                 {"required": ["suiteId"], "properties": {"suiteId": {"type": "string"}}},
+                {
+                    "required": ["regradeOf"],
+                    "properties": {
+                        "regradeOf": {"type": "string"},
+                        "suite": {"type": "null"},
+                        "suiteId": {"type": "null"},
+                    },
+                },
             ]
         },
     )
@@ -255,9 +264,17 @@ class GradeRequest(BaseModel):
         None, description="`week-1`, which is its newest version, or `week-1@` and 64 hexadecimal digits."
     )
 
+    regrade_of: Annotated[str, Field(max_length=MOST_RECEIPT)] | None = Field(
+        None,
+        description="The receipt of an earlier grade, to compare with. If the suite is left out, or named without a "
+        "version, it is the version of the receipt.",
+    )
+
     @model_validator(mode="after")
     def _one_suite(self) -> Self:
-        if (self.suite is None) == (self.suite_id is None):
+        if self.suite is not None and self.suite_id is not None:
+            raise ValueError("only one of suite and suiteId may be given")
+        if self.suite is None and self.suite_id is None and self.regrade_of is None:
             raise ValueError("exactly one of suite and suiteId is needed")
         return self
 
@@ -323,6 +340,9 @@ class TestOut(BaseModel):
     detail: str | None = Field(None, description="More of what is wrong: of the checker or the tests themselves.")
     expected: str | None = None
     diff: DiffOut | None = None
+    flaky: bool | None = Field(
+        None, description="true: it printed something else when the same was graded before (`regradeOf`)."
+    )
 
 
 class GroupOut(BaseModel):
@@ -343,6 +363,18 @@ class UsageOut(BaseModel):
     memory: int = Field(description="Peak memory in bytes.")
 
 
+class RegradeOut(BaseModel):
+    """What is different from the grade before, as far as both receipts tell."""
+
+    same: bool = Field(description="Whether every test came to the same, and printed the same.")
+    differs: list[str] = Field(description="The ids of the tests that did not.")
+    flaky: list[str] = Field(description="Those that printed something else, although nothing was changed.")
+    why: list[str] = Field(
+        description="What was another thing then: `suite changed`, likewise `code`, `files`, `environment`, `limits`, "
+        "`server`, `engine`; or `not deterministic`: nothing was."
+    )
+
+
 class GradeEnd(BaseModel):
     """What came of a submission, at the end of a stream: without its tests."""
 
@@ -353,6 +385,8 @@ class GradeEnd(BaseModel):
     groups: list[GroupOut]
     problems: list[ProblemOut] = Field(description="What the policy or the compiler refuses: nothing was run.")
     usage: UsageOut | None = Field(description="null for whoever may not see everything.")
+    receipt: str | None = Field(description="All this, signed: a JWS. null: the service has nowhere to keep a key.")
+    regrade: RegradeOut | None = Field(None, description="With `regradeOf`.")
 
 
 class GradeResponse(GradeEnd):

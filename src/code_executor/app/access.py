@@ -8,6 +8,8 @@ import os
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from code_executor.grading.signing import FILE as RECEIPT_KEYS
+
 _FILE = "code-executor.db"
 
 
@@ -26,8 +28,8 @@ class AccessSettings(BaseSettings):
 
     data: str = Field(
         "",
-        description="The directory for what the server keeps. It is made when something is kept. Empty: "
-        "`/var/lib/code-executor` for root, else `~/.local/share/code-executor`.",
+        description="The directory for what the server keeps: its database, its secret, the keys of receipts. It is "
+        "made when something is kept. Empty: `/var/lib/code-executor` for root, else `~/.local/share/code-executor`.",
     )
     database: str = Field(
         "",
@@ -62,6 +64,9 @@ class AccessSettings(BaseSettings):
         """Whether there is anything to open: an SQLite file is made when something is kept."""
         url = self.database_url()
         return not url.startswith("sqlite") or os.path.exists(url.partition(":///")[2].partition("?")[0])
+
+    def receipt_keys_path(self) -> str:
+        return os.path.join(self.data_directory(), RECEIPT_KEYS)
 
     def secret_path(self) -> str:
         return os.path.abspath(self.secret_file or os.path.join(self.data_directory(), "secret"))

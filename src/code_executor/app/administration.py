@@ -1,11 +1,11 @@
-"""The commands of whoever administers a service: `db`, and what `keycommands` has."""
+"""The commands of whoever administers a service: `db`, and what `keycommands` and `receiptcommands` have."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
-from code_executor.app import keycommands
+from code_executor.app import keycommands, receiptcommands
 from code_executor.app.settings import Settings
 
 
@@ -13,6 +13,7 @@ def add_parsers(commands: Any) -> None:
     """Add the commands to those of the command line."""
     keycommands.add_parsers(commands)
     keycommands.add_token_parser(commands)
+    receiptcommands.add_parser(commands)
     db = commands.add_parser("db", help="the database: bring its schema up to date, or check it")
     parts = db.add_subparsers(dest="action", required=True)
     parts.add_parser("upgrade", help="bring the schema up to date; make it, if there is none")
@@ -44,4 +45,9 @@ async def _db(action: str, settings: Settings) -> int:
         return 0
 
 
-COMMANDS = {"db": run_db, "keys": keycommands.run, "token": keycommands.run_token}
+COMMANDS = {
+    "db": run_db,
+    "keys": keycommands.run,
+    "token": keycommands.run_token,
+    "receipts": receiptcommands.run,
+}

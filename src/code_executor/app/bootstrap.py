@@ -22,6 +22,7 @@ from code_executor.core.environments import Contents
 from code_executor.core.errors import CodeExecutorError, ConfigurationError, EngineError
 from code_executor.core.limits import Limits
 from code_executor.execution.executor import ReservedExecutor
+from code_executor.grading.issuer import Issuer
 from code_executor.sandbox import contents as contents_of
 from code_executor.sandbox import doctor, hardening
 from code_executor.sandbox.docker import DockerEngine
@@ -219,13 +220,15 @@ async def open_service(settings: Settings, desk: Desk) -> AsyncIterator[Service]
             REQUESTS: RateLimiter(settings.request_rate_limit),
         }
         health = LocalHealth(opened.executor.default_pools, metrics)
+        environments = desk_of(opened)
+        issuer = Issuer(desk.receipt_keys, environments, health, runs.limits)
         async with (
             Usage(budgets, desk.kept.store),
             Sessions(runs, settings.session_limits()) as sessions,
-            run_jobs(settings, desk, runs, metrics),
+            run_jobs(settings, desk, runs, metrics, issuer),
         ):
             metrics.watch_sessions(sessions.book)
-            yield Service(runs, sessions, LocalRates(limiters, metrics), health, desk_of(opened))
+            yield Service(runs, sessions, LocalRates(limiters, metrics), health, environments)
 
 
 def desk_of(opened: Opened) -> Environments:

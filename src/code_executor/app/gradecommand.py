@@ -1,10 +1,11 @@
-"""``code-executor grade SUITE FILE…``: grade programs in files, without a server, and write the points as CSV."""
+"""``code-executor grade SUITE FILE…``: grade programs in files, without a server, and write what came of them."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import csv
+import io
 import json
 import os
 import sys
@@ -13,15 +14,20 @@ from typing import Any, TextIO
 
 from pydantic import ValidationError
 
-from code_executor.app.bootstrap import open_executor
+from code_executor.app.bootstrap import Opened, desk_of, open_executor
 from code_executor.app.logs import configure_logging
 from code_executor.app.settings import Settings
 from code_executor.core.errors import CodeExecutorError, ConfigurationError
-from code_executor.grading import forms, views
+from code_executor.grading import exports, forms, views
 from code_executor.grading.grader import CONCURRENCY, Grader
+from code_executor.grading.issuer import Issuer
 from code_executor.grading.outcomes import Grade, GradeVerdict, Submission
+from code_executor.grading.receipts import Subject
+from code_executor.grading.signing import RingFile
 from code_executor.grading.suite import Suite, SuiteError
 from code_executor.grading.views import Audience
+from code_executor.service.local import LocalHealth
+from code_executor.service.metrics import Metrics
 
 _FAILED = 1
 
@@ -32,6 +38,8 @@ def add_parser(commands: Any) -> None:
     grade.add_argument("suite", metavar="SUITE", help="a JSON file, as /api/suites takes it")
     grade.add_argument("files", nargs="+", metavar="FILE", help="a program, or a directory with programs (*.py)")
     grade.add_argument("--csv", metavar="FILE", help="write the points of each test to this file")
+    grade.add_argument("--junit", metavar="FILE", help="write the grades to this file as JUnit's XML")
+    grade.add_argument("--gradescope", metavar="FILE", help="write the grade of one program as results.json")
     grade.add_argument("--json", action="store_true", help="print the whole grades, one line each")
     grade.add_argument("--jobs", type=_jobs, default=2, metavar="N", help="programs at once (2)")
     grade.add_argument("--engine", choices=["auto", "docker", "native"], help="the engine that makes sandboxes")
@@ -49,19 +57,38 @@ def run(options: dict[str, Any]) -> int:
     """Run the command; the exit status is 0 if all programs passed."""
     suite = read_suite(options["suite"])
     programs = {path: _read(path).decode("utf-8", "replace") for path in _programs(options["files"])}
+    if options["gradescope"] and len(programs) > 1:
+        raise ConfigurationError(f"--gradescope is for one program, and these are {len(programs)}")
     given = {name: options[name] for name in ("engine", "policy")}
     size = options["jobs"] * CONCURRENCY
     # one caller has all sandboxes, and each program has its turn
     settings = Settings.load(**given, pool_size=size, pool_min=1, queue_timeout=3600, preload=(), preload_always=())
     configure_logging(settings.model_copy(update={"log_format": "console", "log_level": "error"}))
     grades = asyncio.run(_grade(suite, programs, settings, options["jobs"], as_json=options["json"]))
-    if options["csv"]:
-        try:
-            with open(options["csv"], "w", encoding="utf-8", newline="") as file:
-                write_csv(file, suite, dict(zip(programs, grades, strict=True)))
-        except OSError as error:
-            raise CodeExecutorError(f"{options['csv']}: {error.strerror}") from None
+    _write_all(options, suite, dict(zip(programs, grades, strict=True)))
     return 0 if all(grade.verdict is GradeVerdict.PASSED for grade in grades) else _FAILED
+
+
+def _write_all(options: dict[str, Any], suite: Suite, grades: dict[str, Grade]) -> None:
+    """Write the files that were asked for."""
+    audience = Audience.today(full=True)
+    if options["csv"]:
+        table = io.StringIO(newline="")
+        write_csv(table, suite, grades)
+        _write(options["csv"], table.getvalue().encode("utf-8", "surrogateescape"))
+    if options["junit"]:
+        _write(options["junit"], exports.junit(list(grades.items()), audience))
+    if options["gradescope"]:
+        (grade,) = grades.values()
+        _write(options["gradescope"], json.dumps(exports.gradescope(grade, audience), indent=1).encode() + b"\n")
+
+
+def _write(path: str, data: bytes) -> None:
+    try:
+        with open(path, "wb") as file:
+            file.write(data)
+    except OSError as error:
+        raise CodeExecutorError(f"{path}: {error.strerror}") from None
 
 
 def read_suite(path: str) -> Suite:
@@ -104,11 +131,12 @@ async def _grade(
 ) -> list[Grade]:
     turns = asyncio.Semaphore(jobs)
     async with open_executor(settings) as opened:
-        grader = Grader(opened.executor)
+        grader, issuer = Grader(opened.executor), _issuer(opened, settings)
 
         async def one(source: str) -> Grade:
             async with turns:
-                return await grader.grade(Submission(source, batch=True), suite)
+                submission = Submission(source, batch=True)
+                return await issuer.issue(await grader.grade(submission, suite), Subject(submission, suite))
 
         tasks = [asyncio.create_task(one(source)) for source in programs.values()]
         try:
@@ -121,6 +149,17 @@ async def _grade(
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _issuer(opened: Opened, settings: Settings) -> Issuer:
+    """Return what gives receipts if this machine has a key for them: none is made to grade files."""
+    keys = RingFile(settings.receipt_keys_path())
+    try:
+        has_keys = keys.find() is not None
+    except ConfigurationError:  # they are a server's, and not this user's to read
+        has_keys = False
+    health = LocalHealth(opened.executor.default_pools, Metrics())
+    return Issuer(keys if has_keys else None, desk_of(opened), health, opened.executor.limits)
 
 
 def _line(path: str, grade: Grade, *, as_json: bool) -> str:

@@ -12,6 +12,8 @@ from code_executor.app import hooks, telemetry
 from code_executor.app.kept import Kept, open_accounts
 from code_executor.app.settings import Settings
 from code_executor.core.runner import Runner
+from code_executor.grading.issuer import Issuer
+from code_executor.grading.signing import RingFile
 from code_executor.grading.store import Suites
 from code_executor.jobs.desk import JobDesk
 from code_executor.jobs.idempotency import Answers
@@ -28,8 +30,8 @@ _PER_SANDBOX, _BESIDE = 8, 16
 
 @dataclass(frozen=True)
 class Desk:
-    """What a process that answers HTTP has beside a service: what is kept, who may ask, jobs, answers, suites,
-    and what is told to OpenTelemetry, if it is configured.
+    """What a process that answers HTTP has beside a service: what is kept, who may ask, jobs, answers, suites, what is
+    told to OpenTelemetry, if it is configured, and the keys of receipts.
 
     ``kept`` is the only way of a process to its database.
     """
@@ -40,6 +42,7 @@ class Desk:
     answers: Answers
     suites: Suites
     observer: Telemetry | None
+    receipt_keys: RingFile | None = None
 
 
 @contextlib.asynccontextmanager
@@ -54,12 +57,18 @@ async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
         JobDesk(kept.jobs if settings.jobs else None, hooks=hooks.desk_of(settings, kept.webhooks, accounts)) as jobs,
         Answers(kept.answers) as answers,
     ):
-        yield Desk(kept, accounts, jobs, answers, Suites(kept.suites), telemetry.from_environment())
+        suites, keys = Suites(kept.suites), RingFile(settings.receipt_keys_path())
+        yield Desk(kept, accounts, jobs, answers, suites, telemetry.from_environment(), keys)
 
 
 @contextlib.asynccontextmanager
-async def run_jobs(settings: Settings, desk: Desk, runs: Runner, metrics: Metrics) -> AsyncIterator[None]:
-    """Run the jobs in the database of ``desk``, and send their webhooks, if this service has jobs."""
+async def run_jobs(
+    settings: Settings, desk: Desk, runs: Runner, metrics: Metrics, issuer: Issuer
+) -> AsyncIterator[None]:
+    """Run the jobs in the database of ``desk``, and send their webhooks, if this service has jobs.
+
+    ``issuer``: of the receipts of grades.
+    """
     if not settings.jobs:
         yield
         return
@@ -68,6 +77,6 @@ async def run_jobs(settings: Settings, desk: Desk, runs: Runner, metrics: Metric
     board = desk.jobs.board
     async with (
         hooks.sending(settings, desk.kept.webhooks, desk.accounts, metrics, board=board, telemetry=desk.observer),
-        JobRunner(runs, desk.kept.jobs, board, window, observer),
+        JobRunner(runs, desk.kept.jobs, board, window, observer, issuer=issuer),
     ):
         yield

@@ -53,6 +53,7 @@ def application(service: Service, settings: Settings, desk: Desk) -> ASGIApp:
         desk=desk.jobs,
         answers=desk.answers,
         kept_suites=desk.suites,
+        receipt_keys=desk.receipt_keys,
     )
     trusted = TrustedProxies(settings.trusted_proxies)
     app = Proxies(app, trusted) if trusted else app

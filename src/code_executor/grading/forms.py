@@ -87,10 +87,19 @@ def suite_object(suite: Suite) -> Object:
 
 def canonical(suite: Suite) -> bytes:
     """Return the one text of a suite; raise ``SuiteError`` if it is too large."""
-    text = json.dumps(suite_object(suite), ensure_ascii=True, sort_keys=True, separators=(",", ":")).encode()
+    text = _text(suite)
     if len(text) > LARGEST_SUITE:
         raise SuiteError("", f"the suite is larger than {LARGEST_SUITE} bytes")
     return text
+
+
+def digest(suite: Suite) -> str:
+    """Return the address of a suite that need not be small enough to be stored."""
+    return address(_text(suite))
+
+
+def _text(suite: Suite) -> bytes:
+    return json.dumps(suite_object(suite), ensure_ascii=True, sort_keys=True, separators=(",", ":")).encode()
 
 
 def address(text: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -92,6 +93,7 @@ class Outcome:
     ``line``: of the program or of its output. ``got``: what a call returned, about as Python writes it. ``fraction``:
     of its points, 0 to 1. Times in milliseconds, ``memory`` in bytes. ``trust``: whether learner and tests were apart.
     ``cases``: its unit tests. ``detail``: more of what is wrong, for whoever may see everything.
+    ``flaky``: it printed something else when the same was graded before.
     """
 
     test: SuiteTest
@@ -110,6 +112,12 @@ class Outcome:
     trust: str = "isolated"
     cases: tuple[Case, ...] = ()
     detail: str = ""
+    flaky: bool = False
+
+    @property
+    def out(self) -> str | None:
+        """The SHA-256 of what it printed; None if it was not run."""
+        return None if self.reason is None else hashlib.sha256(self.stdout.encode("utf-8", "replace")).hexdigest()
 
     @property
     def is_passed(self) -> bool:
@@ -145,10 +153,39 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Regrade:
+    """What is different from an earlier grade: the tests that ``differs``, those of them that are ``flaky``.
+
+    ``why``: what was another thing then, as ``"suite changed"``.
+    """
+
+    same: bool
+    differs: tuple[str, ...] = ()
+    flaky: tuple[str, ...] = ()
+    why: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A grade, signed (`grading.receipts`); ``regrade``: of what was graded before, as far as this receipt tells."""
+
+    text: str
+    regrade: Regrade | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipts:
+    """``full``: with everything. ``rest``: with what is told to whoever may not see everything."""
+
+    full: Receipt
+    rest: Receipt
+
+
+@dataclass(frozen=True, slots=True)
 class Grade:
     """What came of a submission. ``outcomes``: in the order of the suite. ``score`` None: there is none.
 
-    ``problems``: why nothing was run: what the policy or the compiler refuses.
+    ``problems``: why nothing was run: what the policy or the compiler refuses. ``receipts`` None: nobody signs here.
     """
 
     id: str
@@ -159,6 +196,7 @@ class Grade:
     groups: tuple[GroupScore, ...] = ()
     problems: tuple[SourceProblem, ...] = ()
     usage: Usage = field(default_factory=Usage)
+    receipts: Receipts | None = None
 
     @property
     def tally(self) -> dict[str, int]:

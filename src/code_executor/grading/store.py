@@ -69,7 +69,14 @@ class Suites:
 
     async def suite(self, owner: str, reference: str) -> Suite:
         """Return the suite that is meant, as a value; raise as `get`."""
+        return (await self.find(owner, reference))[1]
+
+    async def find(self, owner: str, reference: str) -> tuple[str, Suite]:
+        """Return it with ``name@version``, which will always be the same; raise as `get`."""
         kept = await self.get(owner, reference)
+        return f"{kept.id}@{kept.version}", await self._value(kept)
+
+    async def _value(self, kept: Kept) -> Suite:
         found = self._read.get(kept.version)
         if found is not None:
             self._read.move_to_end(kept.version)

@@ -12,7 +12,7 @@ from typing import Any
 
 from code_executor.core.codec import problem_object
 from code_executor.grading import values
-from code_executor.grading.outcomes import Case, Grade, Outcome, Verdict
+from code_executor.grading.outcomes import Case, Grade, Outcome, Receipt, Verdict
 from code_executor.grading.suite import Call, Interactive, Io, Level, Unit
 
 Object = dict[str, Any]
@@ -48,12 +48,14 @@ def test_object(outcome: Outcome, audience: Audience) -> Object | None:
         "id": test.id,
         "name": test.name or None,
         "group": test.group or None,
-        "verdict": _plain(outcome.verdict) if level is Level.RESULT else outcome.verdict.value,
+        "verdict": plain(outcome.verdict) if level is Level.RESULT else outcome.verdict.value,
         "score": points(outcome),
         "max": test.weight,
     }
     if level is Level.RESULT:
         return told
+    if outcome.flaky:
+        told["flaky"] = True
     told |= {
         "reason": outcome.reason and outcome.reason.value,
         "message": outcome.message or None,
@@ -89,6 +91,17 @@ def _case(case: Case, level: Level) -> Object:
     return told
 
 
+def test_claims(outcome: Outcome, audience: Audience) -> Object | None:
+    """Return what a receipt says of a test; None if it is not listed. ``out``: the SHA-256 of what it printed."""
+    level = audience.level(outcome)
+    if level is Level.HIDDEN:
+        return None
+    told: Object = {"id": outcome.test.id, "verdict": outcome.verdict.value, "score": points(outcome)}
+    if level is Level.RESULT:  # from the hash of what it printed, what it was given can be found by trying
+        return told | {"verdict": plain(outcome.verdict)}
+    return told | {"trust": outcome.trust, "out": outcome.out}
+
+
 def grade_object(grade: Grade, audience: Audience, *, tests: bool = True) -> Object:
     """Return what is told of a grade; ``tests`` False: without its tests, which were told already."""
     told: Object = {
@@ -113,7 +126,23 @@ def grade_object(grade: Grade, audience: Audience, *, tests: bool = True) -> Obj
             "cpuTime": round(usage.cpu_time, 3),
             "memory": usage.memory,
         }
+    receipt = receipt_of(grade, audience)
+    told["receipt"] = receipt and receipt.text
+    if receipt is not None and (regrade := receipt.regrade) is not None:
+        told["regrade"] = {
+            "same": regrade.same,
+            "differs": list(regrade.differs),
+            "flaky": list(regrade.flaky),
+            "why": list(regrade.why),
+        }
     return told
+
+
+def receipt_of(grade: Grade, audience: Audience) -> Receipt | None:
+    """Return the receipt of a grade that is told; None if there is none."""
+    if grade.receipts is None:
+        return None
+    return grade.receipts.full if audience.full else grade.receipts.rest
 
 
 def cost(outcome: Outcome) -> int:
@@ -126,8 +155,9 @@ def points(outcome: Outcome) -> float:
     return round(outcome.test.weight * outcome.fraction, 6)
 
 
-def _plain(verdict: Verdict) -> str:
-    return verdict.value if verdict in (Verdict.PASSED, Verdict.SKIPPED) else "failed"
+def plain(verdict: Verdict | str) -> str:
+    """Return whether a test was passed, failed, or skipped."""
+    return str(verdict) if verdict in (Verdict.PASSED, Verdict.SKIPPED) else "failed"
 
 
 def _text(text: str) -> str:

@@ -11,16 +11,18 @@ from code_executor.core.forms.shown import limits_object, limits_of_object
 from code_executor.core.runner import Runner
 from code_executor.grading import forms, views
 from code_executor.grading.grader import Grader
+from code_executor.grading.issuer import Issuer
 from code_executor.grading.outcomes import Grade, Submission
-from code_executor.grading.suite import Suite
+from code_executor.grading.receipts import Previous, Subject
 from code_executor.grading.views import Audience
 from code_executor.jobs.packing import pack_object, unpack_object
 
 _REQUEST, _GRADE = "submission", "grade"
 
 
-def pack_submission(submission: Submission, suite: Suite) -> bytes:
+def pack_subject(subject: Subject) -> bytes:
     """Return the bytes that are kept of what is to be graded."""
+    submission, previous = subject.submission, subject.previous
     kept = {
         "type": _REQUEST,
         "code": submission.code,
@@ -29,13 +31,15 @@ def pack_submission(submission: Submission, suite: Suite) -> bytes:
         "environment": submission.environment,
         "limits": submission.limits and limits_object(submission.limits),
         "caller": caller_object(submission.caller),
-        "suite": forms.suite_object(suite),
+        "suite": forms.suite_object(subject.suite),
+        "reference": subject.reference,
+        "previous": previous and {"claims": dict(previous.claims), "digest": previous.digest},
     }
     return pack_object(kept)
 
 
-def unpack_submission(data: bytes) -> tuple[Submission, Suite]:
-    """Return what `pack_submission` was given; raise ``ValueError`` or ``SuiteError`` for another version's."""
+def unpack_subject(data: bytes) -> Subject:
+    """Return what `pack_subject` was given; raise ``ValueError`` or ``SuiteError`` for another version's."""
     kept = unpack_object(data)
     try:
         files = tuple(decode(file) for file in kept["files"])
@@ -49,14 +53,21 @@ def unpack_submission(data: bytes) -> tuple[Submission, Suite]:
             environment=kept.get("environment", ""),
             limits=limits_of_object(kept.get("limits")),
         )
-        return submission, forms.suite_of(kept["suite"])
+        previous = kept.get("previous")  # a job of the version before has none
+        return Subject(
+            submission,
+            forms.suite_of(kept["suite"]),
+            kept.get("reference", ""),
+            previous and Previous(previous["claims"], previous["digest"]),
+        )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a submission: {error!r}") from None
 
 
-async def grade(runs: Runner, submission: Submission, suite: Suite) -> Grade:
-    """Grade it; raise as `Grader.events` does."""
-    return await Grader(runs).grade(submission, suite)
+async def grade(runs: Runner, subject: Subject, issuer: Issuer | None) -> Grade:
+    """Grade it, with receipts if ``issuer`` gives any; raise as `Grader.events` does."""
+    found = await Grader(runs).grade(subject.submission, subject.suite)
+    return found if issuer is None else await issuer.issue(found, subject)
 
 
 def pack_grade(grade: Grade) -> bytes:

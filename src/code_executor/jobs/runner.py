@@ -37,8 +37,10 @@ from code_executor.core.errors import (
 from code_executor.core.models import Execution, Reason, Result, Status
 from code_executor.core.runner import Runner, run
 from code_executor.grading import views
-from code_executor.grading.outcomes import Grade, GradeVerdict, Submission
-from code_executor.grading.suite import Suite, SuiteError
+from code_executor.grading.issuer import Issuer
+from code_executor.grading.outcomes import Grade, GradeVerdict
+from code_executor.grading.receipts import Subject
+from code_executor.grading.suite import SuiteError
 from code_executor.jobs import grades, turns
 from code_executor.jobs.board import Board
 from code_executor.jobs.models import Ended, Kind, Leased, LeaseStore, State
@@ -77,6 +79,7 @@ class JobRunner:
     """See above. Use it as an async context manager, inside of what runs executions.
 
     ``store``: returns where jobs are kept, None while there is no such place. ``window``: jobs that are leased at once.
+    ``issuer``: of the receipts of grades; None: they have none.
     """
 
     def __init__(
@@ -86,6 +89,8 @@ class JobRunner:
         board: Board,
         window: int,
         observer: Observer,
+        *,
+        issuer: Issuer | None = None,
     ) -> None:
         self.lease = secrets.token_hex(8)
         self._runs = runs
@@ -93,6 +98,7 @@ class JobRunner:
         self._board = board
         self._window = window
         self._observer = observer
+        self._issuer = issuer
         self._running: dict[tuple[str, int], tuple[Leased, asyncio.Task[None]]] = {}  # by name and generation
         self._ended: list[Ended] = []
         self._resting: dict[str, float] = {}
@@ -233,7 +239,7 @@ class JobRunner:
                 broken = result.reason is Reason.INTERNAL
             else:
                 began = time.monotonic()
-                grade = await grades.grade(self._runs, *request)
+                grade = await grades.grade(self._runs, request, self._issuer)
                 self._observer.graded(grade, time.monotonic() - began)
                 result = _summary(grade)
         except (PoolBusyError, CallerBusyError, PoolClosedError):
@@ -273,10 +279,10 @@ class JobRunner:
         return turns.share(waiting, leased, self._window, self._resting)
 
 
-def _request(job: Leased) -> Execution | tuple[Submission, Suite]:
+def _request(job: Leased) -> Execution | Subject:
     """Return what a job is to do; raise ``ValueError`` or ``SuiteError`` for what another version wrote."""
     if job.kind is Kind.GRADE:
-        return grades.unpack_submission(job.request)
+        return grades.unpack_subject(job.request)
     execution: Execution = unpack(job.request)
     return execution
 
