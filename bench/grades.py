@@ -27,9 +27,7 @@ _QUESTIONS = 500
 
 _PROGRAM = "def double(x):\n    return 2 * x\nif __name__ == '__main__':\n    print(double(int(input())))\n"
 _CHECK = "def check(input, output, answer):\n    return int(output) == 2 * int(input)\n"
-_TALK = "def interact(input):\n    print(7)\n    return int(input_()) == 14\n".replace(
-    "input_()", "__import__('sys').stdin.readline()"
-)
+_TALK = "def interact(given):\n    print(7)\n    return int(input()) == 14\n"
 
 
 def _unit(questions: int, framework: str = "unittest") -> dict[str, Any]:
@@ -100,9 +98,8 @@ async def measure(submissions: int) -> None:
             trip = (found[f"unittest, {_QUESTIONS + 1} questions"] - found["unittest, one file"]) / _QUESTIONS
             print(f"a question through the proxy and back: {trip:.3f} ms")
             seconds = await _regraded(connection, submissions)
-            print(
-                f"{submissions} submissions of ten tests: {seconds:.1f} s, {10 * submissions / seconds:.0f} tests a second"
-            )
+            rate = 10 * submissions / seconds
+            print(f"{submissions} submissions of ten tests: {seconds:.1f} s, {rate:.0f} tests a second")
             connection.close()
 
 
