@@ -109,6 +109,10 @@ def test_runs_are_held_to_limits_and_have_their_environment(client: httpx.Client
     ):
         problem(client.post("/api/grade", json=asked | wrong), status)
     problem(client.post("/api/execute", json={"code": "1", "trusted": True}), 422)
+    held = {"tests": [io(str(100 << 20)), io(str(100 << 20), limits={"memory": 64 << 20})]}
+    assert [test["verdict"] for test in grade(client, code, held)["tests"]] == ["passed", "memory_limit"]
+    held["tests"][1]["limits"] = {"memory": 1 << 50}
+    assert "suite.tests.1.limits.memory" in problem(client.post("/api/grade", json={"code": code, "suite": held}), 422)
 
 
 def test_what_the_policy_refuses_is_a_grade(client: httpx.Client) -> None:

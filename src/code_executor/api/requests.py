@@ -136,16 +136,21 @@ def _inputs(asked: ExecuteRequest, bounds: RequestLimits) -> Sequence[str | byte
 def limits_asked(asked: LimitsIn, timeout: float | None, limits: Limits, files: tuple[File, ...]) -> RunLimits:
     """Return what a run is to be held to; raise ``Refusal``. ``limits``: those of the caller."""
     run = RunLimits(**{name: getattr(asked, name) for name in LimitsIn.model_fields})
-    try:
-        run.require_within(limits)
-    except LimitError as error:
-        field = LimitsIn.model_fields[error.name].alias or error.name
-        raise invalid(f"limits.{field}", f"It {error}") from None
+    limits_within("limits", run, limits)
     if None not in (timeout, run.wall_time) and timeout != run.wall_time:
         raise invalid("limits.wallTime", "It is another time than timeout; give one of both")
     if run.disk is not None and sum(len(file.data) for file in files) > run.disk:
         raise invalid("limits.disk", "It is less than the files of the request take")
     return run
+
+
+def limits_within(where: str, run: RunLimits, limits: Limits) -> None:
+    """Raise ``Refusal`` for what is above what holds anyway; ``where``: they are in the request."""
+    try:
+        run.require_within(limits)
+    except LimitError as error:
+        field = LimitsIn.model_fields[error.name].alias or error.name
+        raise invalid(f"{where}.{field}", f"It {error}") from None
 
 
 def parse_check(body: bytes, caller: Caller, bounds: RequestLimits) -> Execution:

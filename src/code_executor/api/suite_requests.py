@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from code_executor.api.problems import Refusal
-from code_executor.api.requests import bounded, invalid, limits_asked, read
+from code_executor.api.requests import bounded, invalid, limits_asked, limits_within, read
 from code_executor.api.suite_schemas import GradeRequest, SuiteIn
 from code_executor.core import paths
 from code_executor.core.apart import CHECKED, apart
@@ -73,6 +73,8 @@ def suite_of(asked: SuiteIn, where: str, caller: Caller, limits: Limits, bounds:
         field = ".".join(filter(None, (where, f"tests.{number}")))
         if test.timeout is not None and test.timeout > most:
             raise invalid(f"{field}.timeout", f"Input should be less than or equal to {most:g}")
+        if test.limits is not None:
+            limits_within(f"{field}.limits", test.limits, limits_of(caller, limits))
         match test.task:
             case Io(expected=expected, stdin=stdin, checker=checker):
                 bounded(f"{field}.stdin", stdin, bounds.stdin)

@@ -84,6 +84,7 @@ class _TestIn(BaseModel):
     weight: Weight | None = Field(None, description="What it counts; 1 if left out.")
     visibility: Visibility | None = Field(None, description="What is told of it; the suite's if left out.")
     timeout: Seconds | None = Field(None, description="Seconds; the suite's, or the service's, if left out.")
+    limits: LimitsIn | None = Field(None, description="What its runs of the program are held to.")
     files: Files | None = Field(None, description="Files for the working directory, for this test alone.")
 
 

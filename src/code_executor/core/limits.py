@@ -59,6 +59,14 @@ class RunLimits:
         lower = {name: value for name in _NAMES if (value := getattr(self, name)) is not None}
         return replace(limits, **{name: min(value, getattr(limits, name)) for name, value in lower.items()})
 
+    def and_also(self, other: RunLimits | None) -> RunLimits:
+        """Return the lower of each of two."""
+        if other is None:
+            return self
+        pairs = {name: (getattr(self, name), getattr(other, name)) for name in _NAMES}
+        known = {name: [each for each in pair if each is not None] for name, pair in pairs.items()}
+        return RunLimits(**{name: min(values) for name, values in known.items() if values})
+
     def require_within(self, limits: Limits) -> None:
         """Raise ``LimitError`` for one that is above what holds anyway."""
         for name in _NAMES:

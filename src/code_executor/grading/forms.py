@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from code_executor.core import paths
+from code_executor.core.forms.shown import limits_object, limits_of_object
 from code_executor.core.models import File
 from code_executor.grading import comparers, values
 from code_executor.grading.comparers import Checker, CheckerError, CheckerType
@@ -128,6 +129,7 @@ def _test(said: Object, number: int, default: Checker, shared: Visibility, timeo
         _visibility(visibility) if visibility else shared,
         _number(said.get("timeout") or timeout),
         _files(said.get("files")),
+        limits_of_object(said.get("limits")),
     )
 
 
@@ -198,6 +200,7 @@ def _test_object(test: SuiteTest) -> Object:
         "weight": test.weight,
         "visibility": _visibility_object(test.visibility),
         "timeout": test.timeout,
+        "limits": test.limits and limits_object(test.limits),
         "files": _file_objects(test.files),
     }
     task = test.task

@@ -67,7 +67,7 @@ def _program(submission: Submission, test: SuiteTest, task: Interactive, files: 
         files=files,
         batch=submission.batch,
         environment=submission.environment,
-        limits=submission.limits,
+        limits=test.held_to(submission.limits),
         caller=submission.caller,
     )
 

@@ -33,7 +33,7 @@ async def grade(runs: Runs, submission: Submission, suite: Suite, test: SuiteTes
         files=given(submission, suite, test),
         batch=submission.batch,
         environment=submission.environment,
-        limits=submission.limits,
+        limits=test.held_to(submission.limits),
         caller=submission.caller,
     )
     result = await runs.run(execution)

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from code_executor.core.errors import CodeExecutorError
+from code_executor.core.limits import RunLimits
 from code_executor.core.models import File
 from code_executor.grading.comparers import LINES, Checker
 from code_executor.grading.values import STRICT, Tolerance
@@ -170,7 +171,8 @@ Task = Io | Call | Interactive | Unit
 class SuiteTest:
     """One test. ``weight``: what it counts. ``timeout``: seconds; None: as long as a run may take.
 
-    ``files``: for the program, or, of unit tests, the tests themselves, which the program does not get.
+    ``limits``: what its runs of the program are held to. ``files``: for the program, or, of unit tests, the tests
+    themselves, which the program does not get.
     """
 
     id: str
@@ -181,6 +183,11 @@ class SuiteTest:
     visibility: Visibility = field(default_factory=Visibility)
     timeout: float | None = None
     files: tuple[File, ...] = ()
+    limits: RunLimits | None = None
+
+    def held_to(self, asked: RunLimits | None) -> RunLimits | None:
+        """Return what a run is held to that is to be held to ``asked`` as well."""
+        return asked if self.limits is None else self.limits.and_also(asked)
 
 
 @dataclass(frozen=True, slots=True)

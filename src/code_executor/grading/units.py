@@ -63,7 +63,7 @@ async def _together(runs: Runs, submission: Submission, suite: Suite, test: Suit
         files=tuple(files.values()),
         batch=submission.batch,
         environment=submission.environment,
-        limits=submission.limits,
+        limits=test.held_to(submission.limits),
         caller=submission.caller,
     )
     result = await runs.run(execution)
@@ -199,7 +199,7 @@ def _served(submission: Submission, suite: Suite, test: SuiteTest) -> Execution:
         files=tuple(files.values()),
         batch=submission.batch,
         environment=submission.environment,
-        limits=submission.limits,
+        limits=test.held_to(submission.limits),
         caller=submission.caller,
     )
 

@@ -23,6 +23,7 @@ EVERYTHING: dict[str, Any] = {
         io("A", id="d", checker={"type": "tokens", "ignoreCase": True}, visibility="hidden", group="h"),
         call("fib", id="e", args=[{"$tuple": [1]}], kwargs={"n": None}, expected={"a": None}, rel=1e-6, group="g"),
         call("s.push", id="f", raises={"type": "ValueError", "message": "no"}, setup="s = Stack()", stdin="1"),
+        io("x", id="l", limits={"memory": 64 << 20, "cpuTime": 1.5}),
         io("x", id="p", checker={"type": "program", "code": "def check(i, o, a): return True"}),
         {"kind": "interactive", "id": "i", "interactor": "def interact(x): return True", "input": "1", "args": ["a"]},
         units("unittest", "import unittest", id="u", isolation="process"),
