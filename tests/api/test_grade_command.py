@@ -45,6 +45,21 @@ def test_a_folder_is_graded(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     ]
 
 
+def test_a_terminal_shows_how_far_it_has_come(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["grade", str(folder / "suite.json"), str(folder / "work"), "--engine", "native"]
+    cli.main(arguments)
+    assert "of 3" not in capsys.readouterr().err
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    cli.main(arguments)
+    shown = capsys.readouterr()
+    assert "] 0 of 3" in shown.err
+    assert "] 2 of 3" in shown.err
+    assert shown.err.endswith("\r\x1b[K")
+    assert len(shown.out.splitlines()) == 3
+
+
 def test_whole_grades_are_printed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     program = str(folder / "work/ada.py")
     assert cli.main(["grade", str(folder / "suite.json"), program, "--json", "--engine", "native"]) == 0

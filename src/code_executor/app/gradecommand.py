@@ -30,6 +30,8 @@ from code_executor.service.local import LocalHealth
 from code_executor.service.metrics import Metrics
 
 _FAILED = 1
+_BAR = 30
+"""Characters of the bar of progress."""
 
 
 def add_parser(commands: Any) -> None:
@@ -139,16 +141,45 @@ async def _grade(
                 return await issuer.issue(await grader.grade(submission, suite), Subject(submission, suite))
 
         tasks = [asyncio.create_task(one(source)) for source in programs.values()]
+        bar = _Bar(tasks)
         try:
             grades = []
             for path, task in zip(programs, tasks, strict=True):
                 grades.append(await task)
+                bar.clear()
                 print(_line(path, grades[-1], as_json=as_json), flush=True)
+                bar.draw()
             return grades
         finally:
+            bar.clear()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _Bar:
+    """Shows in a terminal how many tasks are done, in a line of its own that is drawn again and again."""
+
+    def __init__(self, tasks: Sequence[asyncio.Task[Grade]]) -> None:
+        self._tasks = tasks
+        self._is_shown = sys.stderr.isatty() and len(tasks) > 1
+        for task in tasks:
+            task.add_done_callback(lambda _: self.draw())
+        self.draw()
+
+    def draw(self) -> None:
+        if not self._is_shown:
+            return
+        done, whole = sum(task.done() for task in self._tasks), len(self._tasks)
+        full = _BAR * done // whole
+        left = "" if done < whole else "\r\x1b[K"
+        sys.stderr.write(left or f"\r\x1b[K[{'#' * full}{' ' * (_BAR - full)}] {done} of {whole}")
+        sys.stderr.flush()
+
+    def clear(self) -> None:
+        if self._is_shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
 
 
 def _issuer(opened: Opened, settings: Settings) -> Issuer:
