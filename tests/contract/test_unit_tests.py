@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from typing import Any
 
@@ -434,6 +435,56 @@ async def test_a_program_cannot_make_it_look_as_if_the_suite_were_wrong(executor
         outcome = await one(executor, code, units("unittest", tests))
         assert outcome.verdict in (Verdict.WRONG_ANSWER, Verdict.ERROR), (code, outcome)
         assert outcome.fraction < 1
+
+
+async def test_what_a_test_finds_wrong_in_a_function_of_its_own_is_not_the_programs_to_hide(executor: Executor) -> None:
+    tests = (
+        "import unittest, solution\nclass T(unittest.TestCase):\n    def test_it(self):\n"
+        "        solution.f(lambda x: self.assertEqual(x, 'planted-answer'))"
+    )
+    code = (
+        "import sys\ndef f(check):\n    try: check('x')\n"
+        "    except BaseException as error: check(str(error).partition(' != ')[2].strip(\"'\") or 'y')\n"
+    )
+    outcome = await one(executor, code, units("unittest", tests))
+    assert (outcome.verdict, outcome.fraction) == (Verdict.WRONG_ANSWER, 0)
+    swallow = "def f(check):\n    try: check('x')\n    except BaseException: pass"
+    assert (await one(executor, swallow, units("unittest", tests))).fraction == 0
+    assert (await one(executor, "def f(check): check('planted-answer')", units("unittest", tests))).is_passed
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"hello": True, "failed": "x"},
+        {"hello": True, "failed": {"types": {}, "message": 1}},
+        {"answer": 1, "value": {"$array": {"dtype": "<U999999", "shape": [9], "values": ["x"] * 9}}},
+        {"answer": 1, "value": {"$array": {"dtype": "int64", "shape": [9], "values": [1]}}},
+        {"answer": 1, "value": {"$named": ["a b", ["c"], [1]]}},
+        {"answer": 1, "value": {"$set": [[1]]}},
+        {"answer": 1, "value": {"$handle": [0, 5, "x", []]}},
+        {"answer": 1, "after": 7, "value": 1},
+        {"answer": 1, "raised": "x"},
+        {
+            "answer": 1,
+            "raised": {"handle": {"$handle": [0, [], "x\0", []]}, "parents": [["x\0", 1], ["Exception", None]]},
+        },
+        {"question": 1, "callback": "x"},
+        [1],
+        7,
+    ],
+    ids=str,
+)
+async def test_whatever_a_program_sends_is_its_own_failure(executor: Executor, lie: Any) -> None:
+    code = (
+        "import gc, json, os, sys\ndef lie(*_):\n    for each in gc.get_objects():\n"
+        "        if type(each).__name__ == 'Server':\n            each.send(json.loads(LIE))\n            os._exit(0)\n"
+        f"LIE = {json.dumps(json.dumps(lie))}\n"
+    )
+    code += "lie()" if isinstance(lie, dict) and "hello" in lie else "f = lie"
+    tests = "import unittest, solution\nclass T(unittest.TestCase):\n    def test_it(self): solution.f(1)"
+    outcome = await one(executor, code, units("unittest", tests))
+    assert (outcome.verdict in (Verdict.WRONG_ANSWER, Verdict.ERROR), outcome.fraction) == (True, 0), outcome
 
 
 async def test_tests_that_a_program_keeps_from_loading_are_failed(executor: Executor) -> None:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from code_executor.grading.inside.remote import Module, Remote, There, awaited, change, made, of_remote, there_of
 
 LONGEST_LINE = 4 << 20
+MOST_TEXT = 4 << 20
+"""Characters of an array of texts, each of which takes the room of the longest."""
+
 MOST_STARTS = 500
 """Processes of the program in one run of tests."""
 
@@ -71,10 +74,10 @@ class Strict:
             return {self.value(key, depth + 1): self.value(each, depth + 1) for key, each in content}
         if tag == "$fraction" and not re.fullmatch(r"-?\d{1,4000}(/\d{1,4000})?", content):
             raise ValueError("no fraction")
-        if tag == "$array" and not re.fullmatch(
-            r"(bool|u?int\d+|float\d+|complex\d+|object|<U\d{1,6})", content["dtype"]
-        ):
-            raise ValueError("no array")
+        if tag == "$array":
+            text = re.fullmatch(r"(?:bool|u?int\d+|float\d+|complex\d+|object|<U(\d{1,6}))", content["dtype"])
+            if text is None or int(text[1] or 0) * len(content["values"]) > MOST_TEXT:
+                raise ValueError("no array")
         if tag == "$object":
             raise ValueError("no value")
         return decoded(said)
@@ -129,6 +132,8 @@ class Program:
         self.misused = ""
         """What a test wanted to do that cannot be done with a program in another sandbox."""
         self.callbacks: list[Callable[..., Any]] = []
+        self.unmet: AssertionError | None = None
+        """What a function of a test found wrong while the program called it."""
         self.classes: dict[str, type] = {}
         self.exceptions: dict[type, int] = {}
 
@@ -177,9 +182,10 @@ class Program:
             return
         self.show(hello)
         if "failed" in hello:
-            failed = hello["failed"]
-            kinds = failed.get("types") or ["Exception"]
-            self.broken = f"{kinds[0]}: {failed.get('message')}"[:500]
+            try:
+                self.broken = f"{hello['failed']['types'][0]}: {hello['failed']['message']}"[:500]
+            except (TypeError, LookupError):
+                self.broken = "the program sent what is no answer"
             self.ended = True
 
     # ---- asking
@@ -215,6 +221,9 @@ class Program:
                 continue
             if message.get("answer") != number:
                 raise self.end("the program sent what is no answer")
+            if self.unmet is not None:  # whatever the program made of it
+                unmet, self.unmet = self.unmet, None
+                raise unmet
             return self.outcome(message, args)
 
     def outcome(self, message: dict[str, Any], args: tuple[Any, ...]) -> Any:
@@ -253,6 +262,9 @@ class Program:
         except MisuseError as error:
             self.misused = str(error)
             answer = {"raised": ["TypeError", str(error)]}
+        except AssertionError as error:
+            self.unmet = error  # what it says is not for the program
+            answer = {"raised": ["AssertionError", ""]}
         except BaseException as error:
             answer = {"raised": [type(error).__name__, str(error)]}
         self.tell(b">", json.dumps(answer).encode("ascii"))
