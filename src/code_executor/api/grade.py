@@ -62,6 +62,25 @@ EXAMPLES = {
             },
         },
     },
+    "pytest": {
+        "summary": "Unit tests",
+        "value": {
+            "code": "def double(x):\n    return 2 * x\n",
+            "suite": {
+                "tests": [
+                    {
+                        "kind": "pytest",
+                        "files": [
+                            {
+                                "path": "test_double.py",
+                                "content": "from solution import double\n\ndef test_it():\n    assert double(2) == 4\n",
+                            }
+                        ],
+                    }
+                ]
+            },
+        },
+    },
 }
 
 EXPORTS = {
