@@ -86,6 +86,9 @@ class _TestIn(BaseModel):
     timeout: Seconds | None = Field(None, description="Seconds; the suite's, or the service's, if left out.")
     limits: LimitsIn | None = Field(None, description="What its runs of the program are held to.")
     files: Files | None = Field(None, description="Files for the working directory, for this test alone.")
+    hint: Annotated[str, Field(max_length=1000)] | None = Field(
+        None, description="What a learner who did not pass it is told, from the visibility `input` upwards."
+    )
 
 
 class IoTestIn(_TestIn):
@@ -326,6 +329,7 @@ class TestOut(BaseModel):
     max: float
     reason: str | None = Field(None, description="Why its run ended, as of a run.")
     message: str | None = Field(None, description="What is wrong.")
+    hint: str | None = Field(None, description="What the author of the test says to whoever did not pass it.")
     line: int | None = Field(None, description="Of the output (io), or of the program (call).")
     stdout: str | None = None
     stderr: str | None = None

@@ -130,6 +130,7 @@ def _test(said: Object, number: int, default: Checker, shared: Visibility, timeo
         _number(said.get("timeout") or timeout),
         _files(said.get("files")),
         limits_of_object(said.get("limits")),
+        said.get("hint") or "",
     )
 
 
@@ -202,6 +203,7 @@ def _test_object(test: SuiteTest) -> Object:
         "timeout": test.timeout,
         "limits": test.limits and limits_object(test.limits),
         "files": _file_objects(test.files),
+        **({"hint": test.hint} if test.hint else {}),
     }
     task = test.task
     if isinstance(task, Io):

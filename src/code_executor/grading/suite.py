@@ -172,7 +172,7 @@ class SuiteTest:
     """One test. ``weight``: what it counts. ``timeout``: seconds; None: as long as a run may take.
 
     ``limits``: what its runs of the program are held to. ``files``: for the program, or, of unit tests, the tests
-    themselves, which the program does not get.
+    themselves, which the program does not get. ``hint``: what its author tells whoever did not pass it.
     """
 
     id: str
@@ -184,6 +184,7 @@ class SuiteTest:
     timeout: float | None = None
     files: tuple[File, ...] = ()
     limits: RunLimits | None = None
+    hint: str = ""
 
     def held_to(self, asked: RunLimits | None) -> RunLimits | None:
         """Return what a run is held to that is to be held to ``asked`` as well."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from code_executor.core.codec import problem_object
 from code_executor.grading import values
-from code_executor.grading.outcomes import Case, Grade, Outcome, Receipt, Verdict
+from code_executor.grading.outcomes import OURS, Case, Grade, Outcome, Receipt, Verdict
 from code_executor.grading.suite import Call, Interactive, Io, Level, Unit
 
 Object = dict[str, Any]
@@ -21,6 +21,8 @@ MOST_TEXT = 8 << 10
 """Characters of each text of a test that are told."""
 
 _CUT = "\n… (more is not shown)"
+_NO_HINT = frozenset({Verdict.PASSED, Verdict.SKIPPED, *OURS})
+"""Verdicts of tests that the learner did not fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ def test_object(outcome: Outcome, audience: Audience) -> Object | None:
     told |= {
         "reason": outcome.reason and outcome.reason.value,
         "message": outcome.message or None,
+        "hint": None if outcome.verdict in _NO_HINT else test.hint or None,
         "line": outcome.line,
         "stdout": _text(outcome.stdout),
         "stderr": _text(outcome.stderr),

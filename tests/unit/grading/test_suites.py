@@ -18,6 +18,7 @@ from tests.unit.grading.made import call, io, suite, units
 EVERYTHING: dict[str, Any] = {
     "tests": [
         io("1\n", id="a", name="first", stdin="x", args=["y"], exitCode=3, group="g", weight=2.5, timeout=1.5),
+        io("2\n", id="k", hint="Look at the last line."),
         io("[a]", id="b", checker={"type": "regex", "full": True}, visibility={"after": "2027-02-01T12:00:00Z"}),
         io("1.0", id="c", checker={"type": "float", "abs": 0.5, "rel": 0.0, "nan": True}, visibility="input"),
         io("A", id="d", checker={"type": "tokens", "ignoreCase": True}, visibility="hidden", group="h"),
@@ -50,11 +51,13 @@ def test_what_is_stored_is_what_was_said() -> None:
     text = forms.canonical(made)
     assert forms.read(text) == made
     assert forms.canonical(forms.read(text)) == text
-    assert isinstance(made.tests[4].task, Call)
-    assert made.tests[4].task.expected == {"a": None}
+    assert isinstance(made.tests[5].task, Call)
+    assert made.tests[5].task.expected == {"a": None}
+    assert made.tests[1].hint == "Look at the last line."
     assert made.tests[0].timeout == 1.5
     assert made.tests[1].timeout == 5
-    assert [test.visibility.level for test in made.tests[:4]] == [Level.RESULT, Level.FULL, Level.INPUT, Level.HIDDEN]
+    levels = [test.visibility.level for test in made.tests[:5]]
+    assert levels == [Level.RESULT, Level.RESULT, Level.FULL, Level.INPUT, Level.HIDDEN]
     assert made.files[0].path == "data.txt"
     assert made.files[1].data == b"\0\1"
 
@@ -97,6 +100,8 @@ def test_the_address_is_of_the_content() -> None:
     spelled = suite(io("x", id="1", weight=1, stdin="", checker={"type": "lines"}), stopOnFailure=False)
     assert forms.canonical(spelled) == forms.canonical(suite(io("x")))
     assert forms.canonical(suite(io("y"))) != forms.canonical(suite(io("x")))
+    assert forms.canonical(suite(io("x", hint="look"))) != forms.canonical(suite(io("x")))
+    assert b"hint" not in forms.canonical(suite(io("x", hint=None))), "suites without hints keep their addresses"
 
 
 @pytest.mark.parametrize(
@@ -159,6 +164,7 @@ def test_what_is_wrong_is_named(said: dict[str, Any], field: str) -> None:
         {"tests": [io(weight=float("inf"))]},
         {"tests": [io(exitCode=256)]},
         {"tests": [io(timeout=0)]},
+        {"tests": [io(hint="x" * 1001)]},
         {"tests": [io(visibility="secret")]},
         {"tests": [io(visibility={"after": "soon"})]},
         {"tests": [io(checker={"type": "programme"})]},

@@ -98,6 +98,21 @@ def test_whoever_may_see_everything_is_told_everything(level: str) -> None:
     assert told["usage"]["runs"] == 4
 
 
+HINT = "planted-hint"
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_hint_is_told_with_the_input_and_where_the_learner_failed(level: str, verdict: Verdict) -> None:
+    outcome = Outcome(suite(io(ANSWER, visibility=level, hint=HINT)).tests[0], verdict)
+    told = views.test_object(outcome, Audience(full=False, now=0.0))
+    theirs = verdict not in (Verdict.PASSED, Verdict.SKIPPED, Verdict.INTERNAL, Verdict.CHECKER_ERROR)
+    assert (HINT in json.dumps(told)) == (theirs and level in ("full", "input"))
+    if theirs and level in ("full", "input"):
+        assert told is not None
+        assert told["hint"] == HINT
+
+
 def test_events_tell_what_the_answer_does() -> None:
     for level in LEVELS:
         grade = graded(suite(*planted(level)))
