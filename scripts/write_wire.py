@@ -56,6 +56,15 @@ NAMES = {
     "ClientMessage": "ClientMessage",
     "StdinMessage": "StdinMessage",
     "ControlMessage": "ControlMessage",
+    "GradeResponse": "Grade",
+    "GradeVerdict": "GradeVerdict",
+    "TestOut": "TestResult",
+    "Verdict": "Verdict",
+    "CaseOut": "TestCase",
+    "DiffOut": "Difference",
+    "GroupOut": "GroupResult",
+    "UsageOut": "GradeUsage",
+    "RegradeOut": "Regrade",
     "ProblemDetails": "ProblemDetails",
     "FieldError": "FieldError",
 }
@@ -132,6 +141,8 @@ def type_of(schema: Schema) -> str:
             return " | ".join(_alternatives(schema))
         case {"type": "object", "additionalProperties": Mapping() as values}:
             return f"Record<string, {type_of(values)}>"
+        case {"type": "object", "additionalProperties": True}:
+            return "Record<string, unknown>"
         case {"const": value}:
             return json.dumps(value)
         case {"type": "array", "items": items}:

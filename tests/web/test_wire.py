@@ -56,6 +56,8 @@ def test_the_types_of_the_page_are_those_of_the_description(schemas: dict[str, A
         ("PieceOut", "data"),
         ("StdinMessage", "data"),
         ("ProblemDetails", "detail"),
+        ("TestOut", "hint"),
+        ("GroupOut", "passed"),
     ],
 )
 def test_a_page_that_uses_an_old_name_does_not_compile(
@@ -93,6 +95,7 @@ def test_a_page_that_uses_an_old_name_does_not_compile(
             '{ type: "x" } & OutputFile',
         ),
         ({"properties": {"a": {"type": "boolean"}}}, "{\n  a?: boolean;\n}"),
+        ({"type": "object", "additionalProperties": True}, "Record<string, unknown>"),
     ],
 )
 def test_schemas_are_written_as_types(schema: dict[str, Any], type_: str) -> None:

@@ -7,6 +7,7 @@ export class Addresses {
   readonly execute: URL;
   readonly socket: URL;
   readonly check: URL;
+  readonly grade: URL;
   readonly sessions: URL;
 
   constructor(
@@ -18,6 +19,7 @@ export class Addresses {
     this.socket = new URL(`${this.execute.pathname.replace(/\/$/, "")}/ws`, this.execute);
     this.socket.protocol = this.execute.protocol === "https:" ? "wss:" : "ws:";
     this.check = new URL("check", this.execute);
+    this.grade = new URL("grade", this.execute);
     this.sessions = new URL("sessions", this.execute);
   }
 

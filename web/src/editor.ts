@@ -118,6 +118,7 @@ export class Editor {
         autocapitalize: "off",
         autocorrect: "off",
         spellcheck: "false",
+        tabindex: "0", // it is what a keyboard scrolls a long line with
       }),
     ];
     this.view = new EditorView({ state: this.#state(""), parent: options.parent, root: options.root });

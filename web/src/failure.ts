@@ -29,3 +29,8 @@ export const CUT_OFF: Failure = {
   title: "Connection lost",
   detail: "The connection was lost before the program ended. Try again.",
 };
+
+export const CUT_OFF_GRADE: Failure = {
+  ...CUT_OFF,
+  detail: "The connection was lost before all tests were over. Try again.",
+};

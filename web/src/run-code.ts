@@ -3,8 +3,9 @@
  *
  *     <run-code endpoint="https://code.example.org/api/execute" timeout="10">print("hi")</run-code>
  *
- * This file is the element: its attributes, its buttons and what happens between a click on Run and the result. What a
- * run shows is in run-view.ts. README.md documents what a page may use, and lists the other files.
+ * This file is the element: its attributes, its buttons and what happens between a click on Run and the result, or
+ * between one on Check my work and the grade. What a run shows is in run-view.ts, what tests show in report.ts.
+ * README.md documents what a page may use, and lists the other files.
  */
 
 import { Addresses, defaultEndpoint } from "./addresses.js";
@@ -13,6 +14,8 @@ import { Checker } from "./check.js";
 import { el, styleSheet } from "./dom.js";
 import { Editor } from "./editor.js";
 import type { Failure } from "./failure.js";
+import type { GradeEvent } from "./grade.js";
+import { Grading } from "./grading.js";
 import { Hint } from "./hint.js";
 import { type Run, type RunEvent, start, type Transport } from "./run.js";
 import { RunView } from "./run-view.js";
@@ -22,17 +25,17 @@ import { Status } from "./status.js";
 import { Stopwatch } from "./stopwatch.js";
 import styles from "./styles.css";
 import { Toolbar } from "./toolbar.js";
-import type { InputFile, Problem, Result, RunRequest } from "./wire.js";
+import type { Grade, InputFile, Problem, Result, RunRequest } from "./wire.js";
 
 export type { Failure } from "./failure.js";
-export type { Display, InputFile, OutputFile, Problem, Result } from "./wire.js";
+export type { Display, Grade, InputFile, OutputFile, Problem, Result, TestResult } from "./wire.js";
 
 const KILL_AFTER = 2000; // ms from a Stop that the program does not follow to its end
 
 const LABEL = "Python program";
 
 export class RunCodeElement extends HTMLElement {
-  static readonly observedAttributes = ["readonly", "stdin", "label"];
+  static readonly observedAttributes = ["readonly", "stdin", "label", "suite"];
 
   /** Files that the program finds in its directory. */
   files: InputFile[] = [];
@@ -55,6 +58,7 @@ export class RunCodeElement extends HTMLElement {
   readonly #frame = el("div", { role: "group", ariaLabel: LABEL });
   readonly #toolbar = new Toolbar({
     run: () => void this.run(),
+    check: () => void this.grade(),
     stop: () => this.stop(),
     reset: () => this.reset(),
   });
@@ -79,6 +83,8 @@ export class RunCodeElement extends HTMLElement {
     // who has gone on typing in the editor is not to be torn out of it
     mayFocus: () => this.matches(":focus-within") && !this.#edited,
   });
+  readonly #grading = new Grading(this.#status);
+  #graded = ""; // the program that was graded last
   readonly #left = el("span", { className: "allowance" });
 
   connectedCallback(): void {
@@ -94,11 +100,13 @@ export class RunCodeElement extends HTMLElement {
     removeEventListener("pagehide", this.#leaving);
     this.#saver.now();
     this.#run?.cancel();
+    this.#grading.stop();
     this.#allowance.stop();
   }
 
   attributeChangedCallback(name: string, _: string | null, value: string | null): void {
     if (name === "readonly" && this.#editor) this.#editor.readOnly = value !== null;
+    if (name === "suite") this.#toolbar.checkable = this.#suite !== "";
     if (name === "label") this.#frame.ariaLabel = value ?? LABEL;
     if (name === "stdin") {
       this.#stdin.value = value ?? "";
@@ -127,8 +135,9 @@ export class RunCodeElement extends HTMLElement {
     if (this.#editor) this.#open();
   }
 
+  /** Whether the program runs, or is graded, now. */
   get running(): boolean {
-    return this.#run !== null;
+    return this.#run !== null || this.#grading.running;
   }
 
   /** What came of the last run; null before the first, while one is under way, and where the service gave none. */
@@ -136,19 +145,17 @@ export class RunCodeElement extends HTMLElement {
     return this.#result;
   }
 
+  /** What came of the last grade; null before the first, while one is under way, and where the service gave none. */
+  get graded(): Grade | null {
+    return this.#grading.grade;
+  }
+
   /** Run the program; resolves with its result, or with null where there is none. */
   async run(): Promise<Result | null> {
-    if (!this.#editor || this.#run) return null;
-    if (this.#allowance.exhausted) {
-      this.#status.say("bad", "No runs left for now");
-      return null;
-    }
+    if (!this.#begin()) return null;
     this.#result = null;
-    this.#hint.show([]);
     this.#view.begin();
-    this.#saver.now();
-    this.#stopping = false;
-    this.#edited = false;
+    this.#grading.report.recap(this.#graded !== this.code);
     this.#setRunning(true);
     this.#status.say("busy", "Starting");
     const result = new Promise<Result | null>((resolve) => (this.#done = resolve));
@@ -159,8 +166,23 @@ export class RunCodeElement extends HTMLElement {
     return result;
   }
 
-  /** Interrupt the program, as Ctrl-C does; end it if it does not follow, or at a second call. */
+  /** Grade the program by the tests of the `suite`; resolves with the grade, or with null where there is none. */
+  async grade(): Promise<Grade | null> {
+    if (!this.#suite || !this.#begin()) return null;
+    const request = { code: this.code, suiteId: this.#suite, ...(this.files.length > 0 ? { files: this.files } : {}) };
+    this.#graded = request.code;
+    this.#showMistakes([]);
+    this.#setRunning(true);
+    this.#emit("grade-start", { code: this.code });
+    const grade = this.#grading.start(this.#addresses(), request, (event) => this.#onGrade(event));
+    this.#stopwatch.start();
+    this.#showRunnable();
+    return grade;
+  }
+
+  /** Interrupt the program, as Ctrl-C does; end it if it does not follow, or at a second call. A grade ends at once. */
   stop(): void {
+    this.#grading.stop();
     if (!this.#run) return;
     if (this.#stopping || !this.#stopwatch.running) {
       this.#stopping = true;
@@ -178,16 +200,17 @@ export class RunCodeElement extends HTMLElement {
     if (!this.#editor) return;
     this.code = this.starter;
     this.#saver.now();
-    if (!this.#run) {
+    if (!this.running) {
       this.clear();
       this.#status.say("", "Starter code restored");
     }
     this.#editor.view.focus();
   }
 
-  /** Empty the console and take the marks off the code. */
+  /** Empty the console, take the marks off the code, and show no tests. */
   clear(): void {
     this.#result = null;
+    this.#grading.clear();
     this.#view.clear();
     this.#hint.show([]);
   }
@@ -207,7 +230,7 @@ export class RunCodeElement extends HTMLElement {
       this.#editorBox,
       this.#hint.element,
       this.#stdinBox,
-      this.#view.console.element,
+      el("div", { className: "results" }, this.#view.console.element, this.#grading.report.element),
       el("div", { className: "foot", part: "status" }, this.#status.element, this.#stopwatch.element, this.#left),
     );
     this.#editor = new Editor({
@@ -235,6 +258,7 @@ export class RunCodeElement extends HTMLElement {
 
   #changed(): void {
     this.#edited = true;
+    this.#grading.report.recap(this.#graded !== this.code);
     this.#toolbar.resettable = this.code !== this.starter;
     this.#saver.later();
     this.#emit("code-change", { code: this.code });
@@ -242,6 +266,24 @@ export class RunCodeElement extends HTMLElement {
 
   #save(): void {
     if (this.#editor) this.#draft?.save(this.code === this.starter ? null : this.code);
+  }
+
+  get #suite(): string {
+    return this.getAttribute("suite")?.trim() ?? "";
+  }
+
+  /** Get ready for a run or a grade; whether there may be one now. */
+  #begin(): boolean {
+    if (!this.#editor || this.running) return false;
+    if (this.#allowance.exhausted) {
+      this.#status.say("bad", "No runs left for now");
+      return false;
+    }
+    this.#hint.show([]);
+    this.#saver.now();
+    this.#stopping = false;
+    this.#edited = false;
+    return true;
   }
 
   #addresses(): Addresses {
@@ -325,6 +367,29 @@ export class RunCodeElement extends HTMLElement {
     this.#settle(null);
   }
 
+  #onGrade(event: GradeEvent): void {
+    const { type: _, ...detail } = event;
+    if (event.type === "rate") this.#allowance.update(event.rate);
+    else if (event.type === "test") this.#emit("grade-test", detail);
+    else if (event.type === "grade") {
+      this.#setRunning(false);
+      if (this.#edited) this.#grading.report.recap(this.#graded !== this.code);
+      else this.#showMistakes(event.problems);
+      this.#emit("grade-result", detail);
+    } else {
+      if (event.status === 429) this.#allowance.refuse(event.retryAfter ?? 1);
+      this.#setRunning(false);
+      this.#emit("grade-problem", detail);
+    }
+  }
+
+  /** Show what is refused, in the editor and below it. */
+  #showMistakes(problems: readonly Problem[]): void {
+    this.#hint.show(problems);
+    this.#editor?.showProblems(problems);
+    this.#editor?.markLine(problems[0]?.line ?? null);
+  }
+
   #settle(result: Result | null): void {
     this.#done?.(result);
     this.#done = null;
@@ -346,7 +411,7 @@ export class RunCodeElement extends HTMLElement {
   }
 
   #showRunnable(): void {
-    this.#toolbar.runnable = this.#run === null && !this.#allowance.exhausted;
+    this.#toolbar.runnable = !this.running && !this.#allowance.exhausted;
   }
 
   async #check(code: string): Promise<Problem[]> {

@@ -4,9 +4,9 @@
  */
 
 import type { Addresses } from "./addresses.js";
-import { type RateLeft, rateOf } from "./allowance.js";
-import { CUT_OFF, type Failure, failureOf, UNREACHABLE } from "./failure.js";
-import { parseEvents } from "./sse.js";
+import type { RateLeft } from "./allowance.js";
+import { CUT_OFF, type Failure, UNREACHABLE } from "./failure.js";
+import { follow } from "./follow.js";
 import { Whole, type WholeEvent } from "./whole.js";
 import type { ClientMessage, RunRequest, ServiceEvent } from "./wire.js";
 
@@ -175,31 +175,9 @@ export async function stream(
   request: object,
   listener: Listener,
   signal: AbortSignal | null = null,
-  headers: Record<string, string> = { "Content-Type": "application/json" },
+  headers?: Record<string, string>,
 ): Promise<void> {
-  let begun = false;
   const whole = new Whole();
-  try {
-    const response = await fetch(address, {
-      method: "POST",
-      headers: { ...headers, Accept: "text/event-stream" },
-      body: JSON.stringify(request),
-      signal,
-    });
-    begun = true;
-    const rate = rateOf(response.headers);
-    if (rate) listener({ type: "rate", rate });
-    if (!response.ok || !response.body) {
-      listener({ type: "problem", ...(await failureOf(response)) });
-      return;
-    }
-    for await (const { name, data } of parseEvents(response.body)) {
-      const event = { ...JSON.parse(data), type: name } as ServiceEvent;
-      listener(whole.take(event));
-      if (event.type === "result" || event.type === "problem") return;
-    }
-    listener({ type: "problem", ...CUT_OFF });
-  } catch {
-    listener({ type: "problem", ...(begun ? CUT_OFF : UNREACHABLE) });
-  }
+  const question = { address, request, headers, signal, last: "result", cutOff: CUT_OFF };
+  for await (const event of follow<ServiceEvent>(question)) listener(event.type === "rate" ? event : whole.take(event));
 }

@@ -417,6 +417,131 @@ export interface ControlMessage {
   type: "eof" | "interrupt" | "cancel";
 }
 
+/** What came of a submission. */
+export interface Grade {
+  id: string;
+  /** `error`: the service or a checker failed. There is no score then. */
+  verdict: GradeVerdict;
+  score: number | null;
+  max: number;
+  groups: GroupResult[];
+  /** What the policy or the compiler refuses: nothing was run. */
+  problems: Problem[];
+  /** null for whoever may not see everything. */
+  usage: GradeUsage | null;
+  /** All this, signed: a JWS. null: the service has nowhere to keep a key. */
+  receipt: string | null;
+  /** With `regradeOf`. */
+  regrade?: Regrade | null;
+  /** In the order of the suite, without the hidden ones. */
+  tests: TestResult[];
+}
+
+/** ``partial``: some of the points. ``error``: we failed, or a checker did, and there is no score. */
+export type GradeVerdict = "passed" | "partial" | "failed" | "error";
+
+/** What came of a test. How much there is depends on its visibility, and on who asks. */
+export interface TestResult {
+  id: string;
+  name: string | null;
+  group: string | null;
+  /** `failed`: it was not passed, and the visibility `result` says no more. */
+  verdict: Verdict | "failed";
+  /** Its points, by itself. */
+  score: number;
+  max: number;
+  /** Why its run ended, as of a run. */
+  reason?: string | null;
+  /** What is wrong. */
+  message?: string | null;
+  /** What the author of the test says to whoever did not pass it. */
+  hint?: string | null;
+  /** Of the output (io), or of the program (call). */
+  line?: number | null;
+  stdout?: string | null;
+  stderr?: string | null;
+  /** What a call returned. */
+  got?: string | null;
+  /** What the program was given. */
+  input?: Record<string, unknown> | null;
+  /** Milliseconds. */
+  time?: number | null;
+  /** Milliseconds of processor time. */
+  cpuTime?: number | null;
+  /** Peak memory in bytes. */
+  memory?: number | null;
+  /** `isolated`: what decided was out of the program's reach. `cooperative`: it was not. */
+  trust?: string | null;
+  /** Of `unittest` and `pytest`: what came of each of its tests. */
+  cases?: TestCase[] | null;
+  /** More of what is wrong: of the checker or the tests themselves. */
+  detail?: string | null;
+  expected?: string | null;
+  diff?: Difference | null;
+  /** true: it printed something else when the same was graded before (`regradeOf`). */
+  flaky?: boolean | null;
+}
+
+/** What came of a test. Whatever is not clearly ``passed`` is something else. */
+export type Verdict =
+  | "passed"
+  | "wrong_answer"
+  | "timeout"
+  | "memory_limit"
+  | "output_limit"
+  | "error"
+  | "no_answer"
+  | "skipped"
+  | "checker_error"
+  | "internal";
+
+/** What came of one unit test. */
+export interface TestCase {
+  id: string;
+  verdict: Verdict;
+  weight: number;
+  /** What the test says; for whoever may see everything of it. */
+  message?: string | null;
+}
+
+/** The first place where something is wrong; white space is visible. */
+export interface Difference {
+  /** Of the output, from 1. */
+  line: number | null;
+  expected: string | null;
+  got: string | null;
+}
+
+export interface GroupResult {
+  id: string;
+  passed: boolean;
+  score: number;
+  max: number;
+}
+
+/** What the grade took. */
+export interface GradeUsage {
+  runs: number;
+  /** Milliseconds of all runs. */
+  time: number;
+  /** Milliseconds of processor time. */
+  cpuTime: number;
+  /** Peak memory in bytes. */
+  memory: number;
+}
+
+/** What is different from the grade before, as far as both receipts tell. */
+export interface Regrade {
+  /** Whether every test came to the same, and printed the same. */
+  same: boolean;
+  /** The ids of the tests that did not. */
+  differs: string[];
+  /** Those that printed something else, although nothing was changed. */
+  flaky: string[];
+  /** What was another thing then: `suite changed`, likewise `code`, `files`, `environment`, `limits`, `server`, `engine`; or `not deterministic`: nothing was. */
+  why: string[];
+}
+
 /** An error of the request or of the service, as RFC 9457 has it. */
 export interface ProblemDetails {
   type?: string;

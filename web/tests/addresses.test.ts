@@ -5,8 +5,8 @@ import { Addresses, defaultEndpoint } from "../src/addresses.js";
 const PAGE = "https://course.example/lesson/1.html";
 
 function of(endpoint: string, page = PAGE): string[] {
-  const { execute, socket, check, sessions } = new Addresses(endpoint, page);
-  return [execute, socket, check, sessions].map((url) => url.href);
+  const { execute, socket, check, sessions, grade } = new Addresses(endpoint, page);
+  return [execute, socket, check, sessions, grade].map((url) => url.href);
 }
 
 test("the other addresses lie beside the endpoint, wherever that is", () => {
@@ -15,12 +15,14 @@ test("the other addresses lie beside the endpoint, wherever that is", () => {
     "wss://code.example/api/execute/ws",
     "https://code.example/api/check",
     "https://code.example/api/sessions",
+    "https://code.example/api/grade",
   ]);
   assert.deepEqual(of("api/execute", "http://127.0.0.1:8000/notebook"), [
     "http://127.0.0.1:8000/api/execute",
     "ws://127.0.0.1:8000/api/execute/ws",
     "http://127.0.0.1:8000/api/check",
     "http://127.0.0.1:8000/api/sessions",
+    "http://127.0.0.1:8000/api/grade",
   ]);
   assert.equal(of("/below/api/execute")[2], "https://course.example/below/api/check");
 });
