@@ -89,12 +89,14 @@ def test_code_of_the_suite_decides(client: httpx.Client) -> None:
 
 def test_processes_that_answer_have_the_suites_code_run_where_the_sandboxes_are(serve: Serve) -> None:
     code = "def double(x): return x * 2\nif __name__ == '__main__': print(double(int(input())))\n"
-    with serve("native", workers=2, preload="", rate_limit="off") as server:
-        with httpx.Client(base_url=server.url, timeout=60) as http:
-            for _ in range(4):
-                answer = grade(http, code, TRUSTED)
-                assert [test["verdict"] for test in answer["tests"]] == ["passed", "passed", "wrong_answer"], answer
-                assert len(answer["tests"][2]["cases"]) == 2
+    with (
+        serve("native", workers=2, preload="", rate_limit="off") as server,
+        httpx.Client(base_url=server.url, timeout=60) as http,
+    ):
+        for _ in range(4):
+            answer = grade(http, code, TRUSTED)
+            assert [test["verdict"] for test in answer["tests"]] == ["passed", "passed", "wrong_answer"], answer
+            assert len(answer["tests"][2]["cases"]) == 2
 
 
 def test_a_broken_checker_is_told_and_leaves_no_score(client: httpx.Client) -> None:
