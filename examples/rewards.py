@@ -3,10 +3,10 @@
     python examples/rewards.py [items.jsonl [completions.jsonl [scores.jsonl]]]
 
 An item is a line of JSON with an `id`, perhaps a `timeout` in seconds, and its tests: `inputs`, `outputs` and perhaps
-`fn_name` (as LiveCodeBench and APPS have them, also as the text `input_output`), or `test` (as SandboxFusion's CommonOJ
-has it). A completion is a line with the `id` of its item and a `completion`. A score is a line with the `index` of the
-completion, the `id`, a `score` from 0 to 1 and a `verdict`; it is null if the service failed again and again. At the
-end, pass@1 is printed.
+`fn_name` (as LiveCodeBench and APPS have them, also as the text `input_output`), or a list `test` (as SandboxFusion's
+CommonOJ has it), or `prompt`, `test` and `entry_point` (HumanEval), or `test_list` (MBPP). A completion is a line with
+an `id` of its item and a `completion`. A score is a line with the `index` of the completion, the `id`, a `score` from 0
+to 1 and a `verdict`; null if the service failed again and again. At the end, pass@1 is printed.
 
 BASE_URL: where the server is (default http://localhost:8000). API_KEY: a key with the scopes grade, suites and jobs.
 docs/rewards.md says more.
@@ -22,6 +22,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
 from pathlib import Path
+from textwrap import indent
 from typing import Any, TextIO
 
 import httpx
@@ -44,7 +45,9 @@ PRELUDE += f"import {MODULES}\nsys.setrecursionlimit(50_000)\n\n"
 
 def suite_of(item: Item) -> Item:
     """Return the suite of an item. Everything is hidden, so the answers are small; what is passed is worth 1."""
-    if "test" in item:
+    if "entry_point" in item or "test_list" in item:
+        tests, comparer = [asserting(item)], "lines"
+    elif "test" in item:
         pairs = [(each["input"]["stdin"], each["output"]["stdout"]) for each in item["test"]]
         tests = [printing(*pair) for pair in pairs]
         comparer = "sandboxfusion"
@@ -61,6 +64,22 @@ def suite_of(item: Item) -> Item:
         "visibility": "hidden",
         "scoring": {"max": 1.0},
     }
+
+
+def asserting(item: Item) -> Item:
+    """Return the test of a program by asserts, which run in another sandbox than the program."""
+    if "entry_point" in item:
+        head, asserts = item["test"], [f"check(solution.{item['entry_point']})"]
+    else:
+        head, asserts = item.get("test_setup_code", ""), item["test_list"]
+    tests = [f"    def test_{number}(self):\n{indent(each, ' ' * 8)}\n" for number, each in enumerate(asserts)]
+    code = f"import unittest\nimport solution\nfrom solution import *\n{head}\n\nclass Tests(unittest.TestCase):\n"
+    return {"kind": "unittest", "files": [{"path": "test_item.py", "content": code + "".join(tests)}]}
+
+
+def before(item: Item) -> str:
+    """Return what comes before a completion: the beginning that it completes, or what LiveCodeBench imports."""
+    return item.get("prompt", "") if "entry_point" in item else PRELUDE if "inputs" in tests_of(item) else ""
 
 
 def tests_of(item: Item) -> Item:
@@ -234,7 +253,7 @@ async def main(items: Path, completions: Path, scores: Path) -> None:
         service = Service(client)
         known = {}
         for item in lines(items):
-            known[item["id"]] = (await service.store(item), "" if "test" in item else PRELUDE)
+            known[item["id"]] = (await service.store(item), before(item))
         print(f"{len(known)} suites are stored", file=sys.stderr)
         numbered = enumerate(lines(completions))
         with scores.open("w", encoding="utf-8") as out:

@@ -9,7 +9,7 @@ import re
 import runpy
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +37,27 @@ MEAN: dict[str, Any] = {
         {"input": {"stdin": "5\n"}, "output": {"stdout": "FIVE? 5\n"}},
     ],
 }
+CLOSE: dict[str, Any] = {
+    "id": "close/0",
+    "prompt": "from typing import List\n\ndef helper(n):\n    return abs(n)\n\ndef close(numbers: List[int]) -> bool:\n"
+    '    """Whether two are next to each other."""\n',
+    "entry_point": "close",
+    "test": "METADATA = {}\n\ndef check(candidate):\n    assert candidate([1, 5, 2]) == True\n"
+    "    assert candidate([1, 5]) == False\n    assert helper(-1) == 1\n",
+}
+AREA: dict[str, Any] = {
+    "id": 7,
+    "text": "Write a function to compute the area of a square.",
+    "test_setup_code": "import math",
+    "test_list": ["assert area(2) == 4", "assert math.isclose(area(1.5), 2.25)", "assert area(0) == 0"],
+}
 HALVES = (
     "class Solution:\n    def divide(self, numbers: List[int], by):\n        return tuple(n / by for n in numbers)\n"
 )
 MEANS = "n = [int(w) for w in input().split()]\nm = sum(n) / len(n)\nprint(m if len(n) > 1 else f'five? {m:.0f}')\n"
 EQUAL = "class Right(list):\n    def __eq__(self, other): return True\n    def __ne__(self, other): return False\n"
 
-COMPLETIONS: list[tuple[str, str, float]] = [
+COMPLETIONS: list[tuple[str | int, str, float]] = [
     ("double", "print(int(input()) * 2)", 1),
     ("double", "It is:\n```python\nn = 0\n```\nNo:\n```Python\nprint(2 * int(stdin.readline()))\nexit()\n```\n", 1),
     ("double", "print(Decimal(input()) * 2)", 0),  # a module that LiveCodeBench does not import
@@ -65,13 +79,22 @@ COMPLETIONS: list[tuple[str, str, float]] = [
     ("mean", MEANS, 1),
     ("mean", "print(2.4)", 0),
     ("mean", "print('2.333331')", 0.5),
+    ("close/0", "    return any(abs(a - b) == 1 for a in numbers for b in numbers)", 1),
+    ("close/0", "```python\ndef close(numbers):\n    return len(numbers) > 2\n```", 1),
+    ("close/0", "    return True", 0),
+    ("close/0", "    raise SystemExit(0)", 0),
+    ("close/0", "    class Yes:\n        def __eq__(self, other): return True\n    return Yes()", 0),
+    (7, "def area(side):\n    return side * side", 1),
+    (7, "def area(side):\n    return 4", 1 / 3),
+    (7, "import os\ndef area(side):\n    os._exit(0)", 0),
+    (7, "import math\nmath.isclose = lambda *_: True\ndef area(side): return 0 * side", 1 / 3),
 ]
 
 
 @pytest.fixture(scope="module")
 def items(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("items") / "items.jsonl"
-    path.write_text("".join(json.dumps(each) + "\n" for each in ({**DOUBLE, "timeout": 2}, HALF, MEAN)))
+    path.write_text("".join(json.dumps(each) + "\n" for each in ({**DOUBLE, "timeout": 2}, HALF, MEAN, CLOSE, AREA)))
     return path
 
 
@@ -94,7 +117,7 @@ def trainer(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def ran(
     trainer: Trainer,
     items: Path,
-    completions: list[tuple[str, str]],
+    completions: Sequence[tuple[str | int, str]],
     out: Path,
     *,
     example: Path = EXAMPLE,
@@ -125,10 +148,10 @@ def test_completions_are_scored(trainer: Trainer, items: Path, tmp_path: Path) -
         verdict = "passed" if right == 1 else "partial" if right else "failed"
         expected = {"index": index, "id": one, "score": pytest.approx(right, abs=1e-6), "verdict": verdict}
         assert line == expected, text
-    names = [each["id"] for each in (DOUBLE, HALF, MEAN)]
+    names = [each["id"] for each in (DOUBLE, HALF, MEAN, CLOSE, AREA)]
     passed = {name: [right == 1 for one, _, right in COMPLETIONS if one == name] for name in names}
     mean = sum(sum(each) / len(each) for each in passed.values()) / len(names)
-    assert done.stdout == f"pass@1 {mean:.3f} of 3 items\n"
+    assert done.stdout == f"pass@1 {mean:.3f} of 5 items\n"
 
 
 @pytest.mark.timeout(300)
