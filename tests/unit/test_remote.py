@@ -116,13 +116,14 @@ EXECUTION = Execution(
     files=(File("path", b"\0\xff"),),
     display=True,
     environment="e",
+    policy_name="p",
     caller=Caller("somebody"),
 )
 
 
 A, C = Caller("a"), Caller("c")
 CELL = Cell("code \0 \ud800", stdin="in", timeout=2.5, policy=False, display=False)
-INFO = SessionInfo("name", SessionState.WAITING, cells=3, idle=600.0, left=12.5, age=3.5, environment="e")
+INFO = SessionInfo("name", SessionState.WAITING, cells=3, idle=600.0, left=12.5, age=3.5, environment="e", policy="p")
 
 
 ENVIRONMENT = Environment("py311", "3.11.7", {"numpy": "2.3.1"}, (("plain", ()),), "sha256:x", False, "Ours")
@@ -170,8 +171,9 @@ class Scripted:
         *,
         interactive: bool | None = None,
         environment: str = "",
+        policy: str = "",
     ) -> SessionInfo:
-        return self._answer("open", caller, files, key, interactive, environment)
+        return self._answer("open", caller, files, key, interactive, environment, policy)
 
     async def restart(self, name: str, caller: Caller) -> SessionInfo:
         return self._answer("restart", name, caller)
@@ -296,7 +298,7 @@ async def test_everything_that_is_asked_of_a_session_comes_as_it_was() -> None:
     service = Scripted([Started("an-id", 0.0), RESULT])
     files = (File("path", b"\0\xff"),)
     async with connected(service) as worker:
-        assert await worker.sessions.open(C, files, "a key", interactive=False, environment="e") == INFO
+        assert await worker.sessions.open(C, files, "a key", interactive=False, environment="e", policy="p") == INFO
         assert await worker.sessions.restart("n", C) == INFO
         assert await worker.sessions.list(C) == [INFO, INFO]
         assert await worker.sessions.result("n", C, 7) == RESULT
@@ -307,7 +309,7 @@ async def test_everything_that_is_asked_of_a_session_comes_as_it_was() -> None:
         assert await worker.sessions.order("n", C, ORDER) == ANSWER
         await worker.sessions.end("n", C)
     assert service.asked == [
-        ("open", C, files, "a key", False, "e"),
+        ("open", C, files, "a key", False, "e", "p"),
         ("restart", "n", C),
         ("list", C),
         ("result", "n", C, 7),
@@ -331,8 +333,10 @@ async def test_environments_are_listed_for_who_asks_and_a_failure_is_one() -> No
             await worker.environments.list(C)
 
 
-@pytest.mark.parametrize("name", ["EnvironmentUnknownError", "EnvironmentRefusedError"])
-async def test_why_an_environment_cannot_be_had_comes_too(name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["EnvironmentUnknownError", "EnvironmentRefusedError", "PolicyUnknownError", "PolicyRefusedError"]
+)
+async def test_why_an_environment_or_a_policy_cannot_be_had_comes_too(name: str) -> None:
     failure = getattr(errors, name)("there is none")
     async with connected(Scripted(failure=failure)) as worker:
         with pytest.raises(type(failure), match="there is none"):

@@ -114,6 +114,7 @@ async def open_executor(
             patience=settings.queue_timeout,
             check_time=settings.check_timeout,
             trusted=_trusting(trusted, settings),
+            policies=settings.offered_policies,
         )
         stack.callback(executor.close)
         log.info("ready", engine=engine.name, pool=size.most, python=plain.introduction.get("python"))
@@ -262,7 +263,7 @@ def make_engine(
     settings: Settings, environment: EnvironmentSettings, name: str, uids: hardening.Uids | None = None
 ) -> Engine:
     """Make the engine of this name for the sandboxes of an environment; raise ``ConfigurationError``."""
-    limits, policy = settings.limits(), hardening.policy_table(settings.load_policy())
+    limits, policies = settings.limits(), settings.policy_tables()
     if name == "docker":
         if not (environment.image or environment.interpreter):
             raise ConfigurationError("it has no image, which the Docker engine needs")
@@ -273,12 +274,12 @@ def make_engine(
             interpreter=environment.interpreter or hardening.INTERPRETER,
             uids=uids,
             standard=settings.preload_always,
-            policy=policy,
+            policies=policies,
         )
     if not environment.python:
         raise ConfigurationError("it has no python, which the native engine needs")
     python = environment.python
-    return NativeEngine(limits, python=python, uids=uids, standard=settings.preload_always, policy=policy)
+    return NativeEngine(limits, python=python, uids=uids, standard=settings.preload_always, policies=policies)
 
 
 def pool_size(settings: Settings, spare: int = 1) -> PoolSize:

@@ -143,6 +143,7 @@ class RemoteSessions:
         *,
         interactive: bool | None = None,
         environment: str = "",
+        policy: str = "",
     ) -> SessionInfo:
         fields = {
             "caller": caller_object(caller),
@@ -150,6 +151,7 @@ class RemoteSessions:
             "key": key,
             "interactive": interactive,
             "environment": environment,
+            "policy": policy,
         }
         return _session(await self._connections.ask("open_session", **fields))
 

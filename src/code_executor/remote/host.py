@@ -72,9 +72,9 @@ async def _once(service: Service, call: Object) -> Packed:
 async def _value(service: Service, call: Object) -> Packed:
     caller = caller_of_object(call["caller"]) if "caller" in call else LOCAL
     match call:
-        case {"op": "open_session", "files": files, "key": key, "interactive": interactive, "environment": environment}:
+        case {"op": "open_session", "files": files, "key": key}:
             files = tuple(map(decode, files))
-            how = {"interactive": interactive, "environment": environment}
+            how = {name: call[name] for name in ("interactive", "environment", "policy")}
             return pack(await service.sessions.open(caller, files, key, **how))
         case {"op": "restart_session", "name": name}:
             return pack(await service.sessions.restart(name, caller))

@@ -346,6 +346,7 @@ class ObservedRunner:
             "kind": lent.kind if lent else "",
             "truncated": result.truncated,
             **({"environment": execution.environment} if execution.environment else {}),
+            **({"policy": execution.policy_name} if execution.policy_name else {}),
             **({"syscall": result.syscall} if result.syscall else {}),
         }
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
+from typing import Any
 
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context
@@ -173,8 +174,10 @@ class TracedDesk:
         *,
         interactive: bool | None = None,
         environment: str = "",
+        policy: str = "",
     ) -> SessionInfo:
-        return await self._inner.open(caller, files, key, interactive=interactive, environment=environment)
+        how: dict[str, Any] = {"interactive": interactive, "environment": environment, "policy": policy}
+        return await self._inner.open(caller, files, key, **how)
 
     async def restart(self, name: str, caller: Caller) -> SessionInfo:
         return await self._inner.restart(name, caller)
