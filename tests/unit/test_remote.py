@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from typing import Any, cast, get_args
 
 import pytest
@@ -216,7 +217,9 @@ class Scripted:
         self.asked.append(caller)
         return self.allowance
 
-    async def metrics(self) -> bytes:
+    async def metrics(self, *, exemplars: bool = False) -> bytes:
+        if exemplars:
+            return b"with exemplars\n"
         return "a metric é\n".encode()
 
     async def readiness(self) -> Readiness:
@@ -393,8 +396,43 @@ async def test_the_other_questions_are_answered() -> None:
         await worker.health.note_grade("partial", 1.5, {"io passed": 2})
         assert await worker.rates.peek(C) == service.allowance
         assert await worker.health.metrics() == "a metric é\n".encode()
+        assert await worker.health.metrics(exemplars=True) == b"with exemplars\n"
         assert await worker.health.readiness() == Readiness(ready=False, engine="native", why="no sandbox yet")
     assert service.asked == [(A, "runs", 1), (A, "checks", 7), "replay", ("partial", 1.5, {"io passed": 2}), C]
+
+
+async def test_the_trace_of_a_call_goes_with_it_and_ends_with_it() -> None:
+    """A run and a question of a trace, and after them, on the same connection, such of none."""
+    current = ContextVar("current", default="")
+    seen: list[str] = []
+
+    class Watching(Scripted):
+        async def stream(
+            self, execution: Execution, inputs: AsyncIterator[Input] | None
+        ) -> AsyncGenerator[Event, None]:
+            seen.append(current.get())
+            async for event in super().stream(execution, inputs):
+                yield event
+
+        async def note_replay(self) -> None:
+            seen.append(current.get())
+
+    @contextmanager
+    def under(trace: str) -> Iterator[None]:
+        token = current.set(f"host's {trace}")
+        yield
+        current.reset(token)
+
+    traces = ["one", "one", "", "", "another", "another", "", ""]
+    carried = iter(traces)
+    async with asyncio.timeout(30), host.serve(service_of(Watching([RESULT])), under) as way:
+        connections = Connections(way, lambda: next(carried))
+        worker = remote_service(connections, Limits())
+        for _ in range(4):
+            await run(worker.runs, EXECUTION)
+            await worker.health.note_replay()
+        connections.close()
+    assert seen == [trace and f"host's {trace}" for trace in traces]
 
 
 async def test_a_worker_that_stops_listening_stops_its_run() -> None:

@@ -15,6 +15,7 @@ import structlog
 
 from code_executor._version import __version__
 from code_executor.accounts.usage import Usage
+from code_executor.app import telemetry
 from code_executor.app.environments import EnvironmentSettings, alone, load, require_room
 from code_executor.app.jobs import Desk, run_jobs
 from code_executor.app.settings import Settings
@@ -209,7 +210,8 @@ async def open_service(settings: Settings, desk: Desk) -> AsyncIterator[Service]
     ``desk``: of this process; the jobs that are asked for there, and elsewhere, are run.
     """
     async with open_executor(settings, reserve=settings.reserve) as opened:
-        metrics = Metrics(by_environment=bool(settings.environments))
+        exemplar = desk.observer.exemplar if desk.observer is not None and telemetry.has_traces() else None
+        metrics = Metrics(by_environment=bool(settings.environments), exemplar=exemplar)
         metrics.tell(__version__, opened.pool.engine.name, opened.executor.limits, opened.executor.most)
         metrics.watch(*opened.executor.all_pools)
         metrics.watch_queue(opened.executor.queue)

@@ -90,8 +90,8 @@ class EnvironmentDesk(Protocol):
 class Health(Protocol):
     """How the service is."""
 
-    async def metrics(self) -> bytes:
-        """Return the Prometheus text format, version 0.0.4."""
+    async def metrics(self, *, exemplars: bool = False) -> bytes:
+        """Return the Prometheus text format, version 0.0.4, or with ``exemplars`` OpenMetrics, which has those."""
 
     async def readiness(self) -> Readiness:
         """Say whether programs can be run now."""
