@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import dataclasses
 import json
 import os
 import platform
@@ -31,7 +30,6 @@ from sandbox_agent.confinement import kernel
 from sandbox_agent.contract import protocol, report, verdict
 from sandbox_agent.contract.config import ACCOUNTS, AgentConfig
 from sandbox_agent.contract.limits import Limits
-from sandbox_agent.contract.policy import STRICT
 from sandbox_agent.contract.protocol import (
     STDIN_OPEN,
     Cause,
@@ -204,7 +202,7 @@ def _config() -> AgentConfig:
         writable=(box,),
         uid_processes=LIMITS.tasks + 1,  # and the holder of the memory
         accounts=ACCOUNTS,
-        policy=dataclasses.asdict(STRICT),
+        policies={"": {"extends": "strict"}},
     )
 
 
@@ -239,7 +237,7 @@ def _commands(request: dict[str, Any]) -> bytes:
     payload = {
         "code": request["code"],
         "args": request["args"],
-        "policy": True,
+        "policy": "",
         "check": False,
         "cpu": None,
         "display": False,

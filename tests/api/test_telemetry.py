@@ -15,6 +15,7 @@ import httpx
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from tests.api.conftest import execute
 from tests.api.test_keys import made
@@ -104,9 +105,46 @@ def test_spans_of_requests_and_runs_and_measurements_arrive(
             assert session not in str(collector.spans)
             assert not [span for span in collector.spans if "/metrics" in str(span)]
         assert {"http.server.request.duration", "code_executor.execution.duration"} <= collector.metrics  # at its end
-        if workers == 1:
-            (line,) = (line for line in server.log if line["event"] == "execution")
-            assert line["trace_id"] == server_span.trace_id.hex()
+        (line,) = (line for line in server.log if line["event"] == "execution")
+        assert line["trace_id"] == server_span.trace_id.hex()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_histogram_names_the_trace_of_a_run(serve: Serve, monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
+    with collecting() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        settings = {"rate_limit": "off", "pool_size": 2, "preload": "", "workers": workers}
+        headers = {"traceparent": f"00-{'4b' * 16}-{'f0' * 8}-01"}
+        suite = {"tests": [{"kind": "io", "expected": "1\n"}]}
+        with serve("native", **settings) as server, httpx.Client(base_url=server.url, timeout=60) as client:
+            assert client.post("/api/execute", json={"code": "print(1)"}, headers=headers).status_code == 200
+            graded = client.post("/api/grade", json={"code": "print(1)", "suite": suite}, headers=headers)
+            assert graded.json()["verdict"] == "passed"
+            plain = client.get("/metrics")
+            told = client.get("/metrics", headers={"Accept": "application/openmetrics-text;version=1.0.0"})
+    assert plain.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert "4b4b" not in plain.text
+    assert told.headers["content-type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    families = list(text_string_to_metric_families(told.text))  # type: ignore[no-untyped-call]  # the library's
+    named = {
+        family.name: sample.exemplar.labels["trace_id"]
+        for family in families
+        for sample in family.samples
+        if sample.exemplar is not None
+    }
+    seconds = ("execution_seconds", "queue_seconds", "total_seconds", "memory_bytes", "grade_seconds")
+    assert named == {f"code_executor_{name}": "4b" * 16 for name in seconds}
+
+
+def test_measurements_alone_name_no_traces(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    with collecting() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", f"{collector.url}/v1/metrics")
+        settings = {"rate_limit": "off", "pool_size": 1, "preload": ""}
+        with serve("native", **settings) as server, httpx.Client(base_url=server.url, timeout=60) as client:
+            execute(client, "print(1)")
+            told = client.get("/metrics", headers={"Accept": "application/openmetrics-text"}).text
+    assert "code_executor_execution_seconds_count 1.0" in told
+    assert "trace_id" not in told
 
 
 def test_the_span_of_a_webhook_is_of_the_trace_that_asked_for_the_job(

@@ -19,6 +19,7 @@ import pytest
 from code_executor.core.errors import EngineError, SandboxError
 from code_executor.core.limits import Limits
 from code_executor.core.models import Execution
+from code_executor.sandbox import hardening
 from code_executor.sandbox.docker import DockerEngine, DockerLink
 from code_executor.sandbox.hostsocket import MOUNTED_AT, HostSocket
 from code_executor.sandbox.owner import Owner
@@ -45,7 +46,7 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @asynccontextmanager
 async def sandbox() -> AsyncIterator[Sandbox]:
     """A sandbox of an engine of its own."""
-    engine = DockerEngine(IMAGE, Limits(), policy={})
+    engine = DockerEngine(IMAGE, Limits(), policies=hardening.NO_POLICY)
     await engine.start()
     try:
         made = await engine.create()
@@ -135,7 +136,7 @@ async def test_a_sandbox_that_cannot_connect_talks_over_the_stream(
 
 
 async def test_what_cannot_be_made_leaves_no_directory_and_gives_back_its_uid(place: Path) -> None:
-    engine = DockerEngine(IMAGE, Limits(), policy={})
+    engine = DockerEngine(IMAGE, Limits(), policies=hardening.NO_POLICY)
     await engine.start()
     engine._image = "code-executor:vanished"
     try:
@@ -149,11 +150,11 @@ async def test_what_cannot_be_made_leaves_no_directory_and_gives_back_its_uid(pl
 
 
 async def test_a_sandbox_that_does_not_come_up_is_removed_and_its_last_words_are_told(place: Path) -> None:
-    engine = DockerEngine(IMAGE, Limits(), policy={"no such": "table"})
+    engine = DockerEngine(IMAGE, Limits(), policies={"": {"no such": "table"}})
     await engine.start()
     try:
         free = len(engine._uids._free)
-        with pytest.raises(SandboxError, match="unexpected keyword argument"):
+        with pytest.raises(SandboxError, match="unknown key 'no such'"):
             await engine.create()
         assert containers_of(os.getpid()) == []
         assert names(place) == []
@@ -166,7 +167,7 @@ READS_FOR_EVER = "import sys\nprint('on', flush=True)\nwhile True: sys.stdin.buf
 
 
 async def test_a_run_that_is_called_off_while_its_input_waits_for_room_costs_no_attached_sandbox() -> None:
-    engine = DockerEngine(IMAGE, Limits(), policy={})
+    engine = DockerEngine(IMAGE, Limits(), policies=hardening.NO_POLICY)
     await engine.start()
     engine._host_sockets = False
     try:

@@ -50,11 +50,10 @@ import asyncio, os
 from code_executor.core.limits import Limits
 from code_executor.sandbox import hardening
 from code_executor.sandbox.docker import DockerEngine
-from sandbox_agent.contract.policy import OFF
 
 async def main():
     image, runtime = os.environ["CODE_EXECUTOR_IMAGE"], os.environ.get("CODE_EXECUTOR_RUNTIME", "")
-    engine = DockerEngine(image, Limits(), runtime=runtime, policy=hardening.policy_table(OFF))
+    engine = DockerEngine(image, Limits(), runtime=runtime, policies=hardening.NO_POLICY)
     await engine.start()
     for milliseconds in range(0, 40, 2):
         making = asyncio.create_task(engine.create())

@@ -18,6 +18,7 @@ import pytest
 
 from code_executor.core.errors import EngineError
 from code_executor.core.limits import Limits
+from code_executor.sandbox import hardening
 from code_executor.sandbox.docker import DockerEngine, _call
 from tests.census import containers_of, eventually
 from tests.conftest import IMAGE, Serve, Server
@@ -113,7 +114,7 @@ async def test_a_daemon_that_says_nothing_is_not_waited_for(tmp_path: Path, monk
         mute.listen()
         async with asyncio.timeout(30):
             with pytest.raises(EngineError, match="Docker did not answer"):
-                await DockerEngine(IMAGE, Limits(), policy={}).start()
+                await DockerEngine(IMAGE, Limits(), policies=hardening.NO_POLICY).start()
 
 
 def test_the_server_outlives_its_docker_daemon_and_heals_when_that_is_back(daemon: Daemon, serve: Serve) -> None:

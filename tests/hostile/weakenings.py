@@ -23,7 +23,6 @@ from code_executor.sandbox.native import Interpreter, NativeEngine
 from code_executor.sandbox.pool import Pool, PoolSize
 from code_executor.service.dispatcher import Dispatcher
 from sandbox_agent.contract.config import AgentConfig
-from sandbox_agent.contract.policy.rules import OFF
 from tests.conftest import IMAGE, RUNTIME
 
 PYTHON = Path(".sandbox/bin/python")
@@ -169,7 +168,7 @@ class WeakDocker(DockerEngine):
     """The Docker engine with another agent, or with layers off."""
 
     def __init__(self, limits: Limits, layers_off: tuple[str, ...], agent: Path, preload: tuple[str, ...]) -> None:
-        super().__init__(IMAGE, limits, runtime=RUNTIME, preload=preload, policy=hardening.policy_table(OFF))
+        super().__init__(IMAGE, limits, runtime=RUNTIME, preload=preload, policies=hardening.NO_POLICY)
         self._layers_off = layers_off
         self._agent = agent
         self.flags_off: tuple[str, ...] = ()
@@ -188,7 +187,7 @@ class WeakNative(NativeEngine):
     """The native engine, likewise."""
 
     def __init__(self, limits: Limits, layers_off: tuple[str, ...], agent: Path, preload: tuple[str, ...]) -> None:
-        super().__init__(limits, python=str(PYTHON.absolute()), preload=preload, policy=hardening.policy_table(OFF))
+        super().__init__(limits, python=str(PYTHON.absolute()), preload=preload, policies=hardening.NO_POLICY)
         self._layers_off = layers_off
         self._agent = agent
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from code_executor.api.accept import GRADESCOPE, JUNIT, export_wanted, wants_events
+from code_executor.api.accept import GRADESCOPE, JUNIT, export_wanted, wants_events, wants_open_metrics
 
 EVENTS = [
     ["text/event-stream"],
@@ -109,3 +109,45 @@ def test_an_export_is_sent_where_it_is_wanted_more_than_anything_else(
 @pytest.mark.parametrize("header", ['"' * 60_000, "," * 60_000, ";" * 60_000, '"' + '\\"' * 30_000, "a;" * 30_000])
 def test_a_long_header_of_nothing_gets_json(header: str) -> None:
     assert not wants_events([header])
+
+
+PROMETHEUS = (
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+    "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
+    "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+)
+"""What Prometheus 3 sends."""
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [PROMETHEUS],
+        ["application/openmetrics-text"],
+        ["application/openmetrics-text; version=1.0.0; charset=utf-8"],
+        ["application/openmetrics-text", "text/plain;q=0.9"],
+        ["application/openmetrics-text;version=2.0.0, application/openmetrics-text;version=1.0.0;q=0.5"],
+        ["application/openmetrics-text, */*"],
+    ],
+)
+def test_open_metrics_are_for_who_wants_them_more(headers: list[str]) -> None:
+    assert wants_open_metrics(headers)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        ["*/*"],
+        ["text/plain"],
+        ["text/plain;version=0.0.4;q=0.5,*/*;q=0.1"],
+        ["application/openmetrics-text, text/plain"],
+        ["application/openmetrics-text;q=0.4, text/plain;version=0.0.4;q=0.5"],
+        ["application/openmetrics-text;q=0"],
+        ["application/openmetrics-text;version=2.0.0"],
+        ["application/json"],
+        ["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"],
+    ],
+)
+def test_everybody_else_gets_the_text_format(headers: list[str]) -> None:
+    assert not wants_open_metrics(headers)

@@ -10,7 +10,13 @@ import pytest
 
 from code_executor.core.caller import Caller, Terms
 from code_executor.core.cells import CellTurn
-from code_executor.core.errors import EnvironmentRefusedError, EnvironmentUnknownError, PoolBusyError
+from code_executor.core.errors import (
+    EnvironmentRefusedError,
+    EnvironmentUnknownError,
+    PolicyRefusedError,
+    PolicyUnknownError,
+    PoolBusyError,
+)
 from code_executor.core.limits import Limits
 from code_executor.core.models import Execution
 from code_executor.sandbox.pool import Pool, PoolSize
@@ -108,6 +114,27 @@ async def test_an_unknown_one_and_one_that_the_key_may_not_use_are_refused_and_w
         async with school.loan(caller=key) as sandbox:
             assert sandbox in school.workshops["two"].made
         assert school.dispatcher.queue.waiting == 0
+
+
+async def test_a_policy_that_cannot_be_chosen_is_refused_and_waits_for_nothing() -> None:
+    async with opened() as school:
+        dispatcher = school.dispatcher
+        dispatcher._policies = ("strict", "off")
+
+        def loan(name: str, caller: Caller = A) -> _Loan:
+            return _Loan(dispatcher, Execution("", policy_name=name, caller=caller))
+
+        async with loan("off"):
+            pass
+        with pytest.raises(PolicyUnknownError, match="'third' here; a request may choose strict, off"):
+            await loan("third").__aenter__()
+        key = Caller("ce_k", terms=Terms(policies=("strict",)))
+        with pytest.raises(PolicyRefusedError):
+            await loan("off", key).__aenter__()
+        async with loan("", key), loan("strict", key):
+            with pytest.raises(PolicyUnknownError):  # also where it would have to wait
+                await loan("third").__aenter__()
+        assert dispatcher.queue.waiting == 0
 
 
 # ---- on demand

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,8 @@ def test_a_key_may_use_its_own_alone_and_learns_nothing_of_others() -> None:
 def test_the_terms_of_a_caller_come_whole_to_another_process() -> None:
     caller = holder("py311")
     assert Caller.of_object(caller.as_object()).terms == caller.terms
+    chooses = Caller("ce_x", terms=Terms(policies=("off",)))
+    assert Caller.of_object(json.loads(json.dumps(chooses.as_object()))).terms == chooses.terms
 
 
 # ---- what makes two equal

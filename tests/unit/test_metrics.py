@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import replace
 from typing import cast
 
 import pytest
 import structlog
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics_families
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
@@ -386,3 +387,60 @@ async def test_open_sessions_are_told_as_they_are_when_asked() -> None:
     assert samples(metrics)["code_executor_sessions"] == 0
     assert samples(metrics)["code_executor_sessions_opened_total"] == 1
     assert samples(metrics)['code_executor_sessions_ended_total{why="stopping"}'] == 1
+
+
+# ---- exemplars
+
+TRACE = {"trace_id": "4b" * 16, "span_id": "f0" * 8}
+OBSERVED = ("execution_seconds", "queue_seconds", "flow_wait_seconds", "total_seconds", "memory_bytes")
+
+
+def exemplars(metrics: Metrics) -> dict[str, tuple[dict[str, str], float]]:
+    """Return the labels and values of all exemplars, by the histogram that has them; there is one of each."""
+    found: dict[str, tuple[dict[str, str], float]] = {}
+    text = metrics.render(exemplars=True).decode()
+    for family in open_metrics_families(text):  # type: ignore[no-untyped-call]  # the library's
+        for sample in family.samples:
+            if sample.exemplar is not None:
+                assert family.name not in found
+                found[family.name] = (sample.exemplar.labels, sample.exemplar.value)
+    return found
+
+
+async def test_histograms_name_the_trace_of_what_they_measured() -> None:
+    metrics = Metrics(exemplar=lambda: TRACE)
+    key = Caller("ce_k3x9q2pa", terms=Terms())
+    await ran(observed(metrics, Started("id", 0.0), RESULT), Execution("", caller=key))
+    metrics.note_grade("passed", 1.5, {})
+    found = exemplars(metrics)
+    assert set(found) == {f"code_executor_{name}" for name in (*OBSERVED, "grade_seconds")}
+    assert all(labels == TRACE for labels, _ in found.values())
+    assert found["code_executor_execution_seconds"][1] == 1.5
+    assert found["code_executor_queue_seconds"][1] == 0.02
+    assert found["code_executor_memory_bytes"][1] == 9 << 20
+
+
+async def test_the_text_format_stays_as_it_is_with_traces_and_without() -> None:
+    with_traces, without = Metrics(exemplar=lambda: TRACE), Metrics()
+    for metrics in (with_traces, without):
+        await ran(observed(metrics, Started("id", 0.0), RESULT), Execution(""))
+    text = with_traces.render().decode()
+    assert "4b4b" not in text
+    assert "# EOF" not in text
+    names = [sorted(samples(metrics)) for metrics in (with_traces, without)]
+    assert names[0] == names[1]
+
+
+@pytest.mark.parametrize("exemplar", [None, lambda: None])
+async def test_where_there_is_no_trace_there_is_no_exemplar(exemplar: Callable[[], None] | None) -> None:
+    metrics = Metrics(exemplar=exemplar)
+    await ran(observed(metrics, Started("id", 0.0), RESULT), Execution(""))
+    metrics.note_grade("passed", 1.5, {})
+    assert exemplars(metrics) == {}
+
+
+async def test_a_cell_is_not_told_to_be_of_the_request_that_opened_its_session() -> None:
+    metrics = Metrics(exemplar=lambda: TRACE)
+    await ran(observed(metrics, Started("id", 0.0), CellDone(RESULT), RESULT), Execution("", session=True))
+    assert samples(metrics)["code_executor_execution_seconds_count"] == 1
+    assert exemplars(metrics) == {}

@@ -9,6 +9,7 @@ import pytest
 
 from code_executor.core.errors import CodeExecutorError
 from code_executor.core.limits import Limits
+from code_executor.sandbox import hardening
 from code_executor.sandbox.native import NativeEngine
 
 pytestmark = pytest.mark.anyio
@@ -22,7 +23,7 @@ async def failure(tmp_path: Path, script: str) -> str:
     bwrap = tmp_path / "bwrap"
     bwrap.write_text(f"#!{sys.executable}\nimport os, sys\n{script}\nsys.exit(1)\n")
     bwrap.chmod(0o755)
-    engine = NativeEngine(Limits(), policy={})
+    engine = NativeEngine(Limits(), policies=hardening.NO_POLICY)
     await engine.start()
     engine._home = None
     engine._bwrap = str(bwrap)
@@ -47,7 +48,7 @@ print("bwrap: execvp python: No such file", file=sys.stderr)
 
 
 async def test_where_there_is_no_bubblewrap_the_path_is_named(tmp_path: Path) -> None:
-    engine = NativeEngine(Limits(), policy={})
+    engine = NativeEngine(Limits(), policies=hardening.NO_POLICY)
     await engine.start()
     engine._bwrap = str(tmp_path / "nothing")
     with pytest.raises(CodeExecutorError, match=r"^cannot start a sandbox: .*/nothing"):

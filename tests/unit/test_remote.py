@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from typing import Any, cast, get_args
 
 import pytest
@@ -116,13 +117,14 @@ EXECUTION = Execution(
     files=(File("path", b"\0\xff"),),
     display=True,
     environment="e",
+    policy_name="p",
     caller=Caller("somebody"),
 )
 
 
 A, C = Caller("a"), Caller("c")
 CELL = Cell("code \0 \ud800", stdin="in", timeout=2.5, policy=False, display=False)
-INFO = SessionInfo("name", SessionState.WAITING, cells=3, idle=600.0, left=12.5, age=3.5, environment="e")
+INFO = SessionInfo("name", SessionState.WAITING, cells=3, idle=600.0, left=12.5, age=3.5, environment="e", policy="p")
 
 
 ENVIRONMENT = Environment("py311", "3.11.7", {"numpy": "2.3.1"}, (("plain", ()),), "sha256:x", False, "Ours")
@@ -170,8 +172,9 @@ class Scripted:
         *,
         interactive: bool | None = None,
         environment: str = "",
+        policy: str = "",
     ) -> SessionInfo:
-        return self._answer("open", caller, files, key, interactive, environment)
+        return self._answer("open", caller, files, key, interactive, environment, policy)
 
     async def restart(self, name: str, caller: Caller) -> SessionInfo:
         return self._answer("restart", name, caller)
@@ -214,7 +217,9 @@ class Scripted:
         self.asked.append(caller)
         return self.allowance
 
-    async def metrics(self) -> bytes:
+    async def metrics(self, *, exemplars: bool = False) -> bytes:
+        if exemplars:
+            return b"with exemplars\n"
         return "a metric é\n".encode()
 
     async def readiness(self) -> Readiness:
@@ -296,7 +301,7 @@ async def test_everything_that_is_asked_of_a_session_comes_as_it_was() -> None:
     service = Scripted([Started("an-id", 0.0), RESULT])
     files = (File("path", b"\0\xff"),)
     async with connected(service) as worker:
-        assert await worker.sessions.open(C, files, "a key", interactive=False, environment="e") == INFO
+        assert await worker.sessions.open(C, files, "a key", interactive=False, environment="e", policy="p") == INFO
         assert await worker.sessions.restart("n", C) == INFO
         assert await worker.sessions.list(C) == [INFO, INFO]
         assert await worker.sessions.result("n", C, 7) == RESULT
@@ -307,7 +312,7 @@ async def test_everything_that_is_asked_of_a_session_comes_as_it_was() -> None:
         assert await worker.sessions.order("n", C, ORDER) == ANSWER
         await worker.sessions.end("n", C)
     assert service.asked == [
-        ("open", C, files, "a key", False, "e"),
+        ("open", C, files, "a key", False, "e", "p"),
         ("restart", "n", C),
         ("list", C),
         ("result", "n", C, 7),
@@ -331,8 +336,10 @@ async def test_environments_are_listed_for_who_asks_and_a_failure_is_one() -> No
             await worker.environments.list(C)
 
 
-@pytest.mark.parametrize("name", ["EnvironmentUnknownError", "EnvironmentRefusedError"])
-async def test_why_an_environment_cannot_be_had_comes_too(name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["EnvironmentUnknownError", "EnvironmentRefusedError", "PolicyUnknownError", "PolicyRefusedError"]
+)
+async def test_why_an_environment_or_a_policy_cannot_be_had_comes_too(name: str) -> None:
     failure = getattr(errors, name)("there is none")
     async with connected(Scripted(failure=failure)) as worker:
         with pytest.raises(type(failure), match="there is none"):
@@ -389,8 +396,43 @@ async def test_the_other_questions_are_answered() -> None:
         await worker.health.note_grade("partial", 1.5, {"io passed": 2})
         assert await worker.rates.peek(C) == service.allowance
         assert await worker.health.metrics() == "a metric é\n".encode()
+        assert await worker.health.metrics(exemplars=True) == b"with exemplars\n"
         assert await worker.health.readiness() == Readiness(ready=False, engine="native", why="no sandbox yet")
     assert service.asked == [(A, "runs", 1), (A, "checks", 7), "replay", ("partial", 1.5, {"io passed": 2}), C]
+
+
+async def test_the_trace_of_a_call_goes_with_it_and_ends_with_it() -> None:
+    """A run and a question of a trace, and after them, on the same connection, such of none."""
+    current = ContextVar("current", default="")
+    seen: list[str] = []
+
+    class Watching(Scripted):
+        async def stream(
+            self, execution: Execution, inputs: AsyncIterator[Input] | None
+        ) -> AsyncGenerator[Event, None]:
+            seen.append(current.get())
+            async for event in super().stream(execution, inputs):
+                yield event
+
+        async def note_replay(self) -> None:
+            seen.append(current.get())
+
+    @contextmanager
+    def under(trace: str) -> Iterator[None]:
+        token = current.set(f"host's {trace}")
+        yield
+        current.reset(token)
+
+    traces = ["one", "one", "", "", "another", "another", "", ""]
+    carried = iter(traces)
+    async with asyncio.timeout(30), host.serve(service_of(Watching([RESULT])), under) as way:
+        connections = Connections(way, lambda: next(carried))
+        worker = remote_service(connections, Limits())
+        for _ in range(4):
+            await run(worker.runs, EXECUTION)
+            await worker.health.note_replay()
+        connections.close()
+    assert seen == [trace and f"host's {trace}" for trace in traces]
 
 
 async def test_a_worker_that_stops_listening_stops_its_run() -> None:

@@ -119,7 +119,7 @@ def test_only_what_was_asked_for_is_looked_at() -> None:
 def test_the_bytes_of_a_hold_are_the_documented_ones() -> None:
     expected = bytes.fromhex("08 01 0102 00000000 00010000 00000400 0000000a")
     assert Hold(64 << 20, 1 << 20, 10, cpu=True).pack(0x0102) == expected
-    assert protocol.VERSION == 5
+    assert protocol.VERSION == 6
 
 
 # ---- between processes

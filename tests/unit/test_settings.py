@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from code_executor.app.preloads import parse_list
 from code_executor.app.settings import PREFIX, Settings
 from code_executor.core.errors import ConfigurationError
 from code_executor.core.sizes import parse_size
-from sandbox_agent.contract.policy.rules import OFF, STRICT
 
 Set = Callable[..., None]
 
@@ -80,6 +78,7 @@ WRONG: dict[str, list[str]] = {
     "webhook_timeout": ["0", "61", "nan", "x"],
     "webhook_retries": ["-1", "inf", "5,x", "nan", ",".join(["1"] * 21)],
     "webhooks_at_once": ["0", "1001", "x"],
+    "policies": ["course", "course=", "=x", "-a=x", "strict=x", "off=x", "a=x,a=y", "off,off"],
     "log_format": ["xml"],
     "log_level": ["loud", "INFO"],
 }
@@ -243,41 +242,6 @@ def test_the_limits_are_the_settings(environment: Set) -> None:
     limits = Settings.load().limits()
     assert (limits.memory, limits.wall_time, limits.cpu_time) == (128 << 20, 7.0, 3.0)
     assert (limits.processes, limits.disk, limits.files) == (4, 2 << 20, 100)
-
-
-# ---- policies
-
-
-def test_a_policy_is_named_or_read(environment: Set, tmp_path: Path) -> None:
-    assert Settings.load().load_policy() == STRICT
-    assert Settings.load(policy="off").load_policy() == OFF
-    file = tmp_path / "policy.toml"
-    file.write_text('allow = ["open"]\n[deny.names]\nsum = "write the loop"\n')
-    policy = Settings.load(policy=str(file)).load_policy()
-    assert "open" not in policy.names
-    assert policy.names["sum"] == "write the loop"
-
-
-@pytest.mark.parametrize("text", ["allow = [", 'allow = "os"', "unknown = 1", "\0", "deny = 1", 'extends = ["strict"]'])
-def test_a_policy_file_that_is_none_is_an_error_that_names_variable_and_file(
-    environment: Set, tmp_path: Path, text: str
-) -> None:
-    file = tmp_path / "policy.toml"
-    file.write_text(text)
-    with pytest.raises(ConfigurationError) as caught:
-        Settings.load(policy=str(file)).load_policy()
-    assert str(caught.value).startswith(f"{PREFIX}POLICY: {file}: ")
-
-
-@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
-def test_a_policy_file_that_cannot_be_read_is_such_an_error_too(
-    environment: Set, tmp_path: Path, content: bytes | None
-) -> None:
-    file = tmp_path / "policy.toml"
-    if content is not None:
-        file.write_bytes(content)
-    with pytest.raises(ConfigurationError, match=f"{PREFIX}POLICY: {file}"):
-        Settings.load(policy=str(file)).load_policy()
 
 
 # ---- values

@@ -46,7 +46,7 @@ from code_executor.core.models import Cell, Event, Execution, Input, Output, Rea
 from code_executor.core.runner import run
 from code_executor.sandbox.pool import Pool
 from code_executor.service.local import LocalHealth, LocalRates
-from code_executor.service.metrics import Metrics
+from code_executor.service.metrics import Metrics, ObservedRunner
 from code_executor.service.ports import CHECKS, REQUESTS, RUNS, Service, SessionDesk
 from code_executor.service.ratelimit import RateLimiter
 from code_executor.service.sessions import Sessions
@@ -212,11 +212,46 @@ async def test_cells_are_spans_and_what_runs_a_session_is_none(memory: Memory) -
     assert "secret-name" not in memory.spans["execute python"].to_json()
 
 
+# ---- exemplars
+
+
+async def test_the_current_span_is_named_if_it_is_kept(memory: Memory) -> None:
+    assert Telemetry.exemplar() is None
+    with memory.telemetry.tracer.start_as_current_span("request") as span:
+        ids = span.get_span_context()
+        named = {"trace_id": f"{ids.trace_id:032x}", "span_id": f"{ids.span_id:016x}"}
+        assert Telemetry.exemplar() == named
+        carried = Telemetry.carried()
+    with Telemetry.under(carried):  # in another process
+        assert Telemetry.exemplar() == named
+        assert Telemetry.carried() == carried
+    assert (Telemetry.exemplar(), Telemetry.carried()) == (None, "")
+
+
+@pytest.mark.parametrize("trace", ["", "nonsense", f"00-{'4b' * 16}-{'f0' * 8}-00", f"00-{'0' * 32}-{'0' * 16}-01"])
+async def test_a_trace_that_is_not_kept_or_is_none_is_not_named(trace: str) -> None:
+    with Telemetry.under(trace):
+        assert Telemetry.exemplar() is None
+
+
+async def test_a_run_is_measured_with_the_trace_of_its_request(memory: Memory) -> None:
+    metrics = Metrics(exemplar=Telemetry.exemplar)
+    app = app_of(memory, cast("Scripted", ObservedRunner(Scripted(*EVENTS), metrics)), metrics=metrics)
+    assert (await ask(app, "POST", "/api/execute", json={"code": SECRET})).status_code == 200
+    await asyncio.sleep(0)  # it is counted once the answer is on its way
+    trace = memory.spans["POST /api/execute"].context.trace_id
+    for accept, told in (("*/*", 0), ("application/openmetrics-text", 4)):
+        answer = await ask(app, "GET", "/metrics", headers={"Accept": accept})
+        assert answer.text.count(f'trace_id="{trace:032x}"') == told
+        assert ("openmetrics" in answer.headers["content-type"]) == bool(told)
+        assert answer.text.endswith("# EOF\n") == bool(told)
+
+
 # ---- requests
 
 
-def app_of(memory: Memory, runner: Scripted, *, rate: str = "off") -> Traced:
-    metrics = Metrics()
+def app_of(memory: Memory, runner: Scripted, *, rate: str = "off", metrics: Metrics | None = None) -> Traced:
+    metrics = metrics or Metrics()
     limiters = {RUNS: RateLimiter(rate), CHECKS: RateLimiter("off"), REQUESTS: RateLimiter("off")}
     health = LocalHealth([cast("Pool", None)], metrics)
     inner = Service(runner, Sessions(runner, SessionLimits()), LocalRates(limiters, metrics), health, cast("Any", None))

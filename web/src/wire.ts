@@ -22,6 +22,8 @@ export interface RunRequest {
   display?: boolean | null;
   /** The interpreter and libraries to use, one of `GET /api/environments`; null: the default. */
   environment?: string | null;
+  /** The policy that checks the source, one of those that the service offers; null: the service's own. */
+  policy?: string | null;
   /** Limits of this run, below those of the service. The answer then says what holds, in `limits`. */
   limits?: RunLimits | null;
   /** The name of the program's file, which tracebacks show; without a directory. */
@@ -291,6 +293,8 @@ export interface CheckRequest {
   language?: string | null;
   /** The interpreter and libraries to use, one of `GET /api/environments`; null: the default. */
   environment?: string | null;
+  /** The policy that checks the source, one of those that the service offers; null: the service's own. */
+  policy?: string | null;
 }
 
 /** Whether a source may run, and what is refused if not. */
@@ -318,6 +322,8 @@ export interface SessionInfo {
   age: number;
   /** The `environment` of the request; it is missing where none was asked for. */
   environment?: string;
+  /** The `policy` of the request, likewise. */
+  policy?: string;
 }
 
 /** The files of a session. */

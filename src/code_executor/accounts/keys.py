@@ -81,7 +81,7 @@ class KeyLimits(BaseModel):
 
     ``weight``: how much it gets beside other keys while all want more. ``origins``: whose pages may use it, and the
     tokens made with it; empty: those that the server allows. ``environments``: names of those that requests may choose;
-    empty: all. ``policies``: names that requests may choose; nothing asks for them yet.
+    empty: all. ``policies``: names of those that requests may choose; empty: all that are offered.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -171,6 +171,7 @@ class Key:
             processes=limits.processes,
             disk=limits.disk,
             environments=limits.environments,
+            policies=limits.policies,
         )
         return Caller(f"ce_{self.id}", weight=limits.weight, terms=terms)
 

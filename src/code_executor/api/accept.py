@@ -1,9 +1,9 @@
-"""Whether a client wants a stream of events rather than JSON: its ``Accept``, as RFC 9110 §12.5.1 reads it."""
+"""Whether a client wants something else than the usual answer: its ``Accept``, as RFC 9110 §12.5.1 reads it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 EVENTS = ("text", "event-stream")
@@ -11,6 +11,7 @@ LINES = ("application", "x-ndjson")
 GRADESCOPE = ("application", "vnd.gradescope+json")
 JUNIT = ("application", "junit+xml")
 _JSON = ("application", "json")
+_OPEN_METRICS, _TEXT = ("application", "openmetrics-text"), ("text", "plain")
 
 _QUOTED = r'"(?:[^"\\]|\\.?)*"?'  # up to the end, if it has none: to look for one again would take ever longer
 _ELEMENT = re.compile(rf'(?:[^,"]|{_QUOTED})+')
@@ -18,7 +19,10 @@ _PART = re.compile(rf'(?:[^;"]|{_QUOTED})+')
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 _WEIGHT = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 _ENCODING = ("charset", "utf-8")
-"""The one parameter that both answers can be said to have."""
+"""The one parameter that all answers can be said to have."""
+_VERSIONS = frozenset({_ENCODING, ("version", "1.0.0"), ("version", "0.0.1"), ("version", "0.0.4")})
+_ESCAPING = "escaping"
+"""How names of metrics are written that ours are not like."""
 
 
 class _Range(NamedTuple):
@@ -58,14 +62,28 @@ def export_wanted(headers: Sequence[str]) -> tuple[str, str] | None:
     return first if _wanted(ranges, first) > max(_wanted(ranges, EVENTS), _plain(ranges)) else None
 
 
+def wants_open_metrics(headers: Sequence[str]) -> bool:
+    """Whether OpenMetrics is wanted more than Prometheus' text format, likewise."""
+    ranges = list(_ranges(",".join(headers).lower(), _is_of_metrics))
+    return _wanted(ranges, _OPEN_METRICS) > _plain(ranges, _TEXT)
+
+
 def _prefers(headers: Sequence[str], media: tuple[str, str]) -> bool:
     ranges = list(_ranges(",".join(headers).lower()))
     return _wanted(ranges, media) > _plain(ranges)
 
 
-def _plain(ranges: list[_Range]) -> tuple[float, int]:
-    """Return what another type must be wanted more than, so that JSON is not sent."""
-    return max(_wanted(ranges, _JSON), (0.0, 4))
+def _plain(ranges: list[_Range], usual: tuple[str, str] = _JSON) -> tuple[float, int]:
+    """Return what another type must be wanted more than, so that the usual one is not sent."""
+    return max(_wanted(ranges, usual), (0.0, 4))
+
+
+def _is_usual(key: str, value: str) -> bool:
+    return (key, value) == _ENCODING
+
+
+def _is_of_metrics(key: str, value: str) -> bool:
+    return (key, value) in _VERSIONS or key == _ESCAPING
 
 
 def _wanted(ranges: list[_Range], media: tuple[str, str]) -> tuple[float, int]:
@@ -75,7 +93,7 @@ def _wanted(ranges: list[_Range], media: tuple[str, str]) -> tuple[float, int]:
     return (weight, precedence) if precedence else (0.0, 0)
 
 
-def _ranges(header: str) -> Iterator[_Range]:
+def _ranges(header: str, is_known: Callable[[str, str], bool] = _is_usual) -> Iterator[_Range]:
     for element in _ELEMENT.findall(header):
         name, *parameters = [part.strip() for part in _PART.findall(element)] or [""]
         kind, slash, subtype = name.partition("/")
@@ -88,7 +106,7 @@ def _ranges(header: str) -> Iterator[_Range]:
                 right = right and _WEIGHT.fullmatch(value) is not None
                 weight = float(value) if right else 0.0
                 break  # no more belongs to the range
-            right = right and (key, value.strip('"')) == _ENCODING
+            right = right and is_known(key, value.strip('"'))
             specific = True
         if right:
             yield _Range(kind, subtype, specific, weight)

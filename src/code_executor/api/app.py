@@ -142,6 +142,7 @@ def create_app(
     sending: SendLimits = _SENDING,
     accounts: Accounts | None = None,
     described: Sequence[str] = (),
+    offered: Sequence[str] = (),
     desk: JobDesk | None = None,
     answers: Answers | None = None,
     kept_suites: Suites | None = None,
@@ -151,10 +152,10 @@ def create_app(
 
     ``names``: the hosts that it answers to. ``origins``: whose pages may call it from a browser, besides its own.
     ``sending``: what clients may leave unread. ``accounts``: the keys; None: nobody needs one. ``described``: the names
-    of the environments: jobs name one, and the description has them if no key is needed to know them. ``desk``: where
-    jobs are asked for; None: there are none. ``answers``: those that are given again; None: none are.
-    ``kept_suites``: those that are stored; None: none can be. ``receipt_keys``: what grades are signed with; None: none
-    are.
+    of the environments: jobs name one, and the description has them if no key is needed to know them. ``offered``:
+    likewise those of the policies that a request may choose. ``desk``: where jobs are asked for; None: there are none.
+    ``answers``: those that are given again; None: none are. ``kept_suites``: those that are stored; None: none can be.
+    ``receipt_keys``: what grades are signed with; None: none are.
     """
     accounts = accounts or Accounts()
     desk = desk or JobDesk()
@@ -172,7 +173,7 @@ def create_app(
     pages.redirect_slashes(app)
     kept_suites = kept_suites or Suites(_no_store)
     issuer = Issuer(receipt_keys, service.environments, service.health, service.runs.limits)
-    reading = Reading(service.runs, bounds, described, kept_suites, issuer)
+    reading = Reading(service.runs, bounds, described, kept_suites, issuer, offered)
     for_jobs = jobs.Endpoints(service, desk, reading)
     endpoint = execute.make_endpoint(service, bounds, for_jobs.post_execution)
     app.include_router(execute.make_router(service, bounds, endpoint, origins))
@@ -186,7 +187,8 @@ def create_app(
     app.include_router(grade.make_router(service, kept_suites, bounds, issuer))
     app.include_router(receipts.make_router(issuer))
     app.include_router(suites.make_router(service, kept_suites, bounds))
-    description.install(app, service.runs.limits, bounds, () if accounts.closed else described)
+    known = ((), ()) if accounts.closed else (described, offered)
+    description.install(app, service.runs.limits, bounds, *known)
     problems.install(app)
     pages.install_docs(app)
     pages.install(app, embedders=origins or ("*",))

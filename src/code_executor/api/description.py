@@ -8,7 +8,7 @@ events, so no route refers to `Event` and `ClientMessage`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -94,14 +94,24 @@ def request_body(
     return {"requestBody": {"required": required, "content": {"application/json": content}}}
 
 
-def install(app: FastAPI, limits: Limits, bounds: RequestLimits, environments: Sequence[str] = ()) -> None:
-    """Complete what ``app`` says of itself. ``environments``: names that a request may have, if all may know them."""
+def install(
+    app: FastAPI,
+    limits: Limits,
+    bounds: RequestLimits,
+    environments: Sequence[str] = (),
+    policies: Sequence[str] = (),
+) -> None:
+    """Complete what ``app`` says of itself.
+
+    ``environments`` and ``policies``: the names that a request may have, if all may know them.
+    """
+    named = {"environment": environments, "policy": policies}
     routes = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             whole = routes()
-            whole["components"]["schemas"] |= _schemas(limits, bounds, environments)
+            whole["components"]["schemas"] |= _schemas(limits, bounds, named)
             whole["components"]["securitySchemes"] = _KEYS
             for path, operations in whole["paths"].items():
                 _add_keys(needed(path), operations.values())
@@ -131,7 +141,7 @@ def _problem(description: str) -> dict[str, Any]:
     return {name: value for name, value in described(description).items() if name != "model"}
 
 
-def _schemas(limits: Limits, bounds: RequestLimits, environments: Sequence[str]) -> dict[str, Any]:
+def _schemas(limits: Limits, bounds: RequestLimits, named: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     models = [*_REQUESTS, *MESSAGES, *EVENTS.values(), *GRADE_EVENTS.values()]
     _, whole = models_json_schema([(model, "validation") for model in dict.fromkeys(models)], ref_template=_REFERENCE)
     schemas: dict[str, Any] = whole["$defs"]
@@ -139,8 +149,9 @@ def _schemas(limits: Limits, bounds: RequestLimits, environments: Sequence[str])
         fields = schemas[model.__name__].get("properties", {})  # a model of several kinds has none
         if timeout := fields.get("timeout"):
             timeout["anyOf"][0]["maximum"] = limits.wall_time
-        if environments and (environment := fields.get("environment")):
-            environment["anyOf"][0] = {"enum": list(environments), "type": "string"}
+        for name, names in named.items():
+            if names and (field := fields.get(name)):
+                field["anyOf"][0] = {"enum": list(names), "type": "string"}
     most = limits_object(RunLimits.of(limits))
     for name, limit in schemas[LimitsIn.__name__]["properties"].items():
         limit["anyOf"][0]["maximum"] = most[name]

@@ -27,6 +27,7 @@ from code_executor.core.environments import choose
 from code_executor.core.errors import CodeExecutorError
 from code_executor.core.limits import RequestLimits
 from code_executor.core.models import Result
+from code_executor.core.policies import require
 from code_executor.core.runner import Runner
 from code_executor.grading.grader import Grader
 from code_executor.grading.issuer import Issuer
@@ -59,13 +60,17 @@ _AT_ONCE = 20
 
 @dataclass(frozen=True)
 class Reading:
-    """What requests for jobs are read with. ``environments``: those that there are; empty: nobody knows yet."""
+    """What requests for jobs are read with. ``environments``: those that there are; empty: nobody knows yet.
+
+    ``policies``: the names of those that are offered.
+    """
 
     runs: Runner
     bounds: RequestLimits
     environments: Sequence[str]
     suites: Suites
     issuer: Issuer
+    policies: Sequence[str] = ()
 
     def of(self, request: Request) -> Reader:
         """Return what reads this request; raise for whom nobody knows."""
@@ -118,12 +123,13 @@ class Reader:
             self.trace,
         )
 
-    def require(self, environment: str) -> None:
-        """Raise ``Refusal`` if an environment is none that the caller may use: else only its run would say so."""
-        if not self.reading.environments:
-            return
+    def require(self, environment: str, policy: str) -> None:
+        """Raise ``Refusal`` if the caller may not choose its environment or policy: else only its run would say so."""
+        reading, caller = self.reading, self.known.caller
         try:
-            choose(environment, self.known.caller, self.reading.environments)
+            require(policy, caller, reading.policies)
+            if reading.environments:
+                choose(environment, caller, reading.environments)
         except CodeExecutorError as error:
             raise from_failure(error) from None
 
@@ -133,7 +139,7 @@ class Reader:
             execution = check_of(asked.request, caller, bounds)
         else:
             execution = executions_of(asked.request, caller, self.reading.runs.limits, bounds).require_one()
-        self.require(execution.environment)
+        self.require(execution.environment, execution.policy_name)
         return await packed(execution)
 
     async def _submission(self, asked: GradeJob) -> bytes:
@@ -145,7 +151,7 @@ class Reader:
 
         tests = 0 if asked.request.suite is None else len(asked.request.suite.tests)
         graded = await apart(checked, tests * _BYTES_OF_TEST, CHECKED)
-        self.require(graded.submission.environment)
+        self.require(graded.submission.environment, graded.submission.policy_name)
         try:
             suite, reference, previous = await receipts.choose(graded, reading.suites, self.owner, reading.issuer)
             Grader(reading.runs).require(graded.submission, suite)

@@ -133,7 +133,7 @@ class Endpoints:
     async def post_execution(self, request: Request, execution: Execution) -> Response:
         """Make a job of what was to be run at once."""
         known_of(request.scope).require(Scope.JOBS)
-        self.reader(request).require(execution.environment)
+        self.reader(request).require(execution.environment, execution.policy_name)
         taken = await self._desk.post(
             caller_of(request.scope),
             NewJob(Kind.EXECUTE, await packed(execution), trace=request.headers.get("traceparent", "")),

@@ -25,6 +25,8 @@ from code_executor.core.errors import (
     EnvironmentRefusedError,
     EnvironmentUnknownError,
     FileError,
+    PolicyRefusedError,
+    PolicyUnknownError,
     PoolBusyError,
     PoolClosedError,
     SessionBusyError,
@@ -49,6 +51,7 @@ _MOST_TOLD = 100
 _PLAIN: tuple[tuple[type[CodeExecutorError], int], ...] = (
     (LearnerNameError, 400),
     (EnvironmentRefusedError, 403),
+    (PolicyRefusedError, 403),
     (SessionRefusedError, 403),
     (WebhookRefusedError, 422),
     (WebhookUnknownError, 409),
@@ -143,8 +146,9 @@ def from_failure(error: CodeExecutorError) -> Refusal:
         return Refusal(401, _sentence(error), {"WWW-Authenticate": "Bearer"})
     if isinstance(error, MissingScopeError):
         return Refusal(403, _sentence(error), scope=error.scope.value)
-    if isinstance(error, EnvironmentUnknownError):
-        return refused([{"field": "environment", "message": _sentence(error).removesuffix(".")}])
+    if isinstance(error, EnvironmentUnknownError | PolicyUnknownError):
+        field = "policy" if isinstance(error, PolicyUnknownError) else "environment"
+        return refused([{"field": field, "message": _sentence(error).removesuffix(".")}])
     if isinstance(error, SessionsFullError):
         # when one of the client's own ends is its own decision
         return Refusal(429, _sentence(error)) if error.own else Refusal(503, _sentence(error), {"Retry-After": "30"})

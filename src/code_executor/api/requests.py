@@ -103,6 +103,7 @@ def executions_of(asked: ExecuteRequest, caller: Caller, limits: Limits, bounds:
             raw=bool(asked.base64),
             excerpt=Excerpt(asked.excerpt.head, asked.excerpt.tail) if asked.excerpt is not None else None,
             environment=asked.environment or "",
+            policy_name=asked.policy or "",
         )
     except world.WorldError as error:
         raise invalid(error.field, f"It {error}" if str(error).startswith("must") else str(error)) from None
@@ -161,21 +162,24 @@ def parse_check(body: bytes, caller: Caller, bounds: RequestLimits) -> Execution
 def check_of(asked: CheckRequest, caller: Caller, bounds: RequestLimits) -> Execution:
     """Check a request to check a source; raise ``Refusal``."""
     bounded("code", asked.code, bounds.code)
-    return Execution(asked.code, check_only=True, environment=asked.environment or "", caller=caller)
+    environment, policy = asked.environment or "", asked.policy or ""
+    return Execution(asked.code, check_only=True, environment=environment, policy_name=policy, caller=caller)
 
 
 class SessionAsked(NamedTuple):
-    """``interactive`` and ``environment``: as of a `Session`."""
+    """``interactive``, ``environment`` and ``policy``: as of a `Session`."""
 
     files: tuple[File, ...]
     interactive: bool | None
     environment: str
+    policy: str
 
 
 def parse_session(body: bytes, bounds: RequestLimits) -> SessionAsked:
     """Read a request to open a session, which may be empty; raise ``Refusal``."""
     asked = read(SessionRequest, body or b"{}")
-    return SessionAsked(_files(asked.files, bounds, program=False), asked.interactive, asked.environment or "")
+    files = _files(asked.files, bounds, program=False)
+    return SessionAsked(files, asked.interactive, asked.environment or "", asked.policy or "")
 
 
 def parse_key(key: str | None) -> str:

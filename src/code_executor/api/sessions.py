@@ -95,6 +95,7 @@ class _Endpoints:
             parse_key(key),
             interactive=asked.interactive,
             environment=asked.environment,
+            policy=asked.policy,
         )
         info = await until_disconnect(request.receive, opening)
         if key is None and await request.is_disconnected():  # with a key, the next request is for this one

@@ -58,7 +58,8 @@ def grade_of(asked: GradeRequest, caller: Caller, limits: Limits, bounds: Reques
     held_to = None
     if asked.limits is not None:
         held_to = limits_asked(asked.limits, None, limits_of(caller, limits), files)
-    submission = Submission(asked.code, files, caller, environment=asked.environment or "", limits=held_to)
+    environment, policy = asked.environment or "", asked.policy or ""
+    submission = Submission(asked.code, files, caller, environment=environment, limits=held_to, policy_name=policy)
     return GradeAsked(submission, suite, asked.suite_id or "", asked.regrade_of or "")
 
 

@@ -12,8 +12,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic.alias_generators import to_camel
 
 from code_executor.api.schemas import FileIn, Files, Language, ProblemOut
-from code_executor.api.schemas.requests import CHOSEN, LimitsIn
-from code_executor.api.schemas.values import Argument, EnvironmentName
+from code_executor.api.schemas.requests import CHOSEN, POLICY_CHOSEN, LimitsIn
+from code_executor.api.schemas.values import Argument, EnvironmentName, PolicyName
 from code_executor.grading.comparers import CheckerType
 from code_executor.grading.outcomes import GradeVerdict, Verdict
 from code_executor.grading.receipts import MOST_TEXT as MOST_RECEIPT
@@ -267,6 +267,7 @@ class GradeRequest(BaseModel):
     suite_id: Annotated[str, Field(pattern=_REFERENCE)] | None = Field(
         None, description="`week-1`, which is its newest version, or `week-1@` and 64 hexadecimal digits."
     )
+    policy: PolicyName | None = Field(None, description=POLICY_CHOSEN)
 
     regrade_of: Annotated[str, Field(max_length=MOST_RECEIPT)] | None = Field(
         None,

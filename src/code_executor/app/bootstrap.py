@@ -15,6 +15,7 @@ import structlog
 
 from code_executor._version import __version__
 from code_executor.accounts.usage import Usage
+from code_executor.app import telemetry
 from code_executor.app.environments import EnvironmentSettings, alone, load, require_room
 from code_executor.app.jobs import Desk, run_jobs
 from code_executor.app.settings import Settings
@@ -114,6 +115,7 @@ async def open_executor(
             patience=settings.queue_timeout,
             check_time=settings.check_timeout,
             trusted=_trusting(trusted, settings),
+            policies=settings.offered_policies,
         )
         stack.callback(executor.close)
         log.info("ready", engine=engine.name, pool=size.most, python=plain.introduction.get("python"))
@@ -208,7 +210,8 @@ async def open_service(settings: Settings, desk: Desk) -> AsyncIterator[Service]
     ``desk``: of this process; the jobs that are asked for there, and elsewhere, are run.
     """
     async with open_executor(settings, reserve=settings.reserve) as opened:
-        metrics = Metrics(by_environment=bool(settings.environments))
+        exemplar = desk.observer.exemplar if desk.observer is not None and telemetry.has_traces() else None
+        metrics = Metrics(by_environment=bool(settings.environments), exemplar=exemplar)
         metrics.tell(__version__, opened.pool.engine.name, opened.executor.limits, opened.executor.most)
         metrics.watch(*opened.executor.all_pools)
         metrics.watch_queue(opened.executor.queue)
@@ -262,7 +265,7 @@ def make_engine(
     settings: Settings, environment: EnvironmentSettings, name: str, uids: hardening.Uids | None = None
 ) -> Engine:
     """Make the engine of this name for the sandboxes of an environment; raise ``ConfigurationError``."""
-    limits, policy = settings.limits(), hardening.policy_table(settings.load_policy())
+    limits, policies = settings.limits(), settings.policy_tables()
     if name == "docker":
         if not (environment.image or environment.interpreter):
             raise ConfigurationError("it has no image, which the Docker engine needs")
@@ -273,12 +276,12 @@ def make_engine(
             interpreter=environment.interpreter or hardening.INTERPRETER,
             uids=uids,
             standard=settings.preload_always,
-            policy=policy,
+            policies=policies,
         )
     if not environment.python:
         raise ConfigurationError("it has no python, which the native engine needs")
     python = environment.python
-    return NativeEngine(limits, python=python, uids=uids, standard=settings.preload_always, policy=policy)
+    return NativeEngine(limits, python=python, uids=uids, standard=settings.preload_always, policies=policies)
 
 
 def pool_size(settings: Settings, spare: int = 1) -> PoolSize:

@@ -113,14 +113,19 @@ class Executor:
         return self._inner.stream(execution, inputs)
 
     def session(
-        self, *, files: tuple[File, ...] = (), interactive: bool | None = None, environment: str = ""
+        self,
+        *,
+        files: tuple[File, ...] = (),
+        interactive: bool | None = None,
+        environment: str = "",
+        policy: str = "",
     ) -> Session:
         """An interpreter that lives on: ``async with executor.session() as session: await session.run("x = 1")``.
 
         It holds a sandbox until it is closed. ``interactive`` False: nobody types into its cells (see `Cell`).
-        ``environment``: as of an `Execution`.
+        ``environment``: as of an `Execution`; ``policy``: its ``policy_name``.
         """
-        return Session(self, files=files, interactive=interactive, environment=environment)
+        return Session(self, files=files, interactive=interactive, environment=environment, policy=policy)
 
     async def environments(self) -> Sequence[Environment]:
         """Return the environments that there are, the default first, with what is in each."""

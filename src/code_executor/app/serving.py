@@ -94,7 +94,8 @@ async def serve(settings: Settings) -> None:
                     signal.signal(signal.SIGTERM, signal.SIG_IGN)
                     await server.serve([listener])
                 else:
-                    await _serve_by_workers(service, settings, listener)
+                    under = None if desk.observer is None else desk.observer.under
+                    await _serve_by_workers(service, settings, listener, under)
                 log.info("stopping")
     finally:
         listener.close()
@@ -105,12 +106,14 @@ def _announce(listener: socket.socket, settings: Settings) -> None:
     log.info("serving", url=f"http://{f'[{host}]' if ':' in host else host}:{port}", workers=settings.workers)
 
 
-async def _serve_by_workers(service: Service, settings: Settings, listener: socket.socket) -> None:
+async def _serve_by_workers(
+    service: Service, settings: Settings, listener: socket.socket, under: host.Under | None
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with host.serve(service) as way, asyncio.TaskGroup() as workers:
+    async with host.serve(service, under) as way, asyncio.TaskGroup() as workers:
         answering = [asyncio.Event() for _ in range(settings.workers)]
         for event in answering:
             workers.create_task(_keep_worker((listener.fileno(), way), settings, stop, event))
@@ -173,12 +176,12 @@ def _worker_environment(sockets: tuple[int, int], settings: Settings) -> dict[st
 
 async def _work(settings: Settings, fd: int, way: int) -> None:
     configure_logging(settings)
-    connections = Connections(way)
     async with open_desk(settings) as desk:
+        connections = Connections(way, None if desk.observer is None else desk.observer.carried)
         service = remote_service(connections, settings.limits())
         server = _webserver().web_server(service, settings, desk)
         await _answer(server, fd)
-    connections.close()
+        connections.close()
 
 
 async def _answer(server: WebServer, fd: int) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from code_executor.app import preloads, variables
+from code_executor.app import policies, preloads, variables
 from code_executor.app.hooksettings import HookSettings
 from code_executor.app.jobsettings import JobSettings, Size
 from code_executor.core.errors import ConfigurationError
@@ -23,7 +23,6 @@ from code_executor.core.proxies import parse_proxy
 from code_executor.core.sizes import parse_size
 from code_executor.service.fairqueue import Rules
 from code_executor.service.ratelimit import parse_rate
-from sandbox_agent.contract.policy import OFF, STRICT, Policy
 
 __all__ = ["PREFIX", "Settings", "parse_size"]
 
@@ -65,6 +64,7 @@ Kinds = Annotated[tuple[tuple[str, ...], ...], NoDecode, BeforeValidator(preload
 Proxies = Annotated[Names, AfterValidator(_checked_proxies)]
 Hosts = Annotated[Names, AfterValidator(_checked_hosts)]
 Variables = Annotated[Names, AfterValidator(variables.checked)]
+Policies = Annotated[Names, AfterValidator(policies.checked)]
 Rate = Annotated[str, AfterValidator(_checked_rate)]
 
 
@@ -155,6 +155,11 @@ class Settings(JobSettings, HookSettings):
         (), description="Origins (`https://…`) whose pages may call this service from a browser. `*`: every page."
     )
     policy: str = Field("strict", description="The check of the source: `strict`, `off`, or the path of a TOML file.")
+    policies: Policies = Field(
+        (),
+        description="Further policies, one of which a request may choose (`policy`): `strict`, `off`, or a name and "
+        "the path of a TOML file, as `week3=/etc/code-executor/week3.toml`.",
+    )
 
     pool_size: int = Field(
         default_factory=lambda: 2 * _cores(),
@@ -429,15 +434,14 @@ class Settings(JobSettings, HookSettings):
             self.limits(), self.max_owed // self.workers, self.max_owed_per_client, self.send_timeout, self.send_rate
         )
 
-    def load_policy(self) -> Policy:
-        """Return the policy that is set; raise ``ConfigurationError`` for a file that is not one."""
-        if self.policy in ("strict", "off"):
-            return STRICT if self.policy == "strict" else OFF
-        try:
-            with open(self.policy, "rb") as file:
-                return Policy.from_table(tomllib.load(file))
-        except (OSError, ValueError) as error:
-            raise ConfigurationError(f"{PREFIX}POLICY: {self.policy}: {error}") from None
+    @property
+    def offered_policies(self) -> tuple[str, ...]:
+        """The names of those that a request may choose."""
+        return policies.offered(self.policy, self.policies)
+
+    def policy_tables(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return all policies, as `policies.tables` does; raise ``ConfigurationError`` for a file that is not one."""
+        return policies.tables(self.policy, self.policies)
 
 
 def _explain(problem: Any) -> str:

@@ -31,6 +31,11 @@ def is_configured() -> bool:
     return bool(_exporter("TRACES") or _exporter("METRICS"))
 
 
+def has_traces() -> bool:
+    """Whether spans are sent anywhere, and not measurements alone."""
+    return bool(_exporter("TRACES"))
+
+
 def is_installed() -> bool:
     try:
         return find_spec("opentelemetry.sdk") is not None

@@ -49,6 +49,7 @@ def application(service: Service, settings: Settings, desk: Desk) -> ASGIApp:
         origins=settings.allowed_origins,
         sending=settings.send_limits(),
         described=[each.name for each in environments.load(settings)],
+        offered=settings.offered_policies,
         accounts=desk.accounts,
         desk=desk.jobs,
         answers=desk.answers,

@@ -16,6 +16,7 @@ class Terms:
     sandboxes at once, ``places``: executions that may wait, ``seconds``: of sandboxes on a day (UTC), of all together.
     ``wall_time`` and ``cpu_time``: seconds that a run may take. ``memory``, ``output``, ``processes``, ``disk``: what
     it may use (`core.limits.RunLimits`). ``environments``: those that it may use; empty: all.
+    ``policies``: those that it may choose; empty: all that are offered.
     """
 
     rate: str = ""
@@ -30,6 +31,7 @@ class Terms:
     processes: int = 0
     disk: int = 0
     environments: tuple[str, ...] = ()
+    policies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,8 @@ class Caller:
     def of_object(cls, message: dict[str, Any]) -> Caller:
         """Return what `as_object` was of."""
         said = message["terms"]
-        terms = None if said is None else Terms(**{**said, "environments": tuple(said["environments"])})
+        names = {name: tuple(said.get(name, ())) for name in ("environments", "policies")} if said is not None else {}
+        terms = None if said is None else Terms(**{**said, **names})
         return cls(message["id"], message["learner"], message["weight"], terms, message["course"])
 
 

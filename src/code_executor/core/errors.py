@@ -53,6 +53,14 @@ class EnvironmentRefusedError(CodeExecutorError):
     """The caller's key may not be used for that environment."""
 
 
+class PolicyUnknownError(CodeExecutorError):
+    """A request names a policy that is not offered."""
+
+
+class PolicyRefusedError(CodeExecutorError):
+    """The caller's key may not be used with that policy."""
+
+
 class StorageError(CodeExecutorError):
     """The database could not do what it was asked to: it is full, locked, or out of reach. Nothing was changed."""
 

@@ -78,9 +78,10 @@ class Execution:
     ``display()``.
 
     ``timeout`` in seconds (wall clock; None: as many as the limits allow). ``policy`` False runs the code without
-    the check of its source; ``check_only`` True checks and compiles it without running it, in as many seconds as the
-    limits give to a check. ``batch``: nobody waits for it. ``environment``: on which interpreter, with which libraries;
-    empty: the default. ``caller``: who asked.
+    the check of its source, which no request can ask for; ``check_only`` True checks and compiles it without running
+    it, in as many seconds as the limits give to a check. ``batch``: nobody waits for it. ``environment``: on which
+    interpreter, with which libraries; empty: the default. ``policy_name``: by which policy its source is checked, of
+    those that the service offers; empty: by the service's own. ``caller``: who asked.
 
     ``limits``: what it is to be held to, below what holds anyway; the result then has what it was held to. ``name``:
     what the program's file is called. ``entry``: what is run instead of the code, which may be empty then: there is no
@@ -101,6 +102,7 @@ class Execution:
     session: bool = False
     batch: bool = False
     environment: str = ""
+    policy_name: str = ""
     caller: Caller = LOCAL
     limits: RunLimits | None = None
     name: str = paths.PROGRAM
@@ -358,7 +360,7 @@ class SessionState(StrEnum):
 class SessionInfo:
     """What a client is told of its session; ``idle``, ``left`` and ``age`` are seconds.
 
-    ``environment``: that was asked for, if one was.
+    ``environment`` and ``policy``: that were asked for, if any were.
     """
 
     id: str
@@ -368,6 +370,7 @@ class SessionInfo:
     left: float
     age: float = 0.0
     environment: str = ""
+    policy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

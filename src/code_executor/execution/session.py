@@ -52,7 +52,7 @@ class Session:
 
     ``caller``: who asked. ``files`` are put into its working directory. ``limits``: of its life, and of the input that
     one cell may be sent. ``interactive``: what it is for the cells that do not say it themselves (`Cell`).
-    ``environment``: as of an `Execution`.
+    ``environment``: as of an `Execution`; ``policy``: its ``policy_name``, for all cells and files.
     """
 
     def __init__(
@@ -64,10 +64,12 @@ class Session:
         limits: SessionLimits | None = None,
         interactive: bool | None = None,
         environment: str = "",
+        policy: str = "",
     ) -> None:
         self.caller = caller
         self.files = files
         self.environment = environment
+        self.policy = policy
         self.interactive = interactive
         self.limits = limits or SessionLimits()
         self.began = self.used = time.monotonic()
@@ -76,7 +78,9 @@ class Session:
         self.why = ""
         """Why it is over: what whoever closed it said, or the reason that it ended with."""
         self._runner = runner
-        self._execution = Execution("", files=files, session=True, environment=environment, caller=caller)
+        self._execution = Execution(
+            "", files=files, session=True, environment=environment, policy_name=policy, caller=caller
+        )
         self._inputs: asyncio.Queue[Input] = asyncio.Queue()
         self._turn = CellTurn()
         self._events: asyncio.Queue[Event] = asyncio.Queue()  # of the cell

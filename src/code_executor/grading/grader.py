@@ -104,6 +104,7 @@ class Grader:
         return Execution(
             submission.code,
             policy=submission.policy,
+            policy_name=submission.policy_name,
             check_only=True,
             files=tuple(file for file in submission.files if file.path not in own),
             batch=submission.batch,

@@ -63,7 +63,8 @@ class GradeVerdict(StrEnum):
 class Submission:
     """A program to be graded. ``batch``: nobody waits for it. ``policy`` False: without the check of its source.
 
-    ``environment`` and ``limits``: as of an `Execution`, for each of its runs.
+    ``policy_name``: of the policy that checks it; empty: the service's own. ``environment`` and ``limits``: as of an
+    `Execution`, for each of its runs.
     """
 
     code: str
@@ -73,6 +74,7 @@ class Submission:
     policy: bool = True
     environment: str = ""
     limits: RunLimits | None = None
+    policy_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

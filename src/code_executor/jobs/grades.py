@@ -30,6 +30,7 @@ def pack_subject(subject: Subject) -> bytes:
         "policy": submission.policy,
         "environment": submission.environment,
         "limits": submission.limits and limits_object(submission.limits),
+        "policyName": submission.policy_name,
         "caller": caller_object(submission.caller),
         "suite": forms.suite_object(subject.suite),
         "reference": subject.reference,
@@ -52,6 +53,7 @@ def unpack_subject(data: bytes) -> Subject:
             policy=kept["policy"],
             environment=kept.get("environment", ""),
             limits=limits_of_object(kept.get("limits")),
+            policy_name=kept.get("policyName", ""),
         )
         previous = kept.get("previous")  # a job of the version before has none
         return Subject(

@@ -31,6 +31,8 @@ from code_executor.core.errors import (
     CodeExecutorError,
     EnvironmentRefusedError,
     EnvironmentUnknownError,
+    PolicyRefusedError,
+    PolicyUnknownError,
     PoolBusyError,
     PoolClosedError,
 )
@@ -53,6 +55,7 @@ LEASE = 10.0
 
 _RENEW_EVERY, _LOOK_EVERY, _SWEEP_EVERY = 3.0, 1.0, 5.0
 _POLL = 0.5
+_REFUSED = (EnvironmentUnknownError, EnvironmentRefusedError, PolicyUnknownError, PolicyRefusedError)
 _GATHER = 0.1
 """Seconds between two transactions while there is enough to do: so each has more in it."""
 
@@ -245,7 +248,7 @@ class JobRunner:
         except (PoolBusyError, CallerBusyError, PoolClosedError):
             self._resting[job.caller] = time.monotonic() + _REST
             return Ended(job.id, job.generation)
-        except (EnvironmentUnknownError, EnvironmentRefusedError) as error:  # it was another one when it was posted
+        except _REFUSED as error:  # it was another one when it was posted
             result = replace(result, error=str(error))
         except CodeExecutorError as error:
             result, broken = replace(result, error=str(error)), True

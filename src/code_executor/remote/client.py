@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 from code_executor.core.caller import Caller
@@ -40,11 +40,13 @@ _Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 class Connections:
     """Connections to the other process, which ``descriptor`` leads to.
 
-    A call that cannot be made raises ``PoolClosedError``: the other process is stopping.
+    A call that cannot be made raises ``PoolClosedError``: the other process is stopping. ``carried``: returns the
+    current trace (empty: there is none), which goes with the call; None: there are no traces.
     """
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, carried: Callable[[], str] | None = None) -> None:
         self._descriptor = descriptor
+        self._carried = carried
         self._free: list[_Connection] = []
 
     @contextlib.asynccontextmanager
@@ -68,7 +70,7 @@ class Connections:
         """Make a call that has one answer."""
         async with self.lend() as (reader, writer):
             try:
-                await send(writer, {"op": op, **fields})
+                await send(writer, self._call(op, fields))
                 return await receive(reader)
             except (OSError, asyncio.IncompleteReadError):
                 raise PoolClosedError("the service is stopping") from None
@@ -80,7 +82,7 @@ class Connections:
         async with self.lend(keep=inputs is None) as (reader, writer):
             feeder = None
             try:
-                await send(writer, {"op": op, **fields})
+                await send(writer, self._call(op, fields))
                 if inputs is not None:
                     feeder = asyncio.create_task(_feed(writer, inputs))
                 sent = Sent()
@@ -100,6 +102,10 @@ class Connections:
                     feeder.cancel()
                     await asyncio.wait([feeder])
         yield event
+
+    def _call(self, op: str, fields: dict[str, Any]) -> Object:
+        trace = "" if self._carried is None else self._carried()
+        return {"op": op, **fields, "trace": trace} if trace else {"op": op, **fields}
 
     def close(self) -> None:
         for _, writer in self._free:
@@ -143,6 +149,7 @@ class RemoteSessions:
         *,
         interactive: bool | None = None,
         environment: str = "",
+        policy: str = "",
     ) -> SessionInfo:
         fields = {
             "caller": caller_object(caller),
@@ -150,6 +157,7 @@ class RemoteSessions:
             "key": key,
             "interactive": interactive,
             "environment": environment,
+            "policy": policy,
         }
         return _session(await self._connections.ask("open_session", **fields))
 
@@ -213,8 +221,8 @@ class RemoteHealth:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
-    async def metrics(self) -> bytes:
-        text: str = (await self._connections.ask("metrics"))["metrics"]
+    async def metrics(self, *, exemplars: bool = False) -> bytes:
+        text: str = (await self._connections.ask("metrics", exemplars=exemplars))["metrics"]
         return text.encode()
 
     async def readiness(self) -> Readiness:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from contextlib import AbstractContextManager, aclosing
 from typing import Any
 
 from code_executor.core.caller import LOCAL, Caller
@@ -20,10 +20,15 @@ from code_executor.remote import unix
 from code_executor.remote.messages import Packed, Sent, pack, receive, send
 from code_executor.service.ports import Service
 
+Under = Callable[[str], AbstractContextManager[None]]
+
 
 @contextlib.asynccontextmanager
-async def serve(service: Service) -> AsyncIterator[int]:
-    """Answer workers for the length of the block; yield the descriptor by which they, inheriting it, reach this."""
+async def serve(service: Service, under: Under | None = None) -> AsyncIterator[int]:
+    """Answer workers for the length of the block; yield the descriptor by which they, inheriting it, reach this.
+
+    ``under``: has what is done in its block belong to the trace that a call is of; None: there are no traces.
+    """
     connections: set[asyncio.Task[None]] = set()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -34,7 +39,10 @@ async def serve(service: Service) -> AsyncIterator[int]:
         try:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
                 while True:
-                    await _answer(service, await receive(reader), reader, writer)
+                    call = await receive(reader)
+                    traced = under(call["trace"]) if under is not None and "trace" in call else contextlib.nullcontext()
+                    with traced:
+                        await _answer(service, call, reader, writer)
         finally:
             writer.close()
 
@@ -72,9 +80,9 @@ async def _once(service: Service, call: Object) -> Packed:
 async def _value(service: Service, call: Object) -> Packed:
     caller = caller_of_object(call["caller"]) if "caller" in call else LOCAL
     match call:
-        case {"op": "open_session", "files": files, "key": key, "interactive": interactive, "environment": environment}:
+        case {"op": "open_session", "files": files, "key": key}:
             files = tuple(map(decode, files))
-            how = {"interactive": interactive, "environment": environment}
+            how = {name: call[name] for name in ("interactive", "environment", "policy")}
             return pack(await service.sessions.open(caller, files, key, **how))
         case {"op": "restart_session", "name": name}:
             return pack(await service.sessions.restart(name, caller))
@@ -105,7 +113,7 @@ async def _beside(service: Service, call: Object, caller: Caller) -> Packed:
         case {"op": "environments"}:
             return {"environments": [encode(each) for each in await service.environments.list(caller)]}, ()
         case {"op": "metrics"}:
-            return {"metrics": (await service.health.metrics()).decode()}, ()
+            return {"metrics": (await service.health.metrics(exemplars=call["exemplars"])).decode()}, ()
         case {"op": "note_grade", "verdict": verdict, "seconds": seconds, "tests": tests}:
             await service.health.note_grade(verdict, seconds, tests)
         case {"op": "note_replay"}:

@@ -50,7 +50,7 @@ def run_command(execution: Execution, limits: Limits, number: int, *, interactiv
     files = [(file.path, base64.b64encode(file.data).decode()) for file in execution.files]
     if execution.session:
         flags = protocol.STDIN_OPEN | protocol.INTERACTIVE | protocol.SESSION
-        body = json.dumps({"session": True, "files": files}).encode() + b"\n"
+        body = json.dumps({"session": True, "policy": execution.policy_name, "files": files}).encode() + b"\n"
     else:
         flags = protocol.COLLECT
         flags |= protocol.STDIN_OPEN if execution.stdin or interactive else 0
@@ -58,7 +58,7 @@ def run_command(execution: Execution, limits: Limits, number: int, *, interactiv
         payload = {
             "code": execution.code,
             "args": execution.args,
-            "policy": execution.policy,
+            "policy": execution.policy_name if execution.policy else None,
             "check": execution.check_only,
             "cpu": limits.cpu_time,
             "display": execution.display,
@@ -119,13 +119,13 @@ def cell_command(cell: Cell, limits: Limits, number: int, count: int) -> bytes:
     return _command(Command.CELL, number, json.dumps(payload).encode() + b"\n", limits, flags)
 
 
-def files_command(order: FileOrder, limits: Limits, number: int) -> bytes:
-    """Return the frame that has the clerk of a session do something with its files."""
+def files_command(order: FileOrder, policy_name: str, limits: Limits, number: int) -> bytes:
+    """Return the frame that has the clerk of a session, which has that policy, do something with its files."""
     wanted = {
         "action": order.action,
         "path": order.path,
         "content": base64.b64encode(order.data).decode(),
-        "policy": order.policy,
+        "policy": policy_name if order.policy else None,
     }
     most = protocol.MAX_LISTING if order.action is FileAction.LIST else limits.attachments
     return protocol.command(
@@ -325,7 +325,7 @@ class Conversation:
             return
         self._ordered = True
         self._patience.wait(ORDER_WITHIN + MUTE_AFTER)
-        await self._sandbox.send(files_command(order, self._limits, self._sandbox.number))
+        await self._sandbox.send(files_command(order, self._execution.policy_name, self._limits, self._sandbox.number))
 
     async def _feed_stdin(self, given: str | bytes) -> None:
         stdin = given if isinstance(given, bytes) else given.encode("utf-8", "replace")

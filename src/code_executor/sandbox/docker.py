@@ -71,7 +71,7 @@ class DockerEngine:
         uids: hardening.Uids | None = None,
         preload: tuple[str, ...] = (),
         standard: tuple[str, ...] = (),
-        policy: Mapping[str, Any],
+        policies: Mapping[str, Mapping[str, Any]],
     ) -> None:
         self._image = image
         self._limits = limits
@@ -79,7 +79,7 @@ class DockerEngine:
         self._interpreter = interpreter
         self._preload = preload
         self._standard = standard
-        self._policy = dict(policy)
+        self._policies = dict(policies)
         self._uids = uids or hardening.Uids()
         self._owner = Owner.this().label
         self._docker: aiodocker.Docker | None = None
@@ -176,7 +176,7 @@ class DockerEngine:
     def _container(self, uid: int, preload: tuple[str, ...], host_socket: HostSocket | None) -> dict[str, Any]:
         """Return the body of the create call: the hardening in Docker's words."""
         limits = self._limits
-        config = hardening.agent_config(limits, uid, preload, self._policy, self._standard)
+        config = hardening.agent_config(limits, uid, preload, self._policies, self._standard)
         config = dataclasses.replace(config, readable=hardening.readable_for(self._interpreter))
         if hardening.is_gvisor(self._runtime):
             config = hardening.for_gvisor(config)

@@ -113,8 +113,16 @@ def readable_for(interpreter: str) -> tuple[str, ...]:
     return elsewhere if f"{of_its_own}/".startswith("/usr/") else (*elsewhere, of_its_own)
 
 
+NO_POLICY: Mapping[str, Mapping[str, Any]] = {"": {"extends": "off"}}
+"""The policies of sandboxes that refuse no source."""
+
+
 def agent_config(
-    limits: Limits, uid: int | None, preload: tuple[str, ...], policy: dict[str, Any], standard: tuple[str, ...] = ()
+    limits: Limits,
+    uid: int | None,
+    preload: tuple[str, ...],
+    policies: Mapping[str, Mapping[str, Any]],
+    standard: tuple[str, ...] = (),
 ) -> AgentConfig:
     """What the supervisor is told. A uid may have more processes than a program: the control group counts those."""
     return AgentConfig(
@@ -126,7 +134,7 @@ def agent_config(
         preload=preload,
         standard=standard,
         boot_room=BOOT_ROOM if preload else 0,
-        policy=policy,
+        policies={name: dict(table) for name, table in policies.items()},
         sockets=True,  # both engines make a network namespace for each sandbox
         accounts=ACCOUNTS,
         watched=WATCHED,
@@ -140,11 +148,6 @@ def for_gvisor(config: AgentConfig) -> AgentConfig:
     /proc is made anew by its own rules, so that nothing is proved of it. Its limits stay as they were at the start.
     """
     return dataclasses.replace(config, require_landlock=False, name_violations=False, watched=(), boot_room=0)
-
-
-def policy_table(policy: Any) -> dict[str, Any]:
-    """Return a `sandbox_agent.contract.policy.Policy` as the JSON-ready table that a supervisor takes."""
-    return dataclasses.asdict(policy)
 
 
 class Uids:

@@ -124,13 +124,13 @@ class NativeEngine:
         uids: hardening.Uids | None = None,
         preload: tuple[str, ...] = (),
         standard: tuple[str, ...] = (),
-        policy: Mapping[str, Any],
+        policies: Mapping[str, Mapping[str, Any]],
     ) -> None:
         self._limits = limits
         self._python = python or sys.executable
         self._preload = preload
         self._standard = standard
-        self._policy = dict(policy)
+        self._policies = dict(policies)
         self._uids = (uids or hardening.Uids()) if os.getuid() == 0 else None
         self._bwrap = ""
         self._interpreter: Interpreter | None = None
@@ -197,7 +197,7 @@ class NativeEngine:
         return give_back
 
     def _config(self, uid: int | None, preload: tuple[str, ...]) -> AgentConfig:
-        config = hardening.agent_config(self._limits, uid, preload, self._policy, self._standard)
+        config = hardening.agent_config(self._limits, uid, preload, self._policies, self._standard)
         mounts = [Mount(fs.path, hardening.tmpfs_options(fs, self._limits, uid)) for fs in hardening.WRITABLE]
         mounts.append(Mount(config.accounts, hardening.ACCOUNTS_OPTIONS))
         readable = [inside for _, inside in self._interpreter.binds] if self._interpreter else []

@@ -31,6 +31,7 @@ from code_executor.core.environments import DEFAULT, choose
 from code_executor.core.errors import CallerBusyError, CodeExecutorError, PoolBusyError, PoolClosedError
 from code_executor.core.limits import Limits, RequestLimits
 from code_executor.core.models import Event, Execution, Input
+from code_executor.core.policies import require
 from code_executor.execution.executor import SandboxExecutor
 from code_executor.sandbox.pool import Pool
 from code_executor.sandbox.sandbox import Sandbox
@@ -63,7 +64,7 @@ class Dispatcher:
     environment that these are of, the default; ``others``: the kinds of the others. ``most``: runs at once in all kinds
     together (0: as many as the pools have sandboxes). ``patience``: seconds that an execution waits; ``check_time``:
     that a check may take. ``trusted``: runs what is trusted; None: nothing does. ``owned``: each sandbox serves one
-    caller.
+    caller. ``policies``: the names of those that a request may choose.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Dispatcher:
         check_time: float = RequestLimits().check,
         trusted: Dispatcher | None = None,
         owned: bool = False,
+        policies: Sequence[str] = (),
     ) -> None:
         self._default = Kinds(pools, looks, name=name)
         self._environments = {name: self._default}
@@ -92,6 +94,7 @@ class Dispatcher:
         self.queue = FairQueue(rules or Rules(), self.most)
         self._executor = SandboxExecutor(limits, check_time)
         self._patience = patience
+        self._policies = tuple(policies)
         self._turns: set[CellTurn] = set()
         self._trusted = trusted
         self._owned = owned
@@ -164,7 +167,8 @@ class Dispatcher:
     async def lend(self, execution: Execution) -> _Grant:
         """Wait for a sandbox; raise ``PoolBusyError``, ``CallerBusyError`` or ``PoolClosedError``.
 
-        Both this and `lend_at_once` raise also what `choose` raises, of an environment that cannot be had.
+        Both this and `lend_at_once` raise also what `choose` raises, of an environment that cannot be had, and what
+        `require` raises, of such a policy.
         """
         if self._is_closed:
             raise PoolClosedError("the service is stopping")
@@ -339,6 +343,8 @@ class Dispatcher:
         return self._running < (self.most if need == kind.number else min(self.most, _CORES))
 
     def _wanted(self, execution: Execution) -> tuple[str, Manner, Lane]:
+        if execution.policy_name:
+            require(execution.policy_name, execution.caller, self._policies)
         kinds = self._kinds_for(execution)
         lane = Lane.BATCH if execution.batch else Lane.INTERACTIVE
         manner = Manner.CHECK if execution.check_only else Manner.SESSION if execution.session else Manner.RUN

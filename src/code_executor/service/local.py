@@ -36,8 +36,8 @@ class LocalHealth:
         self._pools = pools
         self._metrics = metrics
 
-    async def metrics(self) -> bytes:
-        return self._metrics.render()
+    async def metrics(self, *, exemplars: bool = False) -> bytes:
+        return self._metrics.render(exemplars=exemplars)
 
     async def readiness(self) -> Readiness:
         ready = any(pool.ready for pool in self._pools)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from typing import NamedTuple
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_open_metrics
 
 from code_executor.core.caller import Caller
 from code_executor.core.errors import CallerBusyError, CodeExecutorError, PoolBusyError, PoolClosedError
@@ -48,11 +49,15 @@ class LoanCounts(NamedTuple):
 class Metrics:
     """One registry per server: nothing global, so that two servers in one process do not meet.
 
-    ``by_environment``: executions and sandboxes have the label ``environment``.
+    ``by_environment``: executions and sandboxes have the label ``environment``. ``exemplar``: returns the ids of
+    the trace that what is measured now belongs to, if it does to any; None: there are no traces.
     """
 
-    def __init__(self, *, by_environment: bool = False) -> None:
+    def __init__(
+        self, *, by_environment: bool = False, exemplar: Callable[[], dict[str, str] | None] | None = None
+    ) -> None:
         self.registry = CollectorRegistry()
+        self._exemplar = exemplar
         self._by_environment = by_environment
         labels = ["status", "reason", *(["environment"] if by_environment else [])]
         self._executions = Counter(
@@ -196,6 +201,10 @@ class Metrics:
             )
         return counts
 
+    def exemplar(self) -> dict[str, str] | None:
+        """Return the ids of the current trace, for a histogram to tell as its exemplar; None where there is none."""
+        return None if self._exemplar is None else self._exemplar()
+
     def note_refusal(self, caller: Caller, why: str) -> None:
         """Count an execution of this caller that never ran."""
         self.refused.labels(why).inc()
@@ -215,7 +224,7 @@ class Metrics:
     def note_grade(self, verdict: str, seconds: float, tests: Mapping[str, int]) -> None:
         """Count a grade. ``tests``: how many there were, by kind and verdict, as in ``"io passed"``."""
         self.grades.labels(verdict).inc()
-        self.grade_seconds.observe(seconds)
+        self.grade_seconds.observe(seconds, self.exemplar())
         for each, count in tests.items():
             kind, verdict = each.split(" ")
             self.tests.labels(kind, verdict).inc(count)
@@ -242,8 +251,11 @@ class Metrics:
         """Report how many sessions there are, and were, and why they ended."""
         self.registry.register(SessionCollector(book))
 
-    def render(self) -> bytes:
-        """Return the Prometheus text format, version 0.0.4."""
+    def render(self, *, exemplars: bool = False) -> bytes:
+        """Return the Prometheus text format, version 0.0.4, or with ``exemplars`` OpenMetrics, which has those."""
+        if exemplars:
+            text: bytes = generate_open_metrics(self.registry)  # type: ignore[no-untyped-call]  # the library's
+            return text
         return generate_latest(self.registry)
 
 
@@ -323,12 +335,14 @@ class ObservedRunner:
         metrics.executions(result.status.value, result.reason.value, lent.environment if lent else "").inc()
         if result.reason is Reason.VIOLATION:
             metrics.violations.labels(result.syscall or "unknown").inc()
-        metrics.execution_seconds.observe(result.execution_time / 1000)
-        metrics.queue_seconds.observe(result.queue_time / 1000)
+        # the cells of a session are not of the request that opened it, which is the current one here
+        exemplar = None if execution.session else metrics.exemplar()
+        metrics.execution_seconds.observe(result.execution_time / 1000, exemplar)
+        metrics.queue_seconds.observe(result.queue_time / 1000, exemplar)
         if execution.caller.terms is not None:
-            metrics.key_waits.labels(execution.caller.id).observe(result.queue_time / 1000)
-        metrics.total_seconds.observe(total)
-        metrics.memory_bytes.observe(result.memory)
+            metrics.key_waits.labels(execution.caller.id).observe(result.queue_time / 1000, exemplar)
+        metrics.total_seconds.observe(total, exemplar)
+        metrics.memory_bytes.observe(result.memory, exemplar)
         if lent is not None:
             lent.counts.cpu.inc(result.cpu_time / 1000)
             metrics.slowest.note(lent.kind, result.execution_time / 1000)
@@ -346,6 +360,7 @@ class ObservedRunner:
             "kind": lent.kind if lent else "",
             "truncated": result.truncated,
             **({"environment": execution.environment} if execution.environment else {}),
+            **({"policy": execution.policy_name} if execution.policy_name else {}),
             **({"syscall": result.syscall} if result.syscall else {}),
         }
 

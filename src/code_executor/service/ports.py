@@ -38,9 +38,11 @@ class SessionDesk(Protocol):
         *,
         interactive: bool | None = None,
         environment: str = "",
+        policy: str = "",
     ) -> SessionInfo:
         """Open a session, or return the one that was opened with this key. ``interactive``: as of a `Cell`, for those
-        that do not say it; ``environment``: as of an `Execution`. Raises also what ``Runner.stream`` raises.
+        that do not say it; ``environment``: as of an `Execution`; ``policy``: its ``policy_name``. Raises also what
+        ``Runner.stream`` raises.
         """
 
     async def restart(self, name: str, caller: Caller) -> SessionInfo:
@@ -88,8 +90,8 @@ class EnvironmentDesk(Protocol):
 class Health(Protocol):
     """How the service is."""
 
-    async def metrics(self) -> bytes:
-        """Return the Prometheus text format, version 0.0.4."""
+    async def metrics(self, *, exemplars: bool = False) -> bytes:
+        """Return the Prometheus text format, version 0.0.4, or with ``exemplars`` OpenMetrics, which has those."""
 
     async def readiness(self) -> Readiness:
         """Say whether programs can be run now."""

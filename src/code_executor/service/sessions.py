@@ -104,6 +104,7 @@ class SessionBook:
         *,
         interactive: bool | None = None,
         environment: str = "",
+        policy: str = "",
     ) -> str | None:
         """Return the session that the caller opened with this key before; None where it has none, or none any more.
 
@@ -113,9 +114,11 @@ class SessionBook:
         if name is None:
             return None
         before = self.sessions[name]
-        if (before.files, before.interactive, before.environment) != (files, interactive, environment):
+        then = (before.files, before.interactive, before.environment, before.policy)
+        if then != (files, interactive, environment, policy):
             raise SessionKeyError(
-                "the key was used to open a session with other `files` or another `interactive` or `environment`"
+                "the key was used to open a session with other `files`, or another `interactive`, `environment` or "
+                "`policy`"
             )
         try:
             self.find(name, caller)
@@ -171,12 +174,13 @@ class Sessions:
         *,
         interactive: bool | None = None,
         environment: str = "",
+        policy: str = "",
     ) -> SessionInfo:
         """Open one for ``caller``; raise ``SessionError`` or what `Session.open` raises.
 
         With a ``key`` that it opened one with before, and that lives, that is the one.
         """
-        how: dict[str, Any] = {"interactive": interactive, "environment": environment}
+        how: dict[str, Any] = {"interactive": interactive, "environment": environment, "policy": policy}
         name = self.book.opened_with(key, caller, files, **how) if key else None
         if name is None:
             session = self._new(caller, files, **how)
@@ -193,7 +197,8 @@ class Sessions:
         Raises what `Session.open` raises; the session is over then.
         """
         old = self.book.find(name, caller)
-        session = self._new(caller, old.files, interactive=old.interactive, environment=old.environment)
+        how: dict[str, Any] = {"interactive": old.interactive, "environment": old.environment, "policy": old.policy}
+        session = self._new(caller, old.files, **how)
         session.known = True
         self.book.replace(name, session)
         await self._begin(name, session, instead_of=(name, old))
@@ -235,7 +240,8 @@ class Sessions:
         limits = self.book.limits
         age = self._now() - session.began
         left, age = max(0.0, limits.age - age), max(0.0, age)
-        return SessionInfo(name, session.state, session.cells, limits.idle, left, age, session.environment)
+        chosen = (session.environment, session.policy)
+        return SessionInfo(name, session.state, session.cells, limits.idle, left, age, *chosen)
 
     async def result(self, name: str, caller: Caller, number: int) -> Result:
         """As `Session.result`."""

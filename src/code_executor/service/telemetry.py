@@ -12,12 +12,14 @@ span, and neither are clients.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from typing import Any
 
-from opentelemetry import metrics, trace
+from opentelemetry import context, metrics, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from code_executor.core.caller import Caller
 from code_executor.core.errors import CallerBusyError, CodeExecutorError, SessionError
@@ -44,6 +46,7 @@ from code_executor.service.ports import Service, SessionDesk
 _NAME = "code_executor"
 _SCHEMA = "https://opentelemetry.io/schemas/1.41.0"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30, 60)
+_BETWEEN_PROCESSES = TraceContextTextMapPropagator()
 _THEIRS = (CallerBusyError, SessionError)
 """Failures that the client can help, which HTTP answers with a 4xx."""
 
@@ -67,6 +70,31 @@ class Telemetry:
         """Return the service with its runs and cells observed."""
         runs, sessions = TracedRunner(service.runs, self), TracedDesk(service.sessions, self)
         return Service(runs, sessions, service.rates, service.health, service.environments)
+
+    @staticmethod
+    def exemplar() -> dict[str, str] | None:
+        """Return the ids of the current span, if it is kept: so that a histogram can name it."""
+        current = trace.get_current_span().get_span_context()
+        if not (current.is_valid and current.trace_flags.sampled):
+            return None
+        return {"trace_id": trace.format_trace_id(current.trace_id), "span_id": trace.format_span_id(current.span_id)}
+
+    @staticmethod
+    def carried() -> str:
+        """Return the current span as a ``traceparent``, for another process; empty where there is none."""
+        carrier: dict[str, str] = {}
+        _BETWEEN_PROCESSES.inject(carrier)
+        return carrier.get("traceparent", "")
+
+    @staticmethod
+    @contextmanager
+    def under(traceparent: str) -> Iterator[None]:
+        """Let the span of another process be the current one, for the length of the block."""
+        token = context.attach(_BETWEEN_PROCESSES.extract({"traceparent": traceparent}))
+        try:
+            yield
+        finally:
+            context.detach(token)
 
     async def follow(self, run: AsyncGenerator[Event, None], name: str, use: str) -> AsyncGenerator[Event, None]:
         """Pass on the events of a run or cell, with this id, in a span with two parts below the current one."""
@@ -173,8 +201,10 @@ class TracedDesk:
         *,
         interactive: bool | None = None,
         environment: str = "",
+        policy: str = "",
     ) -> SessionInfo:
-        return await self._inner.open(caller, files, key, interactive=interactive, environment=environment)
+        how: dict[str, Any] = {"interactive": interactive, "environment": environment, "policy": policy}
+        return await self._inner.open(caller, files, key, **how)
 
     async def restart(self, name: str, caller: Caller) -> SessionInfo:
         return await self._inner.restart(name, caller)

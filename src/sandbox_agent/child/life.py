@@ -15,6 +15,7 @@ import resource
 import signal
 import sys
 import types
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from sandbox_agent.child import (
@@ -55,8 +56,8 @@ except ValueError as e:
 """
 
 
-def main(state: Confinement, descriptors: list[int], policy: Policy, supervisor: int) -> NoReturn:
-    """Become a confined child; never returns."""
+def main(state: Confinement, descriptors: list[int], policies: Mapping[str, Policy], supervisor: int) -> NoReturn:
+    """Become a confined child; never returns. ``policies``: by name; the run names one."""
     try:
         landlock_fd = arrange(descriptors, state.landlock_fd)
         try:
@@ -65,7 +66,7 @@ def main(state: Confinement, descriptors: list[int], policy: Policy, supervisor:
             confine(state, landlock_fd, supervisor)
             with contextlib.suppress(OSError):  # it makes results faster, nothing else
                 kernel.hold_memory()
-            script = _make_ready(policy)
+            script = _make_ready(policies[""])
         except BaseException as error:
             os.write(pipes.READY, f"{type(error).__name__}: {error}".encode())
             raise
@@ -73,7 +74,7 @@ def main(state: Confinement, descriptors: list[int], policy: Policy, supervisor:
         os._exit(CONFINEMENT_FAILED)
     os.write(pipes.READY, b"\0")
     try:
-        _serve(policy, state.config, script)
+        _serve(policies, state.config, script)
     finally:  # whatever happens: this process is a copy of the supervisor, and must not go on as one
         os._exit(1)
 
@@ -97,7 +98,7 @@ def _make_ready(policy: Policy) -> Script:
     program.execute(code, module)
     ending.after_main(module)
     given.packed(given.name_of(MAIN.encode()), given.note_of(_WARM_UP.encode()))
-    json.loads('{"code": "", "args": [], "policy": true}')
+    json.loads('{"code": "", "args": [], "policy": ""}')
     print(end="")
     ending.flush()
     imports.hide_again()
@@ -115,18 +116,20 @@ def _reseed() -> None:
         sympy.rng.seed()
 
 
-def _serve(policy: Policy, config: AgentConfig, script: Script) -> NoReturn:
+def _serve(policies: Mapping[str, Policy], config: AgentConfig, script: Script) -> NoReturn:
     messages = pipes.Messages(pipes.PAYLOAD)
     request = json.loads(next(messages))
     files = given.read(request["files"])
     imports.make_way(file.path for file in files)
+    policy = _chosen(policies, request["policy"], script)
     if request.get("session"):
         script.drop()
         _write_files(files)
-        session.serve(messages, policy, config.limits.attachments, given.problems(files, policy))
+        rules = policy if policy is not None else policies[""]
+        session.serve(messages, rules, config.limits.attachments, given.problems(files, rules))
     more: dict[str, Any] = request.get("more") or {}
     start = _enter(more, files, script) if more else None
-    code = _prepare(request, files, policy if request["policy"] else None, script, start)
+    code = _prepare(request, files, policy, script, start)
     _write_files(files)
     if request["display"]:
         display.open_on(pipes.DISPLAY, config.limits.attachments)
@@ -150,6 +153,16 @@ def _serve(policy: Policy, config: AgentConfig, script: Script) -> NoReturn:
     if pipes.is_leader():
         script.remove()
     ending.leave(status)
+
+
+def _chosen(policies: Mapping[str, Policy], name: str | None, script: Script) -> Policy | None:
+    """Return the policy of that name; of none, nothing. Where there is no such policy, refuse the run and exit."""
+    if name is None:
+        return None
+    if name not in policies:
+        script.remove()
+        _report("policy", [SourceProblem(1, 1, f"There is no policy {name!r} here.")])
+    return policies[name]
 
 
 def _enter(more: dict[str, Any], files: list[GivenFile], script: Script) -> Entry | None:

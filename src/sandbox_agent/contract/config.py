@@ -61,7 +61,8 @@ class AgentConfig:
     trees with inodes that outlive a run; those that a program could change are proved unchanged after each.
     ``standard``: modules that are imported as well; a program finds them so only once it imports them itself.
     ``boot_room``: bytes that the control group has beyond ``limits.memory`` until the host has heard how much of it
-    ``preload`` needs.
+    ``preload`` needs. ``policies``: by name, each as `contract.policy.Policy.from_table` takes it; that of the empty
+    name is for a run that names none.
     """
 
     uid: int | None = None
@@ -76,7 +77,7 @@ class AgentConfig:
     preload: tuple[str, ...] = ()
     standard: tuple[str, ...] = ()
     boot_room: int = 0
-    policy: dict[str, Any] = field(default_factory=dict)
+    policies: dict[str, dict[str, Any]] = field(default_factory=lambda: {"": {"extends": "off"}})
     socket: str = ""
     require_landlock: bool = True
     name_violations: bool = True

@@ -69,20 +69,22 @@ Supervisor to host, an *event*: a header of 8 bytes, then ``length`` bytes of bo
 
 A record is ``H name_length | I data_length``, the name in UTF-8, and the data.
 
-The payload of ``RUN`` is JSON: ``{"code": str, "args": [str], "policy": bool, "check": bool, "cpu": seconds | null,
-"display": bool, "interactive": bool, "files": [[path, base64], …]}``. What few runs have comes beside these, in
+The payload of ``RUN`` is JSON: ``{"code": str, "args": [str], "policy": str | null, "check": bool,
+"cpu": seconds | null, "display": bool, "interactive": bool, "files": [[path, base64], …]}``. ``policy`` is the name of
+the one that checks the source, empty for the sandbox's own; null: none does. What few runs have comes beside these, in
 ``"more"``: ``{"name": str, "entry": {"path": str} | {"module": str} | null, "env": {str: str},
 "hold": {"memory": bytes, "disk": bytes, "tasks": int} | null}``. ``name`` is that of the program's file. With an
 ``entry``, that is what is run, and ``code`` can be null. ``hold`` is that of `Hold`.
-For a session it is ``{"session": true, "files": …}`` and a line end, and that of a cell
+For a session it is ``{"session": true, "policy": str, "files": …}`` and a line end, and that of a cell
 ``{"code": str, "number": int, "policy": bool, "cpu": seconds, "display": bool, "stdin": str | null}`` and a line end;
 its stdin is null if it comes in ``STDIN`` commands. The supervisor may put a line with a number before a cell: so many
 bytes of earlier stdin nobody has read.
 Only the child reads it. The supervisor reads headers, never bodies: see ``supervisor.py``.
 
-An order is JSON, ``{"action": "list" | "get" | "put" | "delete", "path": str, "content": base64}``. The clerk alone
-reads it. Its answer is a stream of records, of which the first has no name and is JSON. ``{"fault": str}`` says why
-nothing was done, as ``errno`` names it or as the clerk does (`supervisor.clerk`). Otherwise it is, for ``list``,
+An order is JSON, ``{"action": "list" | "get" | "put" | "delete", "path": str, "content": base64,
+"policy": str | null}``. The clerk alone reads it. Its answer is a stream of records, of which the first has no name and
+is JSON. ``{"fault": str}`` says why nothing was done, as ``errno`` names it or as the clerk does (`supervisor.clerk`).
+Otherwise it is, for ``list``,
 ``{"entries": [[path, size], …], "omitted": int}``, for ``put`` ``{"made": bool}``, and for ``get`` ``{"size": int}``: a
 second record is the file then.
 """
@@ -94,7 +96,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
-VERSION = 5
+VERSION = 6
 """Of this contract. The first ``READY`` carries it as ``protocol``; the host refuses a sandbox of another."""
 
 MAIN = "main.py"

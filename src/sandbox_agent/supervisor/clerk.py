@@ -28,7 +28,7 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, NoReturn
 
 from sandbox_agent.child import given
@@ -101,7 +101,7 @@ class Notes:
         self._known.pop(given.name_of(os.fsencode(path)), None)
 
 
-def main(state: Confinement, policy: Policy, descriptors: list[int], supervisor: int) -> NoReturn:
+def main(state: Confinement, policies: Mapping[str, Policy], descriptors: list[int], supervisor: int) -> NoReturn:
     """Confine this process, do an order, and exit.
 
     The descriptors: of a pipe that the order comes in (if it is empty, what is new or changed is wanted), of another
@@ -115,7 +115,7 @@ def main(state: Confinement, policy: Policy, descriptors: list[int], supervisor:
         box = os.open(state.config.box, _DIRECTORY)
         config, most = state.config, state.config.limits.attachments
         answer = (
-            _answered(box, json.loads(order), notes, policy, most)
+            _answered(box, json.loads(order), notes, policies, most)
             if order
             else _changes(box, notes, config.attachment_files, most)
         )
@@ -126,7 +126,7 @@ def main(state: Confinement, policy: Policy, descriptors: list[int], supervisor:
         os._exit(0)
 
 
-def _answered(box: int, order: dict[str, Any], notes: Notes, policy: Policy, most: int) -> list[bytes]:
+def _answered(box: int, order: dict[str, Any], notes: Notes, policies: Mapping[str, Policy], most: int) -> list[bytes]:
     """Do an order; return the records of its answer."""
     path = order["path"]
     try:
@@ -138,7 +138,8 @@ def _answered(box: int, order: dict[str, Any], notes: Notes, policy: Policy, mos
                 return [_head({"size": len(data)}), protocol.record(path, data)]
             case "put":
                 data = base64.b64decode(order["content"])
-                refused = given.problems([GivenFile(path, data)], policy) if order["policy"] else []
+                name = order["policy"]
+                refused = [] if name is None else given.problems([GivenFile(path, data)], policies[name])
                 if refused:
                     return [_head({"fault": REFUSED, "why": report.describe(refused, Reason.POLICY)})]
                 made = _put(box, path, data)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Mapping
 
 from sandbox_agent.confinement.confine import Confinement
 from sandbox_agent.contract.policy import Policy
@@ -19,9 +20,9 @@ from sandbox_agent.supervisor.relay import Budget, Outbound, Source, close
 class Errands:
     """Sends clerks. ``given``: the pipe with notes of the files that the session was opened with."""
 
-    def __init__(self, state: Confinement, policy: Policy, given: int) -> None:
+    def __init__(self, state: Confinement, policies: Mapping[str, Policy], given: int) -> None:
         self._state = state
-        self._policy = policy
+        self._policies = policies
         self._given = given
         self._notes = os.memfd_create("notes", os.MFD_CLOEXEC)
         self._sent = False
@@ -42,7 +43,7 @@ class Errands:
             raise
         else:
             if pid == 0:
-                clerk.main(self._state, self._policy, [order, answer_writer, self._notes, self._given], supervisor)
+                clerk.main(self._state, self._policies, [order, answer_writer, self._notes, self._given], supervisor)
         finally:
             for fd in (order, answer_writer):
                 os.close(fd)

@@ -90,7 +90,7 @@ class Supervisor:
         self._config = config
         self._inbound = Inbound(commands)
         self._outbound = Outbound(events)
-        self._policy = Policy(**config.policy) if config.policy else Policy()
+        self._policies = {name: Policy.from_table(table) for name, table in config.policies.items()}
         self._interrupted = False
         self._stdin: int | None = None
         self._judge = Judge()
@@ -160,7 +160,7 @@ class Supervisor:
         supervisor = os.getpid()
         pid = os.fork()
         if pid == 0:
-            life.main(self._confinement, theirs, self._policy, supervisor)
+            life.main(self._confinement, theirs, self._policies, supervisor)
         for fd in theirs:
             os.close(fd)
         self._await_confinement(ready[0])
@@ -201,7 +201,7 @@ class Supervisor:
         self._inbound.forward(run.length, child.payload, last=not is_session)
         notes = child.given
         if is_session:
-            errands = Errands(self._confinement, self._policy, child.given)
+            errands = Errands(self._confinement, self._policies, child.given)
             run, clock, stopped, exit_ = self._relay_session(child, run, clock, errands)
             notes = errands.end()
         else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import dataclasses
 import json
 import os
 import select
@@ -16,7 +15,6 @@ from typing import Any
 
 from sandbox_agent.contract import protocol
 from sandbox_agent.contract.config import READABLE, AgentConfig, Mount
-from sandbox_agent.contract.policy.rules import STRICT
 from sandbox_agent.contract.protocol import (
     INTERACTIVE,
     SESSION,
@@ -46,7 +44,7 @@ CONFIG = AgentConfig(
     writable=(BOX, SHARED),
     readable=(*READABLE, PYTHON, SRC),
     mounts=tuple(Mount(path, f"size=16m,nr_inodes=1024,mode=0700,uid={UID},gid={UID}") for path in (BOX, SHARED)),
-    policy=dataclasses.asdict(STRICT),
+    policies={"": {"extends": "strict"}, "lax": {"allow": ["os"]}},
 )
 
 OUTER_FILTER = """
@@ -142,7 +140,7 @@ class Supervisor:
         *,
         stdin: bytes | None = None,
         args: tuple[str, ...] = (),
-        policy: bool = False,
+        policy: str | None = None,
         check: bool = False,
         cpu: float | None = None,
         flags: int = 0,
@@ -153,7 +151,7 @@ class Supervisor:
     ) -> int:
         """Send a run with its files and its stdin (None: there is none); return its number."""
         self._number += 1
-        payload = {"code": code, "args": args, "policy": policy, "check": check, "cpu": cpu}
+        payload: dict[str, object] = {"code": code, "args": args, "policy": policy, "check": check, "cpu": cpu}
         given = [[path, base64.b64encode(data).decode()] for path, data in (files or {}).items()]
         payload |= {"files": given, "display": False, "interactive": bool(flags & INTERACTIVE)}
         flags |= STDIN_OPEN if stdin is not None else 0
@@ -163,13 +161,14 @@ class Supervisor:
             self.stdin(stdin)
         return self._number
 
-    def open_session(self, files: Sequence[list[str]] = ()) -> None:
+    def open_session(self, files: Sequence[list[str]] = (), policy: str = "") -> None:
         self._number += 1
-        body = json.dumps({"session": True, "files": files}).encode() + b"\n"
+        asked: dict[str, object] = {"session": True, "policy": policy, "files": files}
+        body = json.dumps(asked).encode() + b"\n"
         self.send(protocol.command(Command.RUN, self._number, body, flags=SESSION | INTERACTIVE | STDIN_OPEN))
 
-    def cell(self, number: int, code: str, *, wall_ms: int = 30_000) -> None:
-        body = {"code": code, "number": number, "policy": False, "cpu": 30, "display": False, "stdin": None}
+    def cell(self, number: int, code: str, *, wall_ms: int = 30_000, policy: bool = False) -> None:
+        body = {"code": code, "number": number, "policy": policy, "cpu": 30, "display": False, "stdin": None}
         limits = {"wall_ms": wall_ms, "cpu_ms": 30_000, "output_bytes": 1 << 20}
         self.send(
             protocol.command(Command.CELL, self._number, json.dumps(body).encode() + b"\n", flags=INTERACTIVE, **limits)

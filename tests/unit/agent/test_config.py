@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from code_executor.app import policies
 from sandbox_agent.contract.config import AgentConfig, Mount
 from sandbox_agent.contract.limits import Limits
-from sandbox_agent.contract.policy.rules import STRICT
 
 TEXTS = st.text(max_size=20)
 NAMES = st.lists(TEXTS, max_size=4).map(tuple)
@@ -27,7 +27,7 @@ CONFIGS = st.builds(
     open_files=COUNTS,
     uid_processes=COUNTS,
     preload=NAMES,
-    policy=st.just(dataclasses.asdict(STRICT)) | st.just({}),
+    policies=st.dictionaries(TEXTS, st.just({"extends": "strict"}) | st.just({}), max_size=3),
     require_landlock=st.booleans(),
     layers_off=NAMES,
 )
@@ -69,7 +69,7 @@ def test_nothing_else_is_a_configuration(text: str) -> None:
 
 
 def test_it_is_one_argument_for_a_command_line() -> None:
-    text = AgentConfig(policy=dataclasses.asdict(STRICT)).to_json()
+    text = AgentConfig(policies={"": {"deny": {"names": ["x" * (policies.MOST - 100)]}}}).to_json()
     assert "\n" not in text
     assert len(text) < 100_000  # the kernel takes 128 KB for one
     assert json.loads(text)["uid"] is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 import json
 
 import pytest
@@ -86,5 +85,6 @@ def test_a_wrong_table_is_an_error_that_names_the_key(table: dict[str, object], 
     assert key in str(caught.value)
 
 
-def test_a_policy_survives_its_way_into_the_sandbox() -> None:
-    assert Policy(**json.loads(json.dumps(dataclasses.asdict(STRICT)))) == STRICT
+@pytest.mark.parametrize(("name", "policy"), [("strict", STRICT), ("off", OFF)])
+def test_a_policy_that_is_built_in_survives_its_way_into_the_sandbox(name: str, policy: Policy) -> None:
+    assert Policy.from_table(json.loads(json.dumps({"extends": name}))) == policy

@@ -143,14 +143,14 @@ def test_files_that_cannot_be_written_are_the_runs_failure(supervisor: Superviso
 
 def test_a_helper_is_held_to_the_policy_and_named(supervisor: Supervisor) -> None:
     files = {"pkg/helper.py": b"x = 1\nimport os\n", "data.txt": b"import os", "broken.py": b"import os ("}
-    run = supervisor.run("import pkg.helper", files=files, policy=True)
+    run = supervisor.run("import pkg.helper", files=files, policy="")
     (problem,) = run.problems
     assert (problem["file"], problem["line"], problem["column"]) == ("pkg/helper.py", 2, 8)
     assert "`import os`" in problem["message"]
 
 
 def test_the_problems_of_program_and_files_come_together(supervisor: Supervisor) -> None:
-    run = supervisor.run("import os", files={"b.py": b"open('x')", "a.py": b"eval('x')"}, policy=True, check=True)
+    run = supervisor.run("import os", files={"b.py": b"open('x')", "a.py": b"eval('x')"}, policy="", check=True)
     assert [problem["file"] for problem in run.problems] == ["", "b.py", "a.py"]
 
 

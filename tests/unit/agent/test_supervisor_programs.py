@@ -191,7 +191,7 @@ def test_a_report_does_not_grow_with_the_line_that_it_quotes(supervisor: Supervi
 
 
 def test_what_the_policy_refuses_is_reported_all_at_once(supervisor: Supervisor) -> None:
-    run = supervisor.run("print('never')\nimport os\nopen('x')", policy=True)
+    run = supervisor.run("print('never')\nimport os\nopen('x')", policy="")
     assert run.outcome.cause is Cause.REPORTED
     assert json.loads(run.report)["reason"] == "policy"
     assert [(p["line"], p["column"]) for p in run.problems] == [(2, 8), (3, 1)]
@@ -202,8 +202,26 @@ def test_a_run_may_be_spared_the_policy(supervisor: Supervisor) -> None:
     assert supervisor.run("import os\nprint(os.getpid() > 1)").stdout == b"True\n"
 
 
+def test_a_run_names_its_policy(supervisor: Supervisor) -> None:
+    code = "import os\nprint('ran')\nopen"
+    for name, lines in (("", [1, 3]), ("lax", [3]), ("", [1, 3])):  # and none has that of another
+        run = supervisor.run(code, policy=name)
+        assert [problem["line"] for problem in run.problems] == lines
+        assert run.stdout == b""
+        supervisor.ready()
+    assert supervisor.run("import os\nprint('ran')", policy="lax").stdout == b"ran\n"
+
+
+def test_a_policy_that_a_sandbox_does_not_have_lets_nothing_run(supervisor: Supervisor) -> None:
+    run = supervisor.run("print('never')", policy="third", flags=COLLECT)
+    assert json.loads(run.report)["reason"] == "policy"
+    assert run.problems[0]["message"] == "There is no policy 'third' here."
+    assert run.stdout == b""
+    assert not any(b"main.py" in event.body for event in run.others)  # the file that waited for the program is gone
+
+
 def test_a_check_runs_nothing(supervisor: Supervisor) -> None:
-    run = supervisor.run("print('never')", policy=True, check=True)
+    run = supervisor.run("print('never')", policy="", check=True)
     assert run.outcome.cause is Cause.REPORTED
     assert json.loads(run.report) == {"reason": "", "problems": []}
     assert run.stdout == b""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from code_executor.core.caller import Caller, Terms
-from code_executor.core.errors import PoolBusyError, StorageError
+from code_executor.core.errors import PolicyUnknownError, PoolBusyError, StorageError
 from code_executor.core.limits import Limits
 from code_executor.core.models import Event, Execution, Input, Reason, Result
 from code_executor.grading.outcomes import Grade
@@ -69,6 +69,8 @@ class Scripted:
                     return Result(execution.id, Reason.INTERNAL, error="it broke")
             case "bug":
                 raise ZeroDivisionError
+            case "policy":
+                raise PolicyUnknownError("there is no policy 'course' here")
         return Result(execution.id, Reason.COMPLETED, output=execution.code)
 
 
@@ -160,6 +162,16 @@ async def test_a_sandbox_that_breaks_costs_only_its_own_job(house: House) -> Non
     assert Counter(each.code for each in house.runs.ran) == {"break": 2, "break once": 2, "bug": 2} | dict.fromkeys(
         "abcdef", 1
     )
+
+
+async def test_a_job_whose_policy_is_not_offered_any_more_is_not_tried_again(house: House) -> None:
+    (name,) = await house.post("policy")
+    async with house.runner():
+        assert await house.outcome(name) == (State.DONE, "internal")
+    kept = (await house.desk.find(ADA, name)).result
+    assert kept is not None
+    assert unpack(kept).error == "there is no policy 'course' here"
+    assert len(house.runs.ran) == 1
 
 
 async def test_a_job_that_finds_no_sandbox_waits_in_its_place(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,6 +35,7 @@ class SessionResponse(BaseModel):
     expires_in: float = Field(description="Time in seconds until the session ends in any case.")
     age: float = Field(description="Time in seconds since it was opened, or restarted.")
     environment: str = Field("", description=_ASKED)
+    policy: str = Field("", description="The `policy` of the request, likewise.")
 
 
 class SessionListResponse(BaseModel):

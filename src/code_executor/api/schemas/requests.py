@@ -17,6 +17,7 @@ from code_executor.api.schemas.values import (
     Language,
     Name,
     Path,
+    PolicyName,
     camel,
     exactly_one,
 )
@@ -24,6 +25,7 @@ from code_executor.core.limits import LEAST_CPU_TIME, LEAST_DISK, LEAST_MEMORY
 from code_executor.core.world import MAX_MODULE, MODULE
 
 CHOSEN = "The interpreter and libraries to use, one of `GET /api/environments`; null: the default."
+POLICY_CHOSEN = "The policy that checks the source, one of those that the service offers; null: the service's own."
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "hello": {"summary": "Print", "value": {"code": 'print("Hello from API!")', "language": "python"}},
@@ -140,6 +142,7 @@ class ExecuteRequest(BaseModel):
         description="Return figures, the value of the last expression, and what `display()` is given, in `displays`.",
     )
     environment: EnvironmentName | None = Field(None, description=CHOSEN)
+    policy: PolicyName | None = Field(None, description=POLICY_CHOSEN)
     limits: LimitsIn | None = Field(
         None,
         description="Limits of this run, below those of the service. The answer then says what holds, in `limits`.",
@@ -176,6 +179,7 @@ class SessionRequest(BaseModel):
     )
     interactive: bool | None = Field(None, description="`interactive` of the cells that do not say it themselves.")
     environment: EnvironmentName | None = Field(None, description=CHOSEN)
+    policy: PolicyName | None = Field(None, description=POLICY_CHOSEN)
 
 
 class CellRequest(BaseModel):
@@ -234,6 +238,7 @@ class CheckRequest(BaseModel):
     code: str = Field(description="The source of the program.")
     language: Language | None = Field("python", description="The language of the program.")
     environment: EnvironmentName | None = Field(None, description=CHOSEN)
+    policy: PolicyName | None = Field(None, description=POLICY_CHOSEN)
 
 
 class StdinMessage(BaseModel):

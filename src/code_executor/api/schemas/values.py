@@ -153,3 +153,4 @@ class FileIn(BaseModel):
 Files = Annotated[list[FileIn], Field(max_length=MAX_FILES)]
 
 EnvironmentName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+PolicyName = Annotated[str, StringConstraints(min_length=1, max_length=64)]

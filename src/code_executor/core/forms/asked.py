@@ -51,6 +51,8 @@ def _unusual_object(execution: Execution) -> Object:
         unusual["entry"] = {"path": execution.entry.path, "module": execution.entry.module}
     if execution.environment:
         unusual["environment"] = execution.environment
+    if execution.policy_name:
+        unusual["policyName"] = execution.policy_name
     if execution.env:
         unusual["env"] = dict(execution.env)
     if execution.raw:
@@ -79,6 +81,7 @@ def execution_of(message: Object) -> Execution:
         name=message.get("name", PROGRAM),
         entry=Entry(**entry) if (entry := message.get("entry")) else None,
         environment=message.get("environment", ""),
+        policy_name=message.get("policyName", ""),
         env=message.get("env"),
         raw=message.get("base64", False),
         excerpt=Excerpt(**excerpt) if (excerpt := message.get("excerpt")) else None,

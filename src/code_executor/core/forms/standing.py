@@ -49,13 +49,15 @@ def session_object(info: SessionInfo) -> Object:
         "expiresIn": round(info.left, 3),
         "age": round(info.age, 3),
         **({"environment": info.environment} if info.environment else {}),
+        **({"policy": info.policy} if info.policy else {}),
     }
 
 
 def session_of(message: Object) -> SessionInfo:
     idle, left, age = (message[name] for name in ("idleTimeout", "expiresIn", "age"))
     state = SessionState(message["state"])
-    return SessionInfo(message["id"], state, message["cells"], idle, left, age, message.get("environment", ""))
+    environment, policy = (message.get(name, "") for name in ("environment", "policy"))
+    return SessionInfo(message["id"], state, message["cells"], idle, left, age, environment, policy)
 
 
 def allowance_object(allowance: Allowance) -> Object:
