@@ -1,15 +1,17 @@
-"""The command line: code-labs transcript, match, evaluate, import, export. No server and no database."""
+"""The command line: code-labs transcript, match, evaluate, import, export, verify, generate, bank. No server."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from code_labs import __version__
+from code_labs.bank import about, bank, concepts
 from code_labs.errors import LabsError
 from code_labs.labs import Lab, lab_object, read_lab, write_lab
 from code_labs.labs.formats import (
@@ -19,6 +21,7 @@ from code_labs.labs.formats import (
     import_exercism,
     import_nbgrader,
 )
+from code_labs.labs.model import KINDS
 from code_labs.matching import Course, Label, Lecture, Match, Pin, evaluate
 from code_labs.matching.align import align
 from code_labs.transcripts import Transcript, clock, parse_transcript
@@ -78,7 +81,51 @@ def _parser() -> argparse.ArgumentParser:
     send.add_argument("format", choices=["coderunner", "nbgrader", "json"])
     send.add_argument("labs", nargs="+", metavar="LAB")
     send.set_defaults(run=_export)
+    _add_work(commands)
     return parser
+
+
+def _add_work(commands: Any) -> None:
+    """Add the commands that run programs."""
+    verify = commands.add_parser("verify", help="show that labs are good, by running them")
+    verify.add_argument("labs", nargs="+", metavar="DIR", help="a lab, or a directory with labs below it")
+    verify.add_argument("--json", action="store_true")
+    verify.add_argument("--strict", action="store_true", help="warnings count as errors")
+    verify.add_argument("--mutants", type=_count, default=20, metavar="N", help="wrong versions of each solution (20)")
+    verify.set_defaults(run=_work("verify"))
+
+    generate = commands.add_parser("generate", help="make labs of code that you have, without a model")
+    generate.add_argument("files", nargs="+", metavar="FILE", help="a program (.py), a notebook (.ipynb), notes (.md)")
+    generate.add_argument("--to", metavar="DIRECTORY", help="where a directory for each lab is made; else: a list")
+    generate.add_argument("--kind", action="append", choices=KINDS, help="only such labs; may be given again")
+    generate.add_argument("--json", action="store_true", help="print the labs as JSON")
+    generate.set_defaults(run=_work("generate"))
+    for command in (verify, generate):
+        command.add_argument("--engine", choices=["auto", "docker", "native"], help="what makes sandboxes")
+        command.add_argument("--policy", help="strict, off, or a TOML file: what learners' programs will get")
+
+    bank = commands.add_parser("bank", help="show labs that are there already, or copy them")
+    bank.add_argument("--concept", metavar="NAME", help="only about this: loops, loops.while, …")
+    bank.add_argument("--to", metavar="DIRECTORY", help="copy them there, each as a directory")
+    bank.add_argument("--json", action="store_true", help="print the labs as JSON")
+    bank.set_defaults(run=_bank)
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if not 0 < number <= 1000:
+        raise argparse.ArgumentTypeError(f"must be 1 to 1000, not {text}")
+    return number
+
+
+def _work(name: str) -> Callable[[argparse.Namespace], int]:
+    def run(options: argparse.Namespace) -> int:
+        from code_labs import workcommands  # noqa: PLC0415  # it brings the whole service, and takes long to import
+
+        status: int = getattr(workcommands, name)(options)
+        return status
+
+    return run
 
 
 # ---- transcripts
@@ -176,6 +223,24 @@ def _evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
+# ---- the bank
+
+
+def _bank(options: argparse.Namespace) -> int:
+    labs = about(options.concept) if options.concept else bank()
+    if not labs:
+        raise LabsError(f"no lab is about {options.concept!r}. There are labs about {', '.join(concepts())}")
+    if options.to:
+        for lab in labs:
+            _put(lab, Path(options.to))
+    elif options.json:
+        _print_json([lab_object(lab) for lab in labs])
+    else:
+        for lab in labs:
+            print(f"{lab.concepts[0]:15} {'*' * lab.difficulty:4}{lab.id:28} {lab.title}")
+    return 0
+
+
 # ---- formats
 
 
@@ -188,13 +253,18 @@ def _import(options: argparse.Namespace) -> int:
         case _:
             found = import_exercism(options.source)
     for lab in found.labs:
-        target = Path(options.to) / lab.id
-        if target.exists():
-            raise LabsError(f"{target} is there already; nothing is written over it")
-        write_lab(lab, target)
-        print(f"{target}: {len(lab.suite.tests) if lab.suite else 0} tests")
+        _put(lab, Path(options.to))
     _report(found.dropped)
     return 0
+
+
+def _put(lab: Lab, directory: Path) -> None:
+    """Write a lab where there is none of its name, and say so."""
+    target = directory / lab.id
+    if target.exists():
+        raise LabsError(f"{target} is there already; nothing is written over it")
+    write_lab(lab, target)
+    print(f"{target}: {len(lab.suite.tests) if lab.suite else 0} tests")
 
 
 def _export(options: argparse.Namespace) -> int:

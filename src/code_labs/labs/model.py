@@ -23,6 +23,8 @@ LARGEST_FILE = 1 << 20
 
 LONGEST_TASK = 16_384
 MOST_TESTS = 200
+KINDS = ("write", "repair", "fill", "order", "predict")
+"""What a learner does with a program."""
 
 ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _PATH = re.compile(r"(?!.*(?:^|/)\.{1,2}(?:/|$))[A-Za-z0-9._-][A-Za-z0-9._/ -]{0,199}(?<!/)")
@@ -182,7 +184,11 @@ class VideoLink(_Part):
 
 
 class Lab(_Part):
-    """An exercise. ``task`` is Markdown; ``hints`` are given one after the other; ``concepts`` as ``loops.for``."""
+    """An exercise. ``task`` is Markdown; ``hints`` are given one after the other; ``concepts`` as ``loops.for``.
+
+    ``kind``: what the learner does: write a program, repair one, fill its gaps, predict what one prints, or put lines
+    in order. ``policy`` off: its programs need what the strict policy refuses, as ``open``.
+    """
 
     id: Annotated[str, AfterValidator(_id)]
     title: _Line
@@ -191,6 +197,8 @@ class Lab(_Part):
     concepts: _Lines = ()
     difficulty: int = Field(default=1, ge=1, le=3)
     language: Annotated[str, Field(pattern=r"^(?:[a-z]{2})?$")] = ""
+    kind: Literal["write", "repair", "fill", "order", "predict"] = "write"
+    policy: Literal["strict", "off"] = "strict"
     task: Annotated[str, Field(min_length=1, max_length=LONGEST_TASK)]
     starter: Annotated[_Program, AfterValidator(_python)] = ""
     solution: Annotated[_Program, AfterValidator(_python)] = ""

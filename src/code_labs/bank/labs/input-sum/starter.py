@@ -1,0 +1,2 @@
+a = input()
+b = input()

@@ -1,0 +1,2 @@
+def rotate(items, n):
+    return items[n:] + items[:n]

@@ -1,0 +1,3 @@
+day = 24
+month = 12
+year = 2030

@@ -1,0 +1,2 @@
+def down(n):
+    return list(range(n, -1, -2))

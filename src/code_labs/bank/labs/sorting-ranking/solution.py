@@ -1,0 +1,2 @@
+def ranking(points):
+    return sorted(points, key=lambda name: (-points[name], name))

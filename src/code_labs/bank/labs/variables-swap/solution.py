@@ -1,0 +1,5 @@
+first = input()
+second = input()
+first, second = second, first
+print(first)
+print(second)

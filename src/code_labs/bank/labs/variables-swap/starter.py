@@ -1,0 +1,7 @@
+first = input()
+second = input()
+
+# Swap them here.
+
+print(first)
+print(second)

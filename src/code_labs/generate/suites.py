@@ -1,0 +1,146 @@
+"""Tests of a function, made by calling it: what it returns, prints, raises, and does to its arguments is expected."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from code_executor.core.runner import Runner
+from code_labs.generate.inputs import asks_of
+from code_labs.generate.material import Function, joined
+from code_labs.generate.sources import Piece
+from code_labs.verify.answers import Answer, Ask, answers
+from code_labs.verify.mutants import Mutant, mutants
+from code_labs.verify.neighbours import neighbours
+
+MOST_TESTS = 12
+_CALLS = 100
+LEAST_TESTS = 3
+_ENOUGH_TESTS = 5
+_LONGEST = 400
+"""Characters of a value, as JSON."""
+
+_SECONDS = 5.0
+_SHOWN = 2
+"""How many tests learners see in full."""
+
+Test = dict[str, Any]
+
+
+class UselessError(Exception):
+    """Nothing can be tested. The message says why."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """``tests``: as JSON objects. ``mistakes``: mutants of the function, with how many of the tests each fails."""
+
+    tests: list[Test]
+    mistakes: list[tuple[Mutant, int]]
+
+
+async def tests_of(runner: Runner, function: Function, pieces: Sequence[Piece]) -> Made:
+    """Return tests that the fewest mutants pass; raise ``UselessError``."""
+    asks, own = asks_of(function, pieces)
+    if not asks:
+        raise UselessError("nothing calls it with plain values, and its parameters have no types")
+    asks = neighbours(function.text, asks, _CALLS)
+    came = await answers(runner, function.solution, asks, seconds=_SECONDS)
+    kept = _usable(function, asks, own, came)
+    if len(kept) < LEAST_TESTS:
+        raise UselessError(f"only {len(kept)} of its calls have an answer that can be tested")
+    tests = [_test(asks[at], answer) for at, answer in kept.items()]
+    if len({json.dumps(_expected(test), sort_keys=True) for test in tests}) < 2:
+        raise UselessError("it answers the same to all calls")
+    made = mutants(function.text, main=False)
+    asked = [asks[at] for at in kept]
+    found = await asyncio.gather(
+        *(answers(runner, joined(function.context, each.source), asked, seconds=_SECONDS) for each in made)
+    )
+    right = list(kept.values())
+    failed = [{at for at, answer in enumerate(several) if answer != right[at]} for several in found]
+    chosen = _chosen(failed, sum(at < own for at in kept), len(tests))
+    mistakes = [(mutant, len(several & set(chosen))) for mutant, several in zip(made, failed, strict=True)]
+    ended = [any(answer is not None for answer in several) for several in found]
+    tests = [tests[at] for at in chosen]
+    _complete(tests, right)
+    for number, test in enumerate(tests, 1):
+        test["id"] = str(number)
+        if number > _SHOWN:
+            test["visibility"] = "result"
+    return Made(tests, [each for each, alive in zip(mistakes, ended, strict=True) if alive])
+
+
+def _usable(function: Function, asks: Sequence[Ask], own: int, answers: Sequence[Answer | None]) -> dict[int, Answer]:
+    """Return answers that tests can expect. Of exceptions for values that we made, one is enough."""
+    raises = any(isinstance(node, ast.Raise) for node in ast.walk(function.node))
+    kept: dict[int, Answer] = {}
+    failed: set[str] = set()
+    for at, (ask, answer) in enumerate(zip(asks, answers, strict=True)):
+        if answer is None or _is_long(ask, answer):
+            continue
+        if answer.raised is not None:
+            if at >= own and (not raises or answer.raised[1] in failed):
+                continue
+            failed.add(answer.raised[1])
+        kept[at] = answer
+    return kept
+
+
+def _chosen(failed: Sequence[set[int]], own: int, count: int) -> list[int]:
+    """Choose tests: the first ones of the teacher's own, then those that fail the most mutants that none fails yet."""
+    chosen = list(range(min(own, _SHOWN)))
+    while len(chosen) < min(MOST_TESTS, count):
+        left = [several for several in failed if several and not several & set(chosen)]
+        others = [at for at in range(count) if at not in chosen]
+        gain = {at: sum(at in several for several in left) for at in others}
+        best = max(others, key=lambda at: (gain[at], -at))
+        if not gain[best] and len(chosen) >= _ENOUGH_TESTS:
+            break
+        chosen.append(best)
+    return chosen
+
+
+def _is_long(ask: Ask, came: Answer) -> bool:
+    said = json.dumps([ask.args, dict(ask.kwargs), came.returned, came.stdout, came.raised, came.arguments])
+    return len(said) > _LONGEST
+
+
+def _test(ask: Ask, came: Answer) -> Test:
+    test: Test = {"kind": "call", "call": ask.call, "args": list(ask.args)}
+    if ask.kwargs:
+        test["kwargs"] = dict(ask.kwargs)
+    if came.raised is not None:
+        test["raises"] = {"type": came.raised[0]}
+    else:
+        test["expected"] = came.returned
+        if _has_float(came.returned):
+            test["rel"] = 1e-9
+    test["_stdout"], test["_after"] = came.stdout, list(came.arguments)
+    return test
+
+
+def _complete(tests: list[Test], answers: Sequence[Answer]) -> None:
+    """Look at what is printed if anything is, and at arguments if any are changed."""
+    prints = any(came.stdout for came in answers)
+    changes = any(test["_after"] != test["args"] for test in tests)
+    for test in tests:
+        stdout, after = test.pop("_stdout"), test.pop("_after")
+        if prints and "raises" not in test:
+            test["stdout"] = stdout
+        if changes and "raises" not in test:
+            test["arguments"] = after
+
+
+def _expected(test: Test) -> list[Any]:
+    return [test.get(name) for name in ("expected", "raises", "stdout", "arguments")]
+
+
+def _has_float(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_float, value.values()))
+    return isinstance(value, float) or (isinstance(value, list) and any(map(_has_float, value)))
