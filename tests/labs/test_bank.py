@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 
@@ -11,27 +10,20 @@ import pytest
 from code_executor.core.runner import Runner
 from code_labs.bank import about, bank, concepts
 from code_labs.cli import main
-from code_labs.labs import read_lab
+from code_labs.labs import Lab, read_lab
 from code_labs.verify import Severity, Verifier
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_every_lab_of_the_bank_holds(runner: Runner) -> None:
-    verifier = Verifier(runner)
-    reports = await asyncio.gather(*map(verifier.verify, bank()))
-    assert len(reports) >= 40
-    assert not [(report.lab, report.findings) for report in reports if not report.is_verified]
-    warned = [
-        (report.lab, finding)
-        for report in reports
-        for finding in report.findings
-        if finding.severity is Severity.WARNING
-    ]
-    assert not warned
+@pytest.mark.parametrize("lab", bank(), ids=lambda lab: str(lab.id))
+async def test_every_lab_of_the_bank_holds(runner: Runner, lab: Lab) -> None:
+    report = await Verifier(runner, most=10).verify(lab)
+    assert not [finding for finding in report.findings if finding.severity is not Severity.NOTE]
 
 
 def test_every_lab_says_what_learners_need() -> None:
+    assert len(bank()) >= 40
     for lab in bank():
         assert lab.hints, lab.id
         assert lab.status == "published", lab.id

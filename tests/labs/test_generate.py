@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 
@@ -99,12 +100,11 @@ def one(made: Generated, name: str) -> Lab:
 
 async def test_all_that_is_offered_holds(runner: Runner, made: Generated) -> None:
     kinds = [lab.kind for lab, _ in made.labs]
-    assert {kind: kinds.count(kind) >= 3 for kind in ("write", "repair", "fill", "order")} == dict.fromkeys(
-        ("write", "repair", "fill", "order"), True
-    ), (kinds, made.dropped)
+    assert [kinds.count(kind) for kind in ("write", "repair", "fill", "order")] == [5, 5, 4, 2], made.dropped
+    verifier = Verifier(runner, most=8)
     for lab, report in made.labs:
         assert report.is_verified
-        assert (await Verifier(runner).verify(lab)).is_verified, lab.id
+        assert (await verifier.verify(lab)).is_verified, lab.id
 
 
 async def test_a_function_is_to_be_written_with_what_it_needs(made: Generated) -> None:
@@ -154,12 +154,14 @@ async def test_a_bug_is_one_that_few_tests_find_and_gaps_are_marked(made: Genera
 async def test_lines_are_mixed_in_comments_and_the_same_each_time(runner: Runner, made: Generated) -> None:
     lab = one(made, "root-order")
     lines = [line.removeprefix("# ") for line in lab.starter.splitlines()]
-    right = [line.strip() for line in lab.solution.splitlines()]
+    right = [line.strip() for line in ast.unparse(ast.parse(lab.solution)).splitlines() if '"""' not in line]
     assert sorted(lines) == sorted(right)
     assert lines != right
     assert lines[0] == right[0] == "def root(number: int) -> int:"
-    again = await generate(runner, PROGRAM.encode(), "week3.py")
-    assert [lab for lab, _ in again.labs] == [lab for lab, _ in made.labs]
+    program = f"{PROGRAM[: PROGRAM.index('def hypotenuse')]}".encode()
+    first, again = [await generate(runner, program, "week3.py", ["write", "order"]) for _ in range(2)]
+    assert [lab for lab, _ in first.labs] == [lab for lab, _ in again.labs]
+    assert [lab.id for lab, _ in first.labs] == ["clamp-write", "clamp-order"]
 
 
 async def test_what_gives_no_lab_is_said_with_the_reason(made: Generated) -> None:
@@ -226,8 +228,8 @@ async def test_notes_give_programs_whose_output_is_to_be_predicted(runner: Runne
     assert (test.expected, test.visibility) == ("0\n1\n4\n", "result")
     assert "loops.for" in predicted[0].concepts
     assert "twice-write" in [lab.id for lab, _ in made.labs]
-    assert "the code from line 12: it prints something else each time" in made.dropped
-    assert "the code from line 35 is not Python, and was left out" in made.dropped
+    assert "the code from line 13: it prints something else each time" in made.dropped
+    assert "the code from line 36 is not Python, and was left out" in made.dropped
 
 
 def test_a_notebook_has_cells_and_magic_is_left_out() -> None:

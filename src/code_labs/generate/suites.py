@@ -54,6 +54,11 @@ async def tests_of(runner: Runner, function: Function, pieces: Sequence[Piece]) 
     if len(kept) < LEAST_TESTS:
         raise UselessError(f"only {len(kept)} of its calls have an answer that can be tested")
     tests = [_test(asks[at], answer) for at, answer in kept.items()]
+    right = list(kept.values())
+    prints = any(answer.stdout for answer in right)
+    changes = any(list(answer.arguments) != test["args"] for answer, test in zip(right, tests, strict=True))
+    for test, answer in zip(tests, right, strict=True):
+        _complete(test, answer, prints=prints, changes=changes)
     if len({json.dumps(_expected(test), sort_keys=True) for test in tests}) < 2:
         raise UselessError("it answers the same to all calls")
     made = mutants(function.text, main=False)
@@ -61,13 +66,14 @@ async def tests_of(runner: Runner, function: Function, pieces: Sequence[Piece]) 
     found = await asyncio.gather(
         *(answers(runner, joined(function.context, each.source), asked, seconds=_SECONDS) for each in made)
     )
-    right = list(kept.values())
-    failed = [{at for at, answer in enumerate(several) if answer != right[at]} for several in found]
+    failed = [
+        {at for at, answer in enumerate(several) if _seen(answer, prints, changes) != _seen(right[at], prints, changes)}
+        for several in found
+    ]
     chosen = _chosen(failed, sum(at < own for at in kept), len(tests))
     mistakes = [(mutant, len(several & set(chosen))) for mutant, several in zip(made, failed, strict=True)]
     ended = [any(answer is not None for answer in several) for several in found]
     tests = [tests[at] for at in chosen]
-    _complete(tests, right)
     for number, test in enumerate(tests, 1):
         test["id"] = str(number)
         if number > _SHOWN:
@@ -120,20 +126,19 @@ def _test(ask: Ask, came: Answer) -> Test:
         test["expected"] = came.returned
         if _has_float(came.returned):
             test["rel"] = 1e-9
-    test["_stdout"], test["_after"] = came.stdout, list(came.arguments)
     return test
 
 
-def _complete(tests: list[Test], answers: Sequence[Answer]) -> None:
-    """Look at what is printed if anything is, and at arguments if any are changed."""
-    prints = any(came.stdout for came in answers)
-    changes = any(test["_after"] != test["args"] for test in tests)
-    for test in tests:
-        stdout, after = test.pop("_stdout"), test.pop("_after")
-        if prints and "raises" not in test:
-            test["stdout"] = stdout
-        if changes and "raises" not in test:
-            test["arguments"] = after
+def _complete(test: Test, came: Answer, *, prints: bool, changes: bool) -> None:
+    """Have a test look at what is printed if anything is, and at arguments if any are changed."""
+    if prints and came.raised is None:
+        test["stdout"] = came.stdout
+    if changes and came.raised is None:
+        test["arguments"] = list(came.arguments)
+
+
+def _seen(answer: Answer | None, prints: bool, changes: bool) -> object:
+    return answer and answer.seen(prints=prints, changes=changes)
 
 
 def _expected(test: Test) -> list[Any]:

@@ -198,9 +198,12 @@ class _Work:
     async def _try_others(self, suite: Suite, times: dict[str, float]) -> None:
         whole, first = hurried(suite, times, stop=False), hurried(suite, times, stop=True)
         made = self._mutants(suite)
-        wrong = {"starter": self._lab.starter, **stubs(self._lab)}
+        idle, *others = stubs(self._lab).items()
         graded, found, *_ = await asyncio.gather(
-            asyncio.gather(*(self._grade(program, whole, "whole") for program in wrong.values())),
+            asyncio.gather(
+                *(self._grade(program, whole, "whole") for program in (self._lab.starter, idle[1])),
+                *(self._grade(program, first, "first") for _, program in others),
+            ),
             asyncio.gather(*(self._grade(mutant.source, first, "first") for mutant in made)),
             self._try_examples(),
         )
@@ -208,7 +211,7 @@ class _Work:
         pairs = [(mutant, grade) for mutant, grade in zip(made, found, strict=True) if mutant not in same]
         made, found = [mutant for mutant, _ in pairs], [grade for _, grade in pairs]
         self._look_at_starter(graded[0])
-        for name, grade in zip(list(wrong)[1:], graded[1:], strict=True):
+        for (name, _), grade in zip((idle, *others), graded[1:], strict=True):
             if grade.verdict is GradeVerdict.PASSED:
                 self._find("stub-passes", f"A program {name} passes all tests.", "tests.toml")
         self._count(made, found)
@@ -236,7 +239,10 @@ class _Work:
             return []
         prints = any(test.stdout is not None for test in tests)
         changes = any(test.arguments is not None for test in tests)
-        compared = [[_compared(answer, prints, changes) for answer in several] for several in (right, *others)]
+        compared = [
+            [answer and answer.seen(prints=prints, changes=changes) for answer in several]
+            for several in (right, *others)
+        ]
         return [mutant for mutant, several in zip(survivors, compared[1:], strict=True) if several == compared[0]]
 
     async def _answers(self, source: str, asks: Sequence[Ask], files: Sequence[File]) -> list[Answer | None]:
@@ -310,14 +316,6 @@ def _timeless(suite: Suite) -> Suite:
 
 def _passed(grade: Grade) -> bool:
     return grade.verdict is GradeVerdict.PASSED
-
-
-def _compared(answer: Answer | None, prints: bool, changes: bool) -> object:
-    """Return of an answer what tests look at; the texts of exceptions are not looked at here."""
-    if answer is None:
-        return None
-    raised = answer.raised and answer.raised[0]
-    return answer.returned, raised, prints and answer.stdout, changes and answer.arguments
 
 
 def _is_wrong(outcome: Outcome) -> bool:
