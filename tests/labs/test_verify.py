@@ -163,3 +163,13 @@ def test_warnings_count_if_a_teacher_wants_so(tmp_path: Path, capsys: pytest.Cap
 
 def test_a_report_without_findings_is_verified() -> None:
     assert Report("x").is_verified
+
+
+def test_the_page_has_every_finding() -> None:
+    page = (Path(__file__).parents[2] / "docs/labs.md").read_text()
+    missing = [
+        code
+        for code, (severity, meaning) in CODES.items()
+        if f"| `{code}` | {severity.value} | {meaning} |" not in page.splitlines()
+    ]
+    assert not missing
