@@ -11,7 +11,7 @@ import pytest
 from code_executor.core.runner import Runner
 from code_labs.cli import main
 from code_labs.labs import lab_of, write_lab
-from code_labs.verify import CODES, Report, Severity, Verifier
+from code_labs.verify import CODES, Report, Severity, Verifier, mutants
 from tests.labs.labs import BAD, CHANGE, CUT, GOOD, STACK, Said, made, suite
 
 pytestmark = pytest.mark.anyio
@@ -100,6 +100,45 @@ async def test_a_wrong_version_that_never_ends_costs_half_a_second(runner: Runne
     report = await Verifier(runner).verify(lab_of(said))
     assert report.is_verified, report.findings
     assert time.monotonic() - started < 30  # the limit of one run; there are several that never end
+
+
+CLAMP = {
+    "id": "clamp",
+    "title": "Clamp",
+    "task": "Write `clamp(n)`: n, but not below 0 and not above 10.",
+    "solution": "def clamp(n):\n    if n < 0:\n        return 0\n    if n > 10:\n        return 10\n    return n\n",
+}
+
+
+def clamped(*numbers: int) -> Said:
+    tests = [
+        {"id": str(at), "kind": "call", "call": "clamp", "args": [n], "expected": max(0, min(10, n))}
+        for at, n in enumerate(numbers)
+    ]
+    return CLAMP | {"suite": suite(*tests)}
+
+
+async def test_what_does_the_same_as_the_solution_is_not_counted(runner: Runner) -> None:
+    verifier = Verifier(runner, most=100)
+    report = await verifier.verify(lab_of(clamped(-1, 1, 9, 11, 10, -5, 40)))
+    made = [each.change for each in mutants(str(CLAMP["solution"]), 100, main=False)]
+    assert {*made} >= {"n < 0  →  n <= 0", "n > 10  →  n >= 10"}  # which are no mistakes
+    assert report.is_verified
+    assert not report.survivors
+    assert report.made <= len(made) - 2
+
+
+async def test_tests_without_a_boundary_are_not_excused(runner: Runner) -> None:
+    report = await Verifier(runner, most=100).verify(lab_of(clamped(-5, 5, 99)))
+    assert "weak-tests" in report.codes
+    assert "10  →  11" in {each.change for each in report.survivors}
+    assert "n > 10  →  n >= 10" not in {each.change for each in report.survivors}
+
+
+async def test_a_program_nested_too_deep_is_a_finding(runner: Runner) -> None:
+    deep = "def clamp(n):\n    return n" + " + 0" * 2000 + "\n"
+    report = await Verifier(runner).verify(lab_of(clamped(1, 2, 3) | {"solution": deep}))
+    assert "unreadable" in report.codes
 
 
 async def test_verifying_again_finds_the_same(runner: Runner) -> None:

@@ -44,11 +44,14 @@ async def generate(runner: Runner, data: bytes, name: str, wanted: Sequence[str]
     for function in functions:
         try:
             made = await tests_of(runner, function, material.pieces)
+            labs = list(work.of_function(function, made))
         except UselessError as error:
             work.dropped.append(f"{function.name}: {error}")
-            continue
-        for kind, said in work.of_function(function, made):
-            await work.offer(f"{function.name} {kind}", f"{function.name} ({kind})", said)
+        except RecursionError:
+            work.dropped.append(f"{function.name}: it is nested too deep")
+        else:
+            for kind, said in labs:
+                await work.offer(f"{function.name} {kind}", f"{function.name} ({kind})", said)
     if "predict" in wanted:
         for number, program in enumerate(programs_of(material.pieces), 1):
             predicted = await work.of_program(program)

@@ -18,7 +18,7 @@ class Severity(StrEnum):
 
 
 CODES: dict[str, tuple[Severity, str]] = {
-    "unreadable": (Severity.ERROR, "the directory is no lab"),
+    "unreadable": (Severity.ERROR, "the directory is no lab, or its solution is nested too deep"),
     "no-solution": (Severity.ERROR, "there is no solution, so nothing can be proved"),
     "no-tests": (Severity.ERROR, "there are no tests"),
     "bad-suite": (Severity.ERROR, "the grading service cannot use the tests"),

@@ -70,7 +70,7 @@ def _others(value: Any, numbers: list[int], texts: list[str]) -> Iterator[Any]:
         case bool():
             yield not value
         case int():
-            yield from (value + 1, value - 1, *numbers, -value, 0)
+            yield from (value + 1, value - 1, *numbers, -value, 0, 2 * value, value + 10, value - 10, 3, 100)
         case float():
             yield from (value + 1, value - 1, value + 0.5, *map(float, numbers), -value)
         case str():

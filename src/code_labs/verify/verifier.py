@@ -39,7 +39,7 @@ _FEW = 8
 _MOST_TIME, _MOST_MEMORY = 0.25, 0.5
 _SLOW = 1.0
 _SECONDS = 5.0
-_CALLS, _LEAST_CALLS = 150, 30
+_CALLS, _LEAST_CALLS = 150, 20
 """How many calls tell whether a mutant is another program."""
 
 _SHOWN = 5
@@ -126,6 +126,12 @@ class _Work:
         self.runs = 0
 
     async def do(self) -> None:
+        try:
+            await self._do()
+        except RecursionError:
+            self._find("unreadable", "The program is nested too deep to be looked at.", "solution.py")
+
+    async def _do(self) -> None:
         lab = self._lab
         if not lab.solution.strip():
             self._find("no-solution", "There is no solution. Write one that passes the tests.", "solution.py")
