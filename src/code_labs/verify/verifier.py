@@ -222,7 +222,8 @@ class _Work:
             if grade.verdict is GradeVerdict.PASSED:
                 self._find("stub-passes", f"A program {name} passes all tests.", "tests.toml")
         self._count(made, found)
-        await self._find_useless(suite, whole, [*graded, *found], made)
+        tried = [*(program for _, program in others), *(mutant.source for mutant in made)]
+        await self._find_useless(whole, [*graded, *found], tried)
 
     def _mutants(self, suite: Suite) -> list[Mutant]:
         calls = [test.task for test in suite.tests if isinstance(test.task, Call)]
@@ -283,14 +284,14 @@ class _Work:
                 said = f"The tests pass a version of the solution with this change: {mutant.change}"
                 self._find("survivor", said, f"solution.py, line {mutant.line}")
 
-    async def _find_useless(self, suite: Suite, whole: Suite, grades: Iterable[Grade], made: Sequence[Mutant]) -> None:
+    async def _find_useless(self, whole: Suite, grades: Iterable[Grade], programs: Sequence[str]) -> None:
         """Find tests that no program failed; those after a first failure get a try of their own."""
         wrong = {outcome.test.id for grade in grades for outcome in grade.outcomes if _is_wrong(outcome)}
         left = tuple(test for test in whole.tests if test.id not in wrong)
-        if not left or len(suite.tests) < 2:
+        if not left or len(whole.tests) < 2:
             return
         alone = replace(whole, tests=tuple(replace(test, weight=1.0) for test in left))
-        tried = await asyncio.gather(*(self._grade(mutant.source, alone, "alone") for mutant in made))
+        tried = await asyncio.gather(*(self._grade(program, alone, "alone") for program in programs))
         wrong = {outcome.test.id for grade in tried for outcome in grade.outcomes if _is_wrong(outcome)}
         for test in left:
             if test.id not in wrong:
