@@ -113,16 +113,22 @@ def generate(options: argparse.Namespace) -> int:
             print(f"code-labs: {path}: {sentence}", file=sys.stderr)
     if options.json:
         print(json.dumps([lab_object(lab) for lab, _ in labs], indent=2, ensure_ascii=False))
+    if options.to:
+        _write([lab for lab, _ in labs], Path(options.to))
     for lab, report in labs:
-        if options.to:
-            target = Path(options.to) / lab.id
-            if target.exists():
-                raise LabsError(f"{target} is there already; nothing is written over it")
-            write_lab(lab, target)
         if not options.json:
             tests = len(lab.suite.tests) if lab.suite else 0
             print(f"{lab.id}: {lab.title} ({tests} tests, {report.killed} of {report.made} wrong versions fail)")
     return 0 if labs else EXIT_WRONG
+
+
+def _write(labs: Sequence[Lab], directory: Path) -> None:
+    """Write labs, all of them or none."""
+    there = next((lab.id for lab in labs if (directory / lab.id).exists()), None)
+    if there is not None:
+        raise LabsError(f"{directory / there} is there already; nothing is written over it")
+    for lab in labs:
+        write_lab(lab, directory / lab.id)
 
 
 async def _generate(options: argparse.Namespace) -> list[tuple[str, Generated]]:

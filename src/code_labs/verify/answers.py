@@ -6,12 +6,12 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from typing import Any
 
 from code_executor.core.models import Execution, File, Reason, Result
 from code_executor.core.runner import Runner, run
-from code_executor.grading import bounded, values
+from code_executor.grading import bounded, inside, values
+from code_executor.grading.programs import importable
 
 _MODULE = "solution"
 
@@ -91,12 +91,11 @@ async def answers(
             {"setup": ask.setup, "call": ask.call, "args": list(ask.args), "kwargs": dict(ask.kwargs)} for ask in asks
         ],
     }
-    harness = (resources.files("code_executor.grading") / "harness.py").read_text(encoding="utf-8")
     execution = Execution(
-        harness + _DRIVER.replace("ORDER", repr(values.as_json(order))),
+        inside.program("harness") + _DRIVER.replace("ORDER", repr(values.as_json(order))),
         timeout=seconds,
         policy=False,
-        files=(*files, File(f"{_MODULE}.py", source.encode())),
+        files=(*files, File(f"{_MODULE}.py", importable(source))),
         batch=True,
     )
     result = await run(runner, execution)
