@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.mark.parametrize("lab", bank(), ids=lambda lab: str(lab.id))
 async def test_every_lab_of_the_bank_holds(runner: Runner, lab: Lab) -> None:
-    report = await Verifier(runner, most=8).verify(lab)
+    report = await Verifier(runner, most=10).verify(lab)
     assert report.is_verified, report.findings
     assert not [each for each in report.findings if each.severity is Severity.WARNING and each.code != "slow"]
 
