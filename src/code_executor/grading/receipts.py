@@ -35,13 +35,14 @@ MOST_TEXT = 1 << 20
 
 _ALGORITHM = "EdDSA"
 _FORM = re.compile(r"[A-Za-z0-9_-]{1,1000}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
-_NEEDED = ("iss", "iat", "jti", "code", "files", "env", "limits", "server", "engine", "tests", "max")
+_NEEDED = ("iss", "iat", "jti", "code", "files", "env", "policy", "limits", "server", "engine", "tests", "max")
 _NONCE = 12
 _NOT_DETERMINISTIC = "not deterministic"
 _COMPARED = {
     "code": "code",
     "files": "files",
     "env": "environment",
+    "policy": "policy",
     "limits": "limits",
     "server": "server",
     "engine": "engine",
@@ -191,6 +192,7 @@ def _claims(ring: Ring, grade: Grade, subject: Subject, site: Site, now: float) 
         "code": _sha256(submission.code),
         "files": {file.path: hashlib.sha256(file.data).hexdigest() for file in submission.files},
         "env": {"name": site.environment, "digest": site.digest},
+        "policy": submission.policy_name,
         "limits": limits_object(RunLimits.of(site.limits)),
         "server": __version__,
         "engine": site.engine,

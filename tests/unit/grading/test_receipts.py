@@ -93,6 +93,7 @@ def test_a_receipt_claims_what_was_graded_where_and_what_came_of_it() -> None:
         "files": {"data/a.txt": sha256("abc")},
         "suite": f"week@{'a' * 64}",
         "env": {"name": "default", "digest": SITE.digest},
+        "policy": "",
         "limits": {
             "wallTime": Limits().wall_time,
             "cpuTime": Limits().cpu_time,

@@ -20,6 +20,7 @@ CLAIMS = {
     "code": "",
     "files": {},
     "env": {},
+    "policy": "",
     "limits": {},
     "server": "1",
     "engine": "native",
