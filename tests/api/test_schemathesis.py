@@ -25,9 +25,9 @@ include-path-regex = "^/api/(suites/.*|grade|receipts/verify|jobs|batches)$"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "404", "422"]
 """
 """What it reads out of the sentences of refusals is not always so, and in the end it finds no suite at all to ask with:
-it keeps to the description. All checks, but: `DELETE` cancels a job, which is there all the same. And no schema says that
-two tests must not have one id, that an expected text must be JSON, what a receipt is, or where webhooks may go: what is
-as described may be refused there."""
+it keeps to the description. All checks, but: `DELETE` cancels a job, which is there all the same. And no schema says
+that two tests must not have one id, that an expected text must be JSON, what a receipt is, or where webhooks may go:
+what is as described may be refused there."""
 
 
 @pytest.fixture(scope="module")
