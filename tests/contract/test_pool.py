@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from code_executor import Execution, Executor, Output, Reason, Result
-from code_executor.app.bootstrap import examine_sandbox
+from code_executor.app.bootstrap import examine_sandbox, make_engine
+from code_executor.app.environments import load
+from code_executor.app.settings import Settings
 from code_executor.core.errors import PoolBusyError, PoolClosedError
 from code_executor.sandbox.native import NativeLink
 from code_executor.sandbox.sandbox import Sandbox
@@ -190,3 +192,21 @@ async def test_both_runs_of_an_examination_are_of_one_sandbox(engine: str, monke
     assert len(seen) == 2
     assert len(set(seen)) == 1
     assert next(finding for finding in findings if finding.layer == "reset").held
+
+
+@pytest.mark.anyio
+async def test_a_sandbox_that_is_not_wanted_while_it_starts_is_given_up_at_once() -> None:
+    """Cancelled in the middle of starting a process, asyncio would wait for it for ever."""
+    settings = Settings.load(engine="native", preload=(), preload_always=())
+    engine = make_engine(settings, load(settings)[0], "native")
+    await engine.start()
+    try:
+        for steps in range(12):  # of the loop: how far it has come, until its processes are there
+            making = asyncio.create_task(engine.create())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            making.cancel()
+            await asyncio.wait([making], timeout=20)
+            assert making.cancelled(), steps
+    finally:
+        await engine.close()

@@ -287,26 +287,33 @@ class NativeLink:
         info_read, info_write = os.pipe()
         block_read, block_write = os.pipe()
         try:
-            self._process = await asyncio.create_subprocess_exec(
-                bwrap,
-                "--info-fd",
-                str(info_write),
-                "--block-fd",
-                str(block_read),
-                *arguments,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                pass_fds=(info_write, block_read),
-                limit=_PIECE,
-                start_new_session=True,
+            starting = asyncio.create_task(
+                asyncio.create_subprocess_exec(
+                    bwrap,
+                    "--info-fd",
+                    str(info_write),
+                    "--block-fd",
+                    str(block_read),
+                    *arguments,
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=asyncio.subprocess.PIPE,
+                    pass_fds=(info_write, block_read),
+                    limit=_PIECE,
+                    start_new_session=True,
+                )
             )
+            try:
+                await asyncio.wait([starting])
+            except (
+                asyncio.CancelledError
+            ):  # asyncio would wait for ever for a process whose pipes are not connected yet
+                await asyncio.wait([starting])
+                self._follow(starting.result())
+                raise
+            self._follow(starting.result())
             os.close(info_write)
             info_write = -1
-            self._readers = [
-                asyncio.create_task(self._read(self._process)),
-                asyncio.create_task(self._read_diagnostics(self._process)),
-            ]
             self._pid = await self._child_pid(info_read)
             try:
                 self._child = os.pidfd_open(self._pid)
@@ -319,6 +326,10 @@ class NativeLink:
             for fd in (info_read, info_write, block_read, block_write):
                 if fd >= 0:
                     os.close(fd)
+
+    def _follow(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._readers = [asyncio.create_task(self._read(process)), asyncio.create_task(self._read_diagnostics(process))]
 
     async def _child_pid(self, info: int) -> int:
         """Read which process bubblewrap made; raise ``SandboxError`` with its words if it made none."""
