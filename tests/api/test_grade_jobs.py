@@ -72,6 +72,18 @@ def test_a_grade_comes_as_the_synchronous_call_would_answer(platform: Platform) 
     assert platform.show(platform.post({"code": DOUBLE, "suite": {"tests": SUITE["tests"][:1]}}))["failed"] is False
 
 
+def test_a_client_that_prefers_not_to_wait_gets_a_job(platform: Platform) -> None:
+    request = {"code": DOUBLE, "suite": SUITE}
+    taken = platform.ask("POST", "/api/grade", request, Prefer="respond-async")
+    assert (taken.status_code, taken.headers["preference-applied"]) == (202, "respond-async"), taken.text
+    shown = platform.show(taken.json()["id"])
+    assert taken.headers["location"] == f"/api/jobs/{shown['id']}"
+    assert same(shown["result"]) == same(platform.ask("POST", "/api/grade", request).json())
+    wrong = platform.ask("POST", "/api/grade", {"code": DOUBLE, "suite": {"tests": []}}, Prefer="respond-async")
+    assert problem(wrong, 422).startswith("suite.tests")
+    problem(platform.ask("POST", "/api/grade", request | {"environment": "none"}, Prefer="respond-async"), 422)
+
+
 def test_whoever_may_not_see_everything_does_not_in_a_job_either(platform: Platform) -> None:
     request = {"code": DOUBLE, "suite": SUITE}
     job = platform.post(request, platform.narrow)

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from starlette.datastructures import Headers
+
 EVENTS = ("text", "event-stream")
 LINES = ("application", "x-ndjson")
 GRADESCOPE = ("application", "vnd.gradescope+json")
@@ -110,3 +112,9 @@ def _ranges(header: str, is_known: Callable[[str, str], bool] = _is_usual) -> It
             specific = True
         if right:
             yield _Range(kind, subtype, specific, weight)
+
+
+def prefers_async(headers: Headers) -> bool:
+    """Whether a client prefers not to wait (RFC 7240)."""
+    preferences = (each.partition(";")[0] for value in headers.getlist("prefer") for each in value.split(","))
+    return any(each.strip().lower() == "respond-async" for each in preferences)

@@ -184,7 +184,7 @@ def create_app(
     app.include_router(session_files.make_router(service, bounds))
     app.include_router(jobs.make_router(for_jobs))
     app.include_router(batches.make_router(batches.Endpoints(service, desk, reading)))
-    app.include_router(grade.make_router(service, kept_suites, bounds, issuer))
+    app.include_router(grade.make_router(service, kept_suites, bounds, issuer, for_jobs.post_grade))
     app.include_router(receipts.make_router(issuer))
     app.include_router(suites.make_router(service, kept_suites, bounds))
     known = ((), ()) if accounts.closed else (described, offered)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 
 from fastapi import APIRouter, Request, WebSocket
 from starlette.responses import Response
 
 from code_executor.api import allowance as told
 from code_executor.api import interactive
-from code_executor.api.accept import wants_events
+from code_executor.api.accept import prefers_async, wants_events
 from code_executor.api.answers import object_answer, result_fields
 from code_executor.api.description import STREAM, request_body
 from code_executor.api.identity import caller_of
-from code_executor.api.job_schemas import JobPosted
-from code_executor.api.jobs import prefers_async
+from code_executor.api.job_schemas import POSTED
 from code_executor.api.pieces import cost
 from code_executor.api.problems import Refusal
 from code_executor.api.requests import parse_executions, require_json
@@ -30,10 +28,6 @@ PATH = "/api/execute"
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 PostJob = Callable[[Request, Execution], Awaitable[Response]]
-
-POSTED: dict[int | str, dict[str, Any]] = {
-    202: {"description": "It will be run as a job, as you preferred.", "model": JobPosted}
-}
 
 
 def make_endpoint(service: Service, bounds: RequestLimits, post: PostJob) -> Endpoint:

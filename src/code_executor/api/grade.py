@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 
 import structlog
@@ -15,10 +15,11 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from code_executor.accounts.keys import Scope as KeyScope
-from code_executor.api.accept import GRADESCOPE, JUNIT, export_wanted, wants_events
+from code_executor.api.accept import GRADESCOPE, JUNIT, export_wanted, prefers_async, wants_events
 from code_executor.api.answers import object_answer
 from code_executor.api.description import STREAM, request_body
 from code_executor.api.identity import caller_of, known_of
+from code_executor.api.job_schemas import POSTED
 from code_executor.api.outbox import debt_of
 from code_executor.api.pieces import pieces
 from code_executor.api.problems import Refusal, from_failure
@@ -92,10 +93,14 @@ EXPORTS = {
 log = structlog.get_logger()
 
 Events = AsyncGenerator[Outcome | Grade, None]
+PostJob = Callable[[Request], Awaitable[Response]]
 
 
-def make_router(service: Service, suites: Suites, bounds: RequestLimits, issuer: Issuer) -> APIRouter:
-    """Return the route over ``service``; ``suites``: those that are stored; ``issuer``: of receipts."""
+def make_router(service: Service, suites: Suites, bounds: RequestLimits, issuer: Issuer, post: PostJob) -> APIRouter:
+    """Return the route over ``service``; ``suites``: those that are stored; ``issuer``: of receipts.
+
+    ``post``: makes a job of a request.
+    """
     router = APIRouter(tags=["grade"])
     grader = Grader(service.runs)
 
@@ -106,6 +111,7 @@ def make_router(service: Service, suites: Suites, bounds: RequestLimits, issuer:
         responses={
             200: {"description": "The program was graded, whatever came of it.", "content": STREAM | EXPORTS},
             404: described("There is no such suite."),
+            **POSTED,
             **PROBLEMS,
         },
         openapi_extra=request_body(GradeRequest, examples=EXAMPLES),
@@ -115,9 +121,12 @@ def make_router(service: Service, suites: Suites, bounds: RequestLimits, issuer:
 
         With `Accept: text/event-stream` the answer is a stream: a `test` for each test that may be seen, and last the
         `grade`, without its tests. Closing the connection stops the grade. With `Accept: application/junit+xml`, or
-        `application/vnd.gradescope+json`, the answer is what these read.
+        `application/vnd.gradescope+json`, the answer is what these read. With `Prefer: respond-async` the answer is
+        202, and the grade is a job (`/api/jobs`).
         """
         require_json(request.headers.get("content-type", ""))
+        if prefers_async(request.headers):
+            return await post(request)
         caller = caller_of(request.scope)
         asked = await parse_grade(await request.body(), caller, service.runs.limits, bounds)
         suite, reference, previous = await choose(asked, suites, owner_of(request), issuer)

@@ -21,6 +21,7 @@ from code_executor.api.job_schemas import BatchDefaults, BatchRequest, CheckJob,
 from code_executor.api.problems import Refusal, from_failure, refused
 from code_executor.api.requests import Body, check_of, executions_of, read
 from code_executor.api.suite_requests import MOST_VALUES, GradeAsked, grade_of
+from code_executor.api.suite_schemas import GradeRequest
 from code_executor.core.apart import CHECKED, apart
 from code_executor.core.codec import Object
 from code_executor.core.environments import choose
@@ -109,7 +110,10 @@ class Reader:
         if asked.callbackUrl and self.known.is_token:
             raise Refusal(403, "callbackUrl: a learner's token cannot name one.")
         try:
-            request = await (self._submission(asked) if isinstance(asked, GradeJob) else self._execution(asked))
+            if isinstance(asked, GradeJob):
+                request = await self._submission(asked.request)
+            else:
+                request = await self._execution(asked)
         except Refusal as refusal:
             raise _of(refusal, "request") from None
         return NewJob(
@@ -142,14 +146,18 @@ class Reader:
         self.require(execution.environment, execution.policy_name)
         return await packed(execution)
 
-    async def _submission(self, asked: GradeJob) -> bytes:
+    async def submission(self, body: bytes) -> bytes:
+        """Read a request to grade; return what a job keeps of it; raise ``Refusal``."""
+        return await self._submission(await apart(lambda: read(GradeRequest, body, MOST_VALUES), len(body), CHECKED))
+
+    async def _submission(self, asked: GradeRequest) -> bytes:
         """Return a submission with its suite, as both are now."""
         reading, caller = self.reading, self.known.caller
 
         def checked() -> GradeAsked:
-            return grade_of(asked.request, caller, reading.runs.limits, reading.bounds)
+            return grade_of(asked, caller, reading.runs.limits, reading.bounds)
 
-        tests = 0 if asked.request.suite is None else len(asked.request.suite.tests)
+        tests = 0 if asked.suite is None else len(asked.suite.tests)
         graded = await apart(checked, tests * _BYTES_OF_TEST, CHECKED)
         self.require(graded.submission.environment, graded.submission.policy_name)
         try:

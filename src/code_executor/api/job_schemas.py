@@ -210,3 +210,9 @@ class BatchResponse(BatchOut):
 
     jobs: list[JobOut]
     next: str | None = Field(description="What to give as `after` for the next ones; null if these are the last.")
+
+
+POSTED: dict[int | str, dict[str, Any]] = {
+    202: {"description": "It will be done as a job, as you preferred.", "model": JobPosted}
+}
+"""What is answered to who prefers not to wait."""

@@ -7,7 +7,6 @@ from contextlib import aclosing
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request
-from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from code_executor.accounts.keys import Scope
@@ -72,6 +71,7 @@ FULL: dict[int | str, dict[str, Any]] = {
     409: described("A request with this Idempotency-Key is still being answered."),
 }
 
+_APPLIED = {"Preference-Applied": "respond-async"}
 _TEXT = {"type": "string"}
 _EVENTS: dict[str, Any] = {
     "text/event-stream": {
@@ -94,12 +94,6 @@ _EXAMPLES = {
         },
     },
 }
-
-
-def prefers_async(headers: Headers) -> bool:
-    """Whether a client prefers not to wait (RFC 7240)."""
-    preferences = (each.partition(";")[0] for value in headers.getlist("prefer") for each in value.split(","))
-    return any(each.strip().lower() == "respond-async" for each in preferences)
 
 
 def posted(job: str, before: int, **headers: str) -> Response:
@@ -138,7 +132,15 @@ class Endpoints:
             caller_of(request.scope),
             NewJob(Kind.EXECUTE, await packed(execution), trace=request.headers.get("traceparent", "")),
         )
-        return posted(taken.ids[0], taken.before, **{"Preference-Applied": "respond-async"})
+        return posted(taken.ids[0], taken.before, **_APPLIED)
+
+    async def post_grade(self, request: Request) -> Response:
+        """Make a job of what was to be graded at once."""
+        known_of(request.scope).require(Scope.JOBS)
+        submission = await self.reader(request).submission(await request.body())
+        job = NewJob(Kind.GRADE, submission, trace=request.headers.get("traceparent", ""))
+        taken = await self._desk.post(caller_of(request.scope), job)
+        return posted(taken.ids[0], taken.before, **_APPLIED)
 
     async def show(self, job: Name, request: Request, wait: Wait = 0) -> Response:
         """Say how a job stands, with its result once it is done."""
