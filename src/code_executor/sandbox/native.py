@@ -20,7 +20,7 @@ import secrets
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +168,7 @@ class NativeEngine:
             sandbox = Sandbox(f"native-{name}", self._limits)
             link = NativeLink(sandbox, group, self._gone(uid))
             sandbox.attach(link)
-            await link.open(self._bwrap, self._arguments(self._interpreter, config, group))
+            await _to_its_end(link.open(self._bwrap, self._arguments(self._interpreter, config, group)))
             await sandbox.boot()
             if group is not None and config.boot_room:
                 group.hold_memory(hardening.memory_of(self._limits, sandbox.introduction))
@@ -253,6 +253,21 @@ class NativeEngine:
         return [*arguments, "--", python.executable, *hardening.START, "supervise", config.to_json()]
 
 
+async def _to_its_end(opening: Coroutine[Any, Any, None]) -> None:
+    """Wait for it even when cancelled: a process can only be ended once it is known.
+
+    asyncio, cancelled while it starts one, waits for the end of its pipes, which a child of it may hold open.
+    """
+    task = asyncio.create_task(opening)
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        task.exception()  # of which nobody else will hear
+        raise
+    task.result()
+
+
 def _devices() -> list[str]:
     """Return bubblewrap's arguments for a /dev with nothing in it but what a program needs.
 
@@ -287,33 +302,26 @@ class NativeLink:
         info_read, info_write = os.pipe()
         block_read, block_write = os.pipe()
         try:
-            starting = asyncio.create_task(
-                asyncio.create_subprocess_exec(
-                    bwrap,
-                    "--info-fd",
-                    str(info_write),
-                    "--block-fd",
-                    str(block_read),
-                    *arguments,
-                    stdin=asyncio.subprocess.PIPE,
-                    stdout=asyncio.subprocess.PIPE,
-                    stderr=asyncio.subprocess.PIPE,
-                    pass_fds=(info_write, block_read),
-                    limit=_PIECE,
-                    start_new_session=True,
-                )
+            self._process = await asyncio.create_subprocess_exec(
+                bwrap,
+                "--info-fd",
+                str(info_write),
+                "--block-fd",
+                str(block_read),
+                *arguments,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                pass_fds=(info_write, block_read),
+                limit=_PIECE,
+                start_new_session=True,
             )
-            try:
-                await asyncio.wait([starting])
-            except (
-                asyncio.CancelledError
-            ):  # asyncio would wait for ever for a process whose pipes are not connected yet
-                await asyncio.wait([starting])
-                self._follow(starting.result())
-                raise
-            self._follow(starting.result())
             os.close(info_write)
             info_write = -1
+            self._readers = [
+                asyncio.create_task(self._read(self._process)),
+                asyncio.create_task(self._read_diagnostics(self._process)),
+            ]
             self._pid = await self._child_pid(info_read)
             try:
                 self._child = os.pidfd_open(self._pid)
@@ -326,10 +334,6 @@ class NativeLink:
             for fd in (info_read, info_write, block_read, block_write):
                 if fd >= 0:
                     os.close(fd)
-
-    def _follow(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self._readers = [asyncio.create_task(self._read(process)), asyncio.create_task(self._read_diagnostics(process))]
 
     async def _child_pid(self, info: int) -> int:
         """Read which process bubblewrap made; raise ``SandboxError`` with its words if it made none."""
