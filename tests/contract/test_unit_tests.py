@@ -192,6 +192,53 @@ async def test_what_a_test_finds_wrong_in_a_function_of_its_own_is_not_the_progr
     swallow = "def f(check):\n    try: check('x')\n    except BaseException: pass"
     assert (await one(executor, swallow, units("unittest", tests))).fraction == 0
     assert (await one(executor, "def f(check): check('planted-answer')", units("unittest", tests))).is_passed
+    failing = (
+        "import pytest, solution\ndef test_it(): solution.f(lambda x: pytest.fail('planted-answer') if x != 1 else 1)"
+    )
+    told = "import sys\ndef f(check):\n    try: check(1)\n    except BaseException as e: print(e, file=sys.stderr)"
+    outcome = await one(executor, told, units("pytest", failing))
+    assert (outcome.fraction, "planted" in outcome.stderr) == (0, False)
+
+
+@pytest.mark.parametrize("framework", ["unittest", "pytest"])
+async def test_no_way_to_compare_gives_the_program_what_is_expected(executor: Executor, framework: str) -> None:
+    """Its object writes down whatever it is asked with."""
+    operators = (
+        "sub truediv floordiv mod xor and or add mul pow lt le gt ge eq ne contains divmod round format index float"
+    )
+    code = (
+        "import sys\nclass Spy:\n    def __hash__(self): return 0\n    def __iter__(self): return iter(())\n"
+        "def note(name):\n    def asked(self, *args):\n        print('asked', name, args, file=sys.stderr)\n"
+        "        return 0.0\n    return asked\n"
+        f"for each in {operators.split()!r}:\n    for sign in ('', 'r'):\n"
+        "        setattr(Spy, f'__{sign}{each}__', note(sign + each))\n"
+        "def f(x): return Spy()\n"
+    )
+    expected = 7919.125
+    tests = f"""
+import math, unittest
+import pytest
+import solution
+
+class T(unittest.TestCase):
+    def test_1(self): self.assertAlmostEqual(solution.f(1), {expected})
+    def test_2(self): self.assertAlmostEqual({expected}, solution.f(1), delta=0.5)
+    def test_3(self): self.assertEqual(solution.f(1), {expected})
+    def test_4(self): self.assertIn(solution.f(1), [{expected}])
+    def test_5(self): self.assertIn({expected}, solution.f(1))
+    def test_6(self): self.assertLess(solution.f(1), {expected})
+    def test_7(self): self.assertGreaterEqual({expected}, solution.f(1))
+    def test_8(self): self.assertTrue(math.isclose(solution.f(1), {expected}))
+    def test_9(self): self.assertEqual({{"a": [{expected}]}}, {{"a": [solution.f(1)]}})
+    def test_10(self): self.assertEqual(solution.f(1), pytest.approx({expected}))
+    def test_11(self): self.assertEqual(pytest.approx({expected}), solution.f(1))
+    def test_12(self): self.assertCountEqual(solution.f(1), [{expected}])
+    def test_13(self): self.assertSetEqual({{{expected}}}, solution.f(1))
+    def test_14(self): self.assertNotIn({expected}, {{{expected}: 1}} if solution.f(1) == {expected} else [{expected}])
+"""
+    outcome = await one(executor, code, units(framework, tests))
+    assert (len(outcome.cases), outcome.fraction) == (14, 0), outcome
+    assert str(expected) not in outcome.stderr
 
 
 @pytest.mark.parametrize(

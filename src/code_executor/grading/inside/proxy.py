@@ -132,7 +132,7 @@ class Program:
         self.misused = ""
         """What a test wanted to do that cannot be done with a program in another sandbox."""
         self.callbacks: list[Callable[..., Any]] = []
-        self.unmet: AssertionError | None = None
+        self.unmet: BaseException | None = None
         """What a function of a test found wrong while the program called it."""
         self.classes: dict[str, type] = {}
         self.exceptions: dict[type, int] = {}
@@ -159,7 +159,7 @@ class Program:
 
     def end(self, why: str) -> ProgramEnded:
         """Note that this process of the program is of no more use."""
-        self.ended, self.why = True, why
+        self.ended, self.why, self.unmet = True, why, None
         self.failures += 1
         return ProgramEnded(why)
 
@@ -262,11 +262,14 @@ class Program:
         except MisuseError as error:
             self.misused = str(error)
             answer = {"raised": ["TypeError", str(error)]}
-        except AssertionError as error:
-            self.unmet = error  # what it says is not for the program
+        except Exception as error:
+            if isinstance(error, AssertionError):
+                self.unmet = error
+            # what an assertion says is not for the program
+            answer = {"raised": [type(error).__name__, "" if error is self.unmet else str(error)]}
+        except BaseException as error:  # as pytest.fail raises it
+            self.unmet = error
             answer = {"raised": ["AssertionError", ""]}
-        except BaseException as error:
-            answer = {"raised": [type(error).__name__, str(error)]}
         self.tell(b">", json.dumps(answer).encode("ascii"))
 
     @staticmethod

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 DIFFERENCES = tuple(
     sign + name for name in ("sub", "truediv", "floordiv", "mod", "xor", "and", "or") for sign in ("", "r")
 )
-"""What can tell how far two values are apart, so that one of them may be what a test expects."""
+"""What tells how far two values are apart, so that one of them may be what a test expects: see `_arithmetic`."""
 
 KNOWN_DUNDERS = ("__name__", "__qualname__", "__doc__", "__module__", "__annotations__", "__dict__")
 
@@ -29,7 +29,6 @@ class There:
         self.name = name
         self.path = path
         self.generation = program.generation
-        self.derived = False  # computed with a plain value
 
     def reference(self) -> dict[str, Any]:
         if self.generation == self.program.generation and self.number >= 0:
@@ -141,28 +140,23 @@ def _ordering(name: str) -> Any:
 
 
 def _arithmetic(name: str) -> Any:
-    """Compute with an object of the program's. Of a difference to a plain value, only another such object may come.
+    """Compute with an object of the program's, which is not asked for its difference to a plain value.
 
-    Else an object that gives 0 for the difference to anything would be almost equal to everything.
+    The plain value may be what a test expects (``assertAlmostEqual``): the program must not get it. And an object that
+    gives 0 for the difference to anything would be almost equal to everything.
     """
 
     def compute(self: Remote, other: object) -> Any:
-        found = there_of(self).ask(name, other)
-        if name in DIFFERENCES and not isinstance(other, Remote) and not isinstance(found, Remote):
-            raise TypeError(f"{name}: an object of the program and a plain value make no plain value here")
-        if isinstance(found, Remote):
-            there_of(found).derived = not isinstance(other, Remote) or there_of(self).derived
-        return found
+        if name in DIFFERENCES and not isinstance(other, Remote):
+            return NotImplemented
+        return there_of(self).ask(name, other)
 
     return compute
 
 
 def _unary(name: str) -> Any:
     def compute(self: Remote) -> Any:
-        found = there_of(self).ask(name)
-        if there_of(self).derived and not isinstance(found, Remote):
-            raise TypeError(f"{name}: what was computed with a plain value makes no plain value here")
-        return found
+        return there_of(self).ask(name)
 
     return compute
 

@@ -59,9 +59,10 @@ class Report:
 
     def note(self, name: str, outcome: str, message: object = "") -> None:
         """Keep the worst of what is said of a test."""
-        if len(self.cases) >= MOST_CASES:
-            return
         known = self.cases.get(name)
+        if known is None and len(self.cases) >= MOST_CASES:
+            self.unloaded = {"message": f"there are more than {MOST_CASES} tests", "byProgram": False}
+            return
         if known is None or (known["outcome"] in (PASSED, SKIPPED) and outcome in (FAILED, ERROR)):
             self.cases[name] = {"id": name[:300], "outcome": outcome, "message": str(message)[:LONGEST_MESSAGE]}
 
