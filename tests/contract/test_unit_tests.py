@@ -192,10 +192,8 @@ async def test_what_a_test_finds_wrong_in_a_function_of_its_own_is_not_the_progr
     swallow = "def f(check):\n    try: check('x')\n    except BaseException: pass"
     assert (await one(executor, swallow, units("unittest", tests))).fraction == 0
     assert (await one(executor, "def f(check): check('planted-answer')", units("unittest", tests))).is_passed
-    failing = (
-        "import pytest, solution\ndef test_it(): solution.f(lambda x: pytest.fail('planted-answer') if x != 1 else 1)"
-    )
-    told = "import sys\ndef f(check):\n    try: check(1)\n    except BaseException as e: print(e, file=sys.stderr)"
+    failing = "import pytest, solution\ndef test_it(): solution.f(lambda x: pytest.fail('planted-answer'))"
+    told = 'import sys\ndef f(check):\n    try: check("x")\n    except BaseException as e: print(e, file=sys.stderr)'
     outcome = await one(executor, told, units("pytest", failing))
     assert (outcome.fraction, "planted" in outcome.stderr) == (0, False)
 

@@ -12,12 +12,12 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import Any
 
-from code_executor.core.models import Execution, File
+from code_executor.core.models import File
 from code_executor.grading import bounded, inside, values
 from code_executor.grading.comparers import LINES, compare
 from code_executor.grading.differences import Difference
 from code_executor.grading.outcomes import Outcome, Submission, Verdict
-from code_executor.grading.programs import given, importable
+from code_executor.grading.programs import given, importable, of_learner
 from code_executor.grading.runs import Runs, unfinished
 from code_executor.grading.suite import Call, Suite, SuiteTest
 from code_executor.grading.values import Value, ValueFormError, value_of
@@ -38,18 +38,10 @@ async def grade(runs: Runs, submission: Submission, suite: Suite, test: SuiteTes
         "answer": path,
         "arguments": task.arguments is not None,
     }
-    execution = Execution(
-        f"{inside.program('harness')}\n\nmain({values.as_json(order)!r})\n",
-        task.stdin,
-        (),
-        test.timeout,
-        policy=False,
-        files=(*given(submission, suite, test), File(f"{suite.module}.py", importable(submission.code))),
-        batch=submission.batch,
-        environment=submission.environment,
-        limits=test.held_to(submission.limits),
-        caller=submission.caller,
-    )
+    own = File(f"{suite.module}.py", importable(submission.code))
+    code = f"{inside.program('harness')}\n\nmain({values.as_json(order)!r})\n"
+    files = (*given(submission, suite, test), own)
+    execution = of_learner(submission, test, code, files, stdin=task.stdin)
     result = await runs.run(execution)
     outcome = replace(unfinished(test, result), line=None)
     if not outcome.is_passed:

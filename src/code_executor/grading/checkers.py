@@ -16,6 +16,7 @@ from code_executor.grading.runs import Runs
 from code_executor.grading.suite import Io, Suite
 
 _DIRECTORY = "checked"
+_NAMES = {"check": "checker.py", "interact": "interactor.py"}
 _FILES = ("input.txt", "output.txt", "answer.txt")
 
 
@@ -40,7 +41,7 @@ class Order:
         """Return the program that does it."""
         order = {
             "code": self.code,
-            "name": f"{self.function}er.py" if self.function == "check" else "interactor.py",
+            "name": _NAMES[self.function],
             "function": self.function,
             "files": list(self.files),
             "verdict": self.verdict,

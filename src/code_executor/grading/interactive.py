@@ -11,11 +11,11 @@ from dataclasses import replace
 from typing import Any
 
 from code_executor.core.limits import limits_of
-from code_executor.core.models import Execution, File, Reason, Result
+from code_executor.core.models import File, Reason, Result
 from code_executor.grading import trusted
 from code_executor.grading.checkers import Order, judged
 from code_executor.grading.outcomes import Outcome, Submission, Verdict
-from code_executor.grading.programs import given
+from code_executor.grading.programs import given, of_learner
 from code_executor.grading.runs import EXITS, Runs, unfinished
 from code_executor.grading.suite import Interactive, Suite, SuiteTest
 from code_executor.grading.talks import Talk, stuck
@@ -44,7 +44,7 @@ async def _once(runs: Runs, submission: Submission, suite: Suite, test: SuiteTes
         program.say(text)
 
     judge = Talk(runs, trusted.execution(submission, order.source, tuple(own.values())), to_program)
-    program = Talk(runs, _program(submission, test, task, files), judge.say)
+    program = Talk(runs, of_learner(submission, test, submission.code, files, args=task.args), judge.say)
     try:
         deciding = await judge.begin()
         running = await program.begin()
@@ -55,21 +55,6 @@ async def _once(runs: Runs, submission: Submission, suite: Suite, test: SuiteTes
     finally:
         await asyncio.gather(judge.stop(), program.stop())
     return _told(test, judge.finished, program.finished, order, waits)
-
-
-def _program(submission: Submission, test: SuiteTest, task: Interactive, files: tuple[File, ...]) -> Execution:
-    return Execution(
-        submission.code,
-        "",
-        task.args,
-        test.timeout,
-        policy=False,
-        files=files,
-        batch=submission.batch,
-        environment=submission.environment,
-        limits=test.held_to(submission.limits),
-        caller=submission.caller,
-    )
 
 
 async def _both(

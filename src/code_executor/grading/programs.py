@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+from collections.abc import Iterable
 from dataclasses import replace
 
 from code_executor.core.models import Execution, File
@@ -24,17 +25,8 @@ _SMALL = 32 << 10
 
 async def grade(runs: Runs, submission: Submission, suite: Suite, test: SuiteTest, task: Io) -> Outcome:
     """Run one test of this kind."""
-    execution = Execution(
-        submission.code,
-        task.stdin,
-        task.args,
-        test.timeout,
-        policy=False,
-        files=given(submission, suite, test),
-        batch=submission.batch,
-        environment=submission.environment,
-        limits=test.held_to(submission.limits),
-        caller=submission.caller,
+    execution = of_learner(
+        submission, test, submission.code, given(submission, suite, test), stdin=task.stdin, args=task.args
     )
     result = await runs.run(execution)
     outcome = unfinished(test, result, task.exit_code)
@@ -75,3 +67,27 @@ def importable(source: str) -> bytes:
     """
     data = source.encode("utf-8", "replace")
     return codecs.BOM_UTF8 + data if b"coding" in b"".join(data.split(b"\n", 2)[:2]) else data
+
+
+def of_learner(
+    submission: Submission,
+    test: SuiteTest,
+    code: str,
+    files: Iterable[File],
+    *,
+    stdin: str = "",
+    args: tuple[str, ...] = (),
+) -> Execution:
+    """Return a run in a learner's sandbox. The source was checked before; of files with one path, the last counts."""
+    return Execution(
+        code,
+        stdin,
+        args,
+        test.timeout,
+        policy=False,
+        files=tuple({file.path: file for file in files}.values()),
+        batch=submission.batch,
+        environment=submission.environment,
+        limits=test.held_to(submission.limits),
+        caller=submission.caller,
+    )

@@ -20,7 +20,7 @@ from typing import Any
 from code_executor.core.models import Execution, File, Reason, Result
 from code_executor.grading import inside, trusted, values
 from code_executor.grading.outcomes import VERDICTS, Case, Outcome, Submission, Verdict
-from code_executor.grading.programs import importable
+from code_executor.grading.programs import importable, of_learner
 from code_executor.grading.runs import Runs, unfinished
 from code_executor.grading.suite import Isolation, Suite, SuiteTest, Unit
 from code_executor.grading.talks import Talk, stuck
@@ -54,18 +54,9 @@ def _order(test: SuiteTest, task: Unit) -> tuple[str, str]:
 async def _together(runs: Runs, submission: Submission, suite: Suite, test: SuiteTest, task: Unit) -> Outcome:
     """Run tests and program in one process."""
     order, path = _order(test, task)
+    code = f"{inside.program('suites')}\n\nrun_tests({order}, None)\n"
     own = File(f"{suite.module}.py", importable(submission.code))
-    files = {file.path: file for file in (*submission.files, own, *suite.files, *test.files)}
-    execution = Execution(
-        f"{inside.program('suites')}\n\nrun_tests({order}, None)\n",
-        timeout=test.timeout,
-        policy=False,
-        files=tuple(files.values()),
-        batch=submission.batch,
-        environment=submission.environment,
-        limits=test.held_to(submission.limits),
-        caller=submission.caller,
-    )
+    execution = of_learner(submission, test, code, (*submission.files, own, *suite.files, *test.files))
     result = await runs.run(execution)
     outcome = replace(unfinished(test, result), line=None, trust=COOPERATIVE)
     if not outcome.is_passed:
@@ -190,18 +181,9 @@ class _Relay:
 
 def _served(submission: Submission, suite: Suite, test: SuiteTest) -> Execution:
     """Return what serves the program to the tests."""
+    code = f"{inside.program('harness', 'served')}\n\nserve({suite.module!r})\n"
     own = File(f"{suite.module}.py", importable(submission.code))
-    files = {file.path: file for file in (*submission.files, own, *suite.files)}
-    return Execution(
-        f"{inside.program('harness', 'served')}\n\nserve({suite.module!r})\n",
-        timeout=test.timeout,
-        policy=False,
-        files=tuple(files.values()),
-        batch=submission.batch,
-        environment=submission.environment,
-        limits=test.held_to(submission.limits),
-        caller=submission.caller,
-    )
+    return of_learner(submission, test, code, (*submission.files, own, *suite.files))
 
 
 # ---- what that is worth
