@@ -20,6 +20,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import structlog
 
 from code_executor import Executor
 from tests.postgres import BINARIES, NO_POSTGRES
@@ -86,6 +87,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.startswith(ALONE):
             item.add_marker("alone")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _logs_that_can_change() -> Iterator[None]:
+    """What one test has its lines written as is nothing to another: no logger keeps what it began with."""
+    with pytest.MonkeyPatch.context() as patch:
+        configure = structlog.configure
+        patch.setattr(structlog, "configure", lambda **how: configure(**how | {"cache_logger_on_first_use": False}))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_come() -> None:
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

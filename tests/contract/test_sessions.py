@@ -170,8 +170,8 @@ async def interrupted(session: Session, code: str) -> Result:
 
 
 async def test_an_interrupted_cell_is_cancelled_and_keeps_its_state(session: Session) -> None:
-    # on one line, for what `print` wrote can be here before `print` has returned
-    result = await interrupted(session, "import time\nx = 1\n\nprint('go'); time.sleep(60)")
+    # in one expression, for what `print` wrote can be here before `print` has returned
+    result = await interrupted(session, "import time\nx = 1\n\nprint('go') or time.sleep(60)")
     assert (result.reason, result.line) == (Reason.CANCELLED, 4)
     assert "KeyboardInterrupt" in result.error
     assert (await session.run("x")).output == "1\n"

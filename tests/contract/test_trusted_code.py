@@ -84,14 +84,14 @@ async def test_a_checker_decides(executor: Executor, checker: str, verdict: str,
         ("import sys; sys.exit(99)", "exited with 99"),
         ("import sys; sys.exit(7)", "did not write how many"),
         ("import os\ndef check(i, o, a): os._exit(0)", ""),
-        ("def check(i, o, a):\n    while True: pass", ""),
+        ("def check(i, o, a):\n    while True: pass", "processor time"),
         ("def check(i, o, a): return bytearray(4 << 30)", "MemoryError"),
     ],
 )
 async def test_a_checker_that_fails_is_nobodys_fault_and_passes_nothing(
-    executor: Executor, checker: str, why: str
+    small: Executor, checker: str, why: str
 ) -> None:
-    grade = await graded(executor, "print(7)", checked(checker))
+    grade = await graded(small, "print(7)", checked(checker))
     (outcome,) = grade.outcomes
     assert (outcome.verdict, outcome.fraction) == (Verdict.CHECKER_ERROR, 0.0)
     assert (grade.verdict, grade.score) == (GradeVerdict.ERROR, None)
@@ -184,11 +184,11 @@ async def test_a_program_that_does_not_talk_well(executor: Executor, code: str, 
         ("def interact(secret): return None", "returned None"),
         ("def interact(secret): return int(input())", "ValueError"),
         ("import os; os._exit(0)", ""),
-        ("while True: pass", ""),
+        ("while True: pass", "processor time"),
     ],
 )
-async def test_an_interactor_that_fails_is_nobodys_fault(executor: Executor, interactor: str, why: str) -> None:
-    grade = await graded(executor, "print('x')", talking(interactor))
+async def test_an_interactor_that_fails_is_nobodys_fault(small: Executor, interactor: str, why: str) -> None:
+    grade = await graded(small, "print('x')", talking(interactor))
     (outcome,) = grade.outcomes
     assert (outcome.verdict, grade.score, outcome.message) == (Verdict.CHECKER_ERROR, None, "the interactor failed")
     assert why in outcome.detail

@@ -133,14 +133,14 @@ async def test_in_one_process_everything_works_and_nothing_is_safe(executor: Exe
         ("x = 1", ""),
         ("import unittest\nclass T(unittest.TestCase):\n    @unittest.skip('x')\n    def test_it(self): pass", ""),
         ("import os\nos._exit(0)", ""),
-        ("while True: pass", ""),
+        ("while True: pass", "processor time"),
     ],
 )
 @pytest.mark.parametrize("framework", ["unittest", "pytest"])
 async def test_tests_that_fail_by_themselves_are_nobodys_fault(
-    executor: Executor, framework: str, tests: str, why: str
+    small: Executor, framework: str, tests: str, why: str
 ) -> None:
-    grade = await graded(executor, "x = 1", units(framework, tests))
+    grade = await graded(small, "x = 1", units(framework, tests))
     (outcome,) = grade.outcomes
     assert outcome.verdict is Verdict.CHECKER_ERROR, outcome
     assert (grade.verdict, grade.score) == (GradeVerdict.ERROR, None)

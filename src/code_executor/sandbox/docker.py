@@ -40,7 +40,7 @@ OWNER = "code-executor.owner"
 _CALL_WITHIN = 30.0
 _DESTROY_WITHIN = 20.0
 _TOLD_OF_DEATH_WITHIN = 5.0
-_TOLD_OF_OOM_WITHIN = 1.0  # after that: an engine may hear of it a little later
+_TOLD_OF_OOM_WITHIN = 3.0  # after that: a busy engine hears of it later
 _FORGOTTEN_AFTER = 86_400.0
 """Seconds after which a container that was made and never started is nobody's, even if two clocks differ by hours."""
 

@@ -13,7 +13,7 @@ import pytest
 
 from sandbox_agent.child import stacks
 
-DATA, HARD = 1 << 30, 16 << 30
+DATA, HARD = 8 << 30, 64 << 30
 """The child has what its parent had, which is all that a worker of pytest gathered: half of this must be far more."""
 
 STACK = 8 << 20

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-import structlog
 from structlog.testing import capture_logs
 
 from code_executor.core.caller import Caller, Terms
@@ -16,7 +15,6 @@ from code_executor.core.environments import Environment, may_use
 from code_executor.core.errors import PoolBusyError, StorageError
 from code_executor.core.limits import Limits, RunLimits
 from code_executor.core.models import Readiness
-from code_executor.grading import issuer
 from code_executor.grading.issuer import Issuer
 from code_executor.grading.outcomes import Grade, Submission
 from code_executor.grading.receipts import ReceiptForgedError, Subject, verify
@@ -95,8 +93,7 @@ async def test_the_limits_are_those_that_the_runs_were_held_to(house: House) -> 
     assert (await house.claims(Submission("")))["limits"]["wallTime"] == 30.0
 
 
-async def test_without_a_place_for_a_key_the_grade_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(issuer, "log", structlog.get_logger())  # one that nothing has bound yet
+async def test_without_a_place_for_a_key_the_grade_is_as_it_was() -> None:
     grade = grade_of(SUITE, "1")
     subject = Subject(Submission(""), SUITE)
     nowhere, broken = Issuer(None, Desk(), cast("Any", Health()), LIMITS), House("/proc/nonexistent/keys.json").issuer
