@@ -32,8 +32,8 @@ _TALK = "def interact(given):\n    print(7)\n    return int(input()) == 14\n"
 
 def _unit(questions: int, framework: str = "unittest") -> dict[str, Any]:
     test = (
-        "import unittest, solution\nclass Tests(unittest.TestCase):\n    def test_it(self):\n"
-        f"        for each in range({questions}):\n            self.assertEqual(solution.double(each), 2 * each)\n"
+        "import unittest\nfrom solution import double\nclass Tests(unittest.TestCase):\n    def test_it(self):\n"
+        f"        for each in range({questions}):\n            self.assertEqual(double(each), 2 * each)\n"
     )
     return {"kind": framework, "files": [{"path": "test_it.py", "content": test}]}
 

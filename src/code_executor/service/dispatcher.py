@@ -64,7 +64,7 @@ class Dispatcher:
     environment that these are of, the default; ``others``: the kinds of the others. ``most``: runs at once in all kinds
     together (0: as many as the pools have sandboxes). ``patience``: seconds that an execution waits; ``check_time``:
     that a check may take. ``trusted``: runs what is trusted; None: nothing does. ``owned``: each sandbox serves one
-    caller. ``policies``: the names of those that a request may choose.
+    caller, and none is kept while nobody asks. ``policies``: the names of those that a request may choose.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Dispatcher:
         owned: bool = False,
         policies: Sequence[str] = (),
     ) -> None:
-        self._default = Kinds(pools, looks, name=name)
+        self._default = Kinds(pools, looks, name=name, on_demand=owned)
         self._environments = {name: self._default}
         self._kinds = list(self._default.each)
         for other in others:

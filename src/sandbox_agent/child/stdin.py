@@ -27,6 +27,9 @@ _HELD = 1 << 16
 
 _DIRECTORY = "/dev/shm"  # one of the run's own file systems
 
+_SOON = 2
+"""Milliseconds in which another program answers: who types takes longer, and is told so much later."""
+
 _read = os.read  # `asking` puts another in its place
 
 _messages: Messages | None = None
@@ -65,19 +68,24 @@ class PromptingFile(io.FileIO):
 
 
 def wait() -> None:
-    """Tell the supervisor if reading stdin will wait, and do so here; let the end of a cell's stdin be seen."""
-    if announce():
+    """Tell the supervisor if reading stdin will wait for long, and do so here; let the end of a cell's stdin be seen."""
+    if announce(_SOON):
         try:
             _await(_messages)
         finally:
             take_back()
 
 
-def announce() -> bool:
-    """Tell the supervisor, with a byte in the prompt pipe, if nothing is there to read; return whether it is so."""
+def announce(within: int = 0) -> bool:
+    """Tell the supervisor, with a byte in the prompt pipe, if nothing is there to read; return whether it is so.
+
+    ``within``: milliseconds in which it may still come.
+    """
     with contextlib.suppress(OSError):
         if not available(STDIN) and os.get_blocking(STDIN):
             streams.flush()  # what a thread asks comes before the news that it waits
+            if within and _comes(within):
+                return False
             os.write(PROMPT, b"\0")
             return True
     return False
@@ -87,6 +95,12 @@ def take_back() -> None:
     """Unask what the supervisor may not have heard yet, for there is an answer: it must not hear of it any more."""
     with contextlib.suppress(OSError):
         _read(PROMPT, _HELD)
+
+
+def _comes(within: int) -> bool:
+    events = select.poll()
+    events.register(STDIN, select.POLLIN)
+    return bool(events.poll(within))
 
 
 def _await(messages: Messages | None) -> None:

@@ -231,6 +231,7 @@ class CellRelay:
             return None
         if ours and header.type == Command.STDIN and cell is not None and cell.reads:
             cell.go_on()
+            self._outbound.hasten()
             self._inbound.forward(header.length, self._child.stdin, last=False)
             return None
         if ours and header.type == Command.EOF and cell is not None and cell.reads:

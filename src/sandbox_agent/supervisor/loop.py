@@ -332,6 +332,8 @@ class Supervisor:
                 os.kill(child.pid, signal.SIGINT)
             if ours and header.type == Command.STDIN:
                 clock.go_on()
+                if watched:
+                    self._outbound.hasten()
                 self._inbound.forward(header.length, self._stdin, last=header.length == 0)
                 self._stdin = self._stdin if header.length else None
             else:

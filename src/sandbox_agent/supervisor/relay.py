@@ -212,6 +212,10 @@ class Outbound:
             return [(self._sink, select.POLLOUT)]
         return [(source.fd, select.POLLIN) for source in self.sources]
 
+    def hasten(self) -> None:
+        """Let what is written next not rest: it may answer somebody."""
+        self._rests_until = 0.0
+
     def rest(self) -> float:
         """Return for how many seconds nothing of `wanted` needs to be waited for; 0 or less: it is time."""
         return 0.0 if self._remaining else self._rests_until - time.monotonic()
