@@ -68,7 +68,7 @@ class PromptingFile(io.FileIO):
 
 
 def wait() -> None:
-    """Tell the supervisor if reading stdin will wait for long, and do so here; let the end of a cell's stdin be seen."""
+    """Tell the supervisor if reading stdin will wait for long, and do so here; let the end of a cell's be seen."""
     if announce(_SOON):
         try:
             _await(_messages)
