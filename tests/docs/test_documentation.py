@@ -31,8 +31,9 @@ from code_executor.app.settings import PREFIX, Settings
 from code_executor.core.limits import Limits, SessionLimits
 from code_executor.core.models import Reason
 from code_executor.jobs.metrics import JobMetrics
+from code_executor.sandbox.book import PoolSize
 from code_executor.sandbox.doctor import REQUIRED
-from code_executor.sandbox.pool import Pool, PoolSize
+from code_executor.sandbox.pool import Pool
 from code_executor.service.fairqueue import FairQueue, Rules
 from code_executor.service.metrics import Metrics
 from code_executor.service.sessions import SessionBook

@@ -19,7 +19,8 @@ import pytest
 
 from code_executor import Executor
 from code_executor.core.limits import Limits
-from code_executor.sandbox.pool import Pool, PoolSize
+from code_executor.sandbox.book import PoolSize
+from code_executor.sandbox.pool import Pool
 from code_executor.service.dispatcher import Dispatcher
 from tests.conftest import IMAGE, RUNTIME
 from tests.hostile.cases import BREACH

@@ -19,9 +19,10 @@ from code_executor.core.limits import Limits
 from code_executor.core.models import Execution, Input, Output, Reason, Result, Stdin
 from code_executor.core.runner import run
 from code_executor.sandbox import conversation, hardening
+from code_executor.sandbox.book import PoolSize
 from code_executor.sandbox.docker import DockerLink
 from code_executor.sandbox.native import NativeLink
-from code_executor.sandbox.pool import Pool, PoolSize
+from code_executor.sandbox.pool import Pool
 from code_executor.sandbox.sandbox import Sandbox
 from code_executor.service.dispatcher import Dispatcher
 from sandbox_agent.contract.protocol import EVENT, MAX_BODY, VERSION, Cause, EventType, Outcome, event, record

@@ -18,9 +18,10 @@ import sandbox_agent
 from code_executor import Executor
 from code_executor.core.limits import Limits
 from code_executor.sandbox import cgroups, hardening
+from code_executor.sandbox.book import PoolSize
 from code_executor.sandbox.docker import DockerEngine
 from code_executor.sandbox.native import Interpreter, NativeEngine
-from code_executor.sandbox.pool import Pool, PoolSize
+from code_executor.sandbox.pool import Pool
 from code_executor.service.dispatcher import Dispatcher
 from sandbox_agent.contract.config import AgentConfig
 from tests.conftest import IMAGE, RUNTIME

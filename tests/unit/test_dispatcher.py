@@ -16,8 +16,9 @@ from code_executor.core.cells import CellTurn
 from code_executor.core.errors import CallerBusyError, PoolBusyError, PoolClosedError
 from code_executor.core.limits import Limits
 from code_executor.core.models import Cell, Execution
+from code_executor.sandbox.book import PoolSize
 from code_executor.sandbox.engine import Engine
-from code_executor.sandbox.pool import Pool, PoolSize
+from code_executor.sandbox.pool import Pool
 from code_executor.sandbox.sandbox import Sandbox
 from code_executor.service.dispatcher import Dispatcher, _Loan
 from code_executor.service.fairqueue import Rules

@@ -19,7 +19,8 @@ from code_executor.core.errors import (
 )
 from code_executor.core.limits import Limits
 from code_executor.core.models import Execution
-from code_executor.sandbox.pool import Pool, PoolSize
+from code_executor.sandbox.book import PoolSize
+from code_executor.sandbox.pool import Pool
 from code_executor.sandbox.sandbox import Sandbox
 from code_executor.service.dispatcher import Dispatcher, _Loan
 from code_executor.service.fairqueue import FIRST_ESTIMATE, Rules

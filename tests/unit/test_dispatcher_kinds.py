@@ -9,8 +9,9 @@ import pytest
 from code_executor.core.caller import Caller
 from code_executor.core.limits import Limits
 from code_executor.core.models import Execution, File
+from code_executor.sandbox.book import PoolSize
 from code_executor.sandbox.engine import Engine
-from code_executor.sandbox.pool import Pool, PoolSize
+from code_executor.sandbox.pool import Pool
 from code_executor.sandbox.sandbox import Sandbox
 from code_executor.service import dispatcher as dispatcher_module
 from code_executor.service.dispatcher import Dispatcher, _Loan

@@ -19,8 +19,9 @@ from code_executor.core.errors import CodeExecutorError, PoolBusyError
 from code_executor.core.limits import Limits, SessionLimits
 from code_executor.core.models import CellDone, Event, Execution, Input, Output, Reason, Result, Started
 from code_executor.core.runner import Runner, run
+from code_executor.sandbox.book import PoolSize
 from code_executor.sandbox.engine import Engine
-from code_executor.sandbox.pool import Pool, PoolSize
+from code_executor.sandbox.pool import Pool
 from code_executor.sandbox.sandbox import Sandbox
 from code_executor.service.collectors import Slowest
 from code_executor.service.fairqueue import FairQueue, Lane, Left, Rules

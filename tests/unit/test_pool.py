@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from code_executor.core.limits import Limits
-from code_executor.sandbox.pool import IDLE_SECONDS, Book, PoolSize, Term
+from code_executor.sandbox.book import IDLE_SECONDS, Book, PoolSize, Term
 from code_executor.sandbox.sandbox import Sandbox
 
 
@@ -63,8 +63,10 @@ def test_who_waits_is_asked_for() -> None:
     fill(book, 1)
     lend(book)
     book.asked = 3
-    assert book.wanted() == 4  # three wait, and one more
-    book.making = 4
+    assert book.wanted() == 1  # the spare one
+    book.due = 1
+    assert book.wanted() == 2
+    book.making = 2
     assert book.wanted() == 0
 
 
@@ -234,6 +236,29 @@ def test_what_is_worn_goes_while_others_of_its_age_stay() -> None:
     assert book.wanted() == 1
 
 
+def test_what_was_used_enough_serves_until_another_is_there() -> None:
+    book = Book(PoolSize(least=1, most=4, spare=0, reuse=100))
+    first, second = fill(book, 2)
+    book.forget(first)
+    lend(book)
+    second.runs = 85
+    assert book.returned(second, 0)
+    assert book.wanted() == 1
+    book.arrived(second, 0)
+    fill(book, 1)
+    assert (book.wanted(), book.superfluous(0)) == (0, [second])
+    assert (book.total, book.wanted(), book.aging) == (1, 0, set())
+
+
+def test_what_was_used_as_long_as_is_allowed_goes_though_there_is_no_other() -> None:
+    book = Book(PoolSize(least=1, most=4, spare=0, reuse=100))
+    (one,) = fill(book, 1)
+    lend(book)
+    one.runs = 100
+    assert not book.returned(one, 0)
+    assert book.wanted() == 1
+
+
 @pytest.mark.parametrize(
     ("runs", "now", "again"), [(85, 85, True), (99, 100, True), (100, 0, False), (0, 100.1, False)]
 )
@@ -291,6 +316,7 @@ class BookMachine(RuleBasedStateMachine):
     @rule(number=st.integers(0, 10))
     def ask(self, number: int) -> None:
         self.book.asked = number
+        self.book.due = min(number, 1)
 
     @rule()
     def lend(self) -> None:
@@ -330,8 +356,8 @@ class BookMachine(RuleBasedStateMachine):
 
     @rule()
     def tend(self) -> None:
-        wanted = self.book.wanted()
         worn = {each for each in self.book.idle if self.book.worn(each, self.now)}
+        wanted = self.book.wanted()
         superfluous = self.book.superfluous(self.now)
         assert len(set(superfluous)) == len(superfluous)
         if not worn.intersection(superfluous):
@@ -372,13 +398,13 @@ def test_where_there_is_no_room_it_makes_what_it_keeps_anyway_and_the_first_for_
     book = Book(PoolSize(least=2, most=8, spare=1), room=lambda: room)
     assert (book.wanted(), book.lacking) == (2, 0)
     book.making = 2
-    book.asked = 5
+    book.due = 5
     assert (book.wanted(), book.lacking) == (0, 4)
     room = 3
     assert (book.wanted(), book.lacking) == (3, 1)
     on_demand = Book(PoolSize(least=0, most=8, spare=0), room=lambda: -1)
     assert on_demand.wanted() == 0
-    on_demand.asked = 3
+    on_demand.due = 3
     assert (on_demand.wanted(), on_demand.lacking) == (1, 2)
     on_demand.making = 1
     assert (on_demand.wanted(), on_demand.lacking) == (0, 2)

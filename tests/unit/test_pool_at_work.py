@@ -11,7 +11,8 @@ import pytest
 from code_executor.core.errors import CodeExecutorError, EngineError, PoolBusyError, PoolClosedError
 from code_executor.execution.executor import _Settled
 from code_executor.sandbox import pool as module
-from code_executor.sandbox.pool import Pool, PoolSize
+from code_executor.sandbox.book import PoolSize
+from code_executor.sandbox.pool import Pool
 from code_executor.sandbox.sandbox import Sandbox
 from sandbox_agent.contract import protocol
 from sandbox_agent.contract.protocol import EventType, event
@@ -152,11 +153,34 @@ async def test_who_finds_none_free_is_told_and_nobody_waits_in_a_pool(workshop: 
                 pass
 
 
-async def test_as_many_are_made_as_are_asked_for(workshop: Workshop) -> None:
+async def test_one_more_is_made_for_who_waits(workshop: Workshop) -> None:
     async with opened(workshop, least=0, most=4) as pool:
         await idle(pool, 1)
         pool.ask(2)
-        await idle(pool, 3)
+        await idle(pool, 2)
+
+
+async def test_none_is_made_for_who_does_not_wait_for_as_long_as_it_takes(workshop: Workshop) -> None:
+    async with opened(workshop, least=1, most=4, spare=0) as pool:
+        await idle(pool, 1)
+        pool._takes = 1e9
+        async with pool.lease():
+            pool.ask(1)
+            await asyncio.sleep(0)
+            assert pool.book.wanted() == 0
+            pool.ask(0)
+            pool._takes = 0.001
+            await asyncio.sleep(0.05)
+            assert workshop.attempts == 1
+            pool.ask(1)
+            await until(lambda: len(workshop.made) == 2)
+
+
+async def test_where_there_is_none_it_is_made_at_once(workshop: Workshop) -> None:
+    async with opened(workshop, least=0, most=4, spare=0) as pool:
+        pool._takes = 1e9
+        pool.ask(3)
+        await until(lambda: len(workshop.made) == 1)
 
 
 async def test_whoever_lends_on_is_told_when_one_is_back(workshop: Workshop) -> None:

@@ -26,10 +26,11 @@ from code_executor.execution.executor import ReservedExecutor
 from code_executor.grading.issuer import Issuer
 from code_executor.sandbox import contents as contents_of
 from code_executor.sandbox import doctor, hardening
+from code_executor.sandbox.book import PoolSize
 from code_executor.sandbox.docker import DockerEngine
 from code_executor.sandbox.engine import Engine, SharedEngine
 from code_executor.sandbox.native import NativeEngine
-from code_executor.sandbox.pool import Pool, PoolSize
+from code_executor.sandbox.pool import Pool
 from code_executor.service.budgets import Budgets, CountedRunner
 from code_executor.service.dispatcher import Dispatcher
 from code_executor.service.environments import Described, Environments

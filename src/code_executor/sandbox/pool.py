@@ -12,176 +12,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
 import structlog
 
 from code_executor.core.errors import CodeExecutorError, PoolBusyError, PoolClosedError, SandboxError
+from code_executor.sandbox.book import IDLE_SECONDS, Book, PoolSize
 from code_executor.sandbox.engine import Engine
 from code_executor.sandbox.sandbox import Sandbox
 
 log = structlog.get_logger()
 
-IDLE_SECONDS = 60.0
-"""A sandbox beyond the least number is given up after this long without work."""
+LONGEST_PATIENCE = 5.0
+"""Seconds after which one more is made for who waits, however long that takes."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _CREATE_AT_ONCE = 2
 _ANSWER_FIRST = 0.005
 """Seconds in which the answer of a run has left, before the removal and the making of a sandbox take the processor."""
-_SPREAD = 0.25
-_GOLDEN = (5**0.5 - 1) / 2
-
-
-@dataclass(frozen=True)
-class PoolSize:
-    """``least`` sandboxes are always kept, never more than ``most``; ``spare`` ones more than are asked for.
-
-    ``reuse``: runs per sandbox; 0 and 1 both mean a fresh one for every run. ``lifetime``: seconds after which a
-    sandbox is replaced.
-    """
-
-    least: int = 2
-    most: int = 4
-    spare: int = 1
-    reuse: int = 200
-    lifetime: float = 3600.0
-
-
-@dataclass(frozen=True)
-class Term:
-    """When a sandbox came into the book (of ``time.monotonic``), and the ``share`` it gets of what it may be used."""
-
-    born: float
-    share: float
-
-    @classmethod
-    def of(cls, number: int, now: float) -> Term:
-        """Return the term of the sandbox that comes as the ``number``-th, ``now``.
-
-        Sandboxes are lent in turn and would all be worn at the same moment, so each gets up to a quarter less than
-        all: by multiples of the golden ratio, which leave no two that follow each other close together.
-        """
-        return cls(now, 1 - _SPREAD * (number * _GOLDEN % 1))
-
-
-@dataclass
-class Book:
-    """Who is idle, busy, settling or being made, and what should be done about it. No I/O in here.
-
-    ``asked``: how many executions wait for a sandbox. ``room``: for how many more sandboxes there is room beside those
-    of other pools, beyond those for which there is always (``kept``); None: for as many as are wanted.
-    """
-
-    size: PoolSize
-    idle: deque[Sandbox] = field(default_factory=deque)
-    busy: set[Sandbox] = field(default_factory=set)
-    settling: set[Sandbox] = field(default_factory=set)
-    making: int = 0
-    asked: int = 0
-    idle_since: dict[Sandbox, float] = field(default_factory=dict)
-    terms: dict[Sandbox, Term] = field(default_factory=dict)
-    made: int = 0
-    room: Callable[[], int] | None = None
-
-    @property
-    def total(self) -> int:
-        """Sandboxes that are there or on their way."""
-        return len(self.idle) + len(self.busy) + len(self.settling) + self.making
-
-    def wanted(self) -> int:
-        """How many more should be made now: some beyond what is asked for, within the bounds."""
-        wanted = self._wanted()
-        if not wanted or self.room is None:
-            return wanted
-        return min(wanted, max(0, self.kept - self.total) + max(0, self.room()))
-
-    @property
-    def lacking(self) -> int:
-        """How many more would be made if there were room."""
-        return self._wanted() - self.wanted() if self.room is not None else 0
-
-    def _wanted(self) -> int:
-        asked = len(self.busy) + len(self.settling) + self.asked + self.size.spare
-        return max(0, min(max(asked, self.size.least), self.size.most) - self.total)
-
-    @property
-    def kept(self) -> int:
-        """For how many there is room at any time: those that are kept anyway, or one for whoever waits."""
-        return max(self.size.least, self.size.spare, 1)
-
-    def take(self, owner: str | None = None) -> Sandbox | None:
-        """Lend the longest idle sandbox, and rather one that is ``owner``'s or nobody's; None where there is none."""
-        if not self.idle:
-            return None
-        if owner is None:
-            sandbox = self.idle.popleft()
-        else:
-            sandbox = min(self.idle, key=lambda each: (each.owner != owner, each.owner is not None))
-            self.idle.remove(sandbox)
-        self.idle_since.pop(sandbox, None)
-        self.busy.add(sandbox)
-        return sandbox
-
-    def arrived(self, sandbox: Sandbox, now: float) -> None:
-        """A sandbox is clean and ready."""
-        if sandbox not in self.terms:
-            self.terms[sandbox] = Term.of(self.made, now)
-            self.made += 1
-        self.settling.discard(sandbox)
-        self.idle.append(sandbox)
-        self.idle_since[sandbox] = now
-
-    def returned(self, sandbox: Sandbox, now: float) -> bool:
-        """A run is over. True if the sandbox may be used again once it has settled; False: destroy it."""
-        self.busy.discard(sandbox)
-        if self.worn(sandbox, now) or not sandbox.usable:
-            self.forget(sandbox)
-            return False
-        self.settling.add(sandbox)
-        return True
-
-    def worn(self, sandbox: Sandbox, now: float) -> bool:
-        """Whether it was used enough; while another is being made, that is as long as is allowed."""
-        term, size = self.terms[sandbox], self.size
-        share = 1 if self.making else term.share
-        return sandbox.runs >= max(1, math.ceil(size.reuse * share)) or now - term.born > size.lifetime * share
-
-    def forget(self, sandbox: Sandbox) -> None:
-        """It is gone, or going."""
-        with contextlib.suppress(ValueError):
-            self.idle.remove(sandbox)
-        self.busy.discard(sandbox)
-        self.settling.discard(sandbox)
-        self.idle_since.pop(sandbox, None)
-        self.terms.pop(sandbox, None)
-
-    @property
-    def beyond(self) -> int:
-        """How many sandboxes are there beyond those that are wanted now; what is idle of them may be given up."""
-        asked = len(self.busy) + len(self.settling) + self.asked + self.size.spare  # as `wanted` has it
-        return max(0, self.total - max(self.size.least, asked))
-
-    def superfluous(self, now: float) -> list[Sandbox]:
-        """Take out of the book what has been idle too long beyond the least, or lived too long, and return it."""
-        old = [s for s in self.idle if self.worn(s, now)]
-        bored = [s for s in self.idle if s not in old and now - self.idle_since[s] > IDLE_SECONDS]
-        return self._taken([*old, *bored[: max(0, self.beyond - len(old))]])
-
-    def surplus(self, most: int) -> list[Sandbox]:
-        """Take out of the book up to ``most`` that are idle and not wanted now, the longest idle first."""
-        return self._taken(list(self.idle)[: min(most, self.beyond)])
-
-    def _taken(self, sandboxes: list[Sandbox]) -> list[Sandbox]:
-        for sandbox in sandboxes:
-            self.forget(sandbox)
-        return sandboxes
 
 
 def _nothing() -> None:
@@ -209,6 +60,9 @@ class Pool:
         """Called when a sandbox has become free, when one will not come back, and when the pool closes."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._destroying: set[asyncio.Task[None]] = set()
+        self._takes = 0.0
+        """Seconds that the last sandbox took to make."""
+        self._pressing: asyncio.TimerHandle | None = None
         self._pause = _FIRST_PAUSE
         self._paused = False
         self._closing = False
@@ -280,10 +134,32 @@ class Pool:
         return sandbox
 
     def ask(self, count: int) -> None:
-        """Learn how many wait for a sandbox; more are made if they are too few."""
+        """Learn how many wait for a sandbox. One more is made once somebody has waited for as long as that takes.
+
+        Most of those who wait have a sandbox before another is made, and to make one slows all that run. Where there is
+        none, nobody waits for that.
+        """
         self.book.asked = count
-        if count:
+        if not count:
+            self._calm()
+        elif not self.book.total or not self._takes:
+            self._press()
+        elif self._pressing is None and not self.book.due:
+            self._pressing = asyncio.get_running_loop().call_later(min(self._takes, LONGEST_PATIENCE), self._press)
+        else:
             self._refill()
+
+    def _press(self) -> None:
+        self._calm()
+        self.book.due = 1
+        self._refill()
+
+    def _calm(self) -> None:
+        """Nobody waits any more, or what was made for them is there."""
+        self.book.due = 0
+        if self._pressing is not None:
+            self._pressing.cancel()
+            self._pressing = None
 
     def refill(self) -> None:
         """Make what is wanted, since there is room for it now."""
@@ -369,7 +245,9 @@ class Pool:
     async def _make(self) -> None:
         try:
             async with self._making:
+                began = time.monotonic()
                 sandbox = await self.engine.create()
+                self._takes = time.monotonic() - began
         except CodeExecutorError as error:
             self.book.making -= 1
             self._failed(str(error))
@@ -389,7 +267,9 @@ class Pool:
             self._discard(sandbox)
             self._refill()
             return
+        self._calm()
         self._free(sandbox)
+        self.ask(self.book.asked)
 
     def _failed(self, why: str) -> None:
         """Try again, later and later."""
@@ -425,6 +305,7 @@ class Pool:
     async def close(self) -> None:
         """Take no more work, let runs under way end (their callers wait for them), and destroy everything."""
         self._closing = True
+        self._calm()
         self.on_free()
         while self.book.busy:
             self._changed.clear()

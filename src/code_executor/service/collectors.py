@@ -9,7 +9,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from code_executor.core.limits import Limits
-from code_executor.sandbox.pool import Book, Pool
+from code_executor.sandbox.book import Book
+from code_executor.sandbox.pool import Pool
 from code_executor.service.fairqueue import FairQueue, Lane
 from code_executor.service.sessions import SessionBook
 

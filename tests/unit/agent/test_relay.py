@@ -386,6 +386,14 @@ def test_a_run_that_begins_is_left_in_peace_for_a_while(run: Run, pipe: Pipes) -
     assert run.events() == [Event(EventType.STDOUT, 8, b"early")]
 
 
+def test_what_answers_somebody_does_not_rest(run: Run) -> None:
+    os.write(run.stdout.write, b"asked")
+    run.outbound.pump()
+    assert run.outbound.rest() > 0
+    run.outbound.hasten()
+    assert run.outbound.rest() <= 0
+
+
 def test_draining_sends_what_is_left_and_gives_the_pipes_back(run: Run) -> None:
     os.write(run.stdout.write, b"left")
     os.write(run.stderr.write, b"over")
