@@ -57,7 +57,7 @@ class Pool:
         self.introduction: dict[str, Any] = {}
         """What the newest sandbox said of itself."""
         self.on_free: Callable[[], None] = _nothing
-        """Called when a sandbox has become free, when one will not come back, and when the pool closes."""
+        """Called when a sandbox is free, when one will not come back or has no room, and when the pool closes."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._destroying: set[asyncio.Task[None]] = set()
         self._takes = 0.0
@@ -153,6 +153,8 @@ class Pool:
         self._calm()
         self.book.due = 1
         self._refill()
+        if self.book.lacking:
+            self.on_free()
 
     def _calm(self) -> None:
         """Nobody waits any more, or what was made for them is there."""
