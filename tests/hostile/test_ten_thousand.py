@@ -217,7 +217,7 @@ EACH_ROUND = STAMPEDE + sum(requests for _, requests, _ in ROUND)
 
 async def clients_of(crowd: Crowd, kind: Kind, numbers: Iterator[int]) -> None:
     for number in numbers:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(200):
             await kind(crowd, number)
 
 
@@ -239,9 +239,9 @@ def resident(server: Server) -> int:
 
 
 @pytest.mark.anyio
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_of_ten_thousand_requests_each_gets_its_one_answer_and_nothing_is_left(serve: Serve, engine: str) -> None:
-    settings = {"rate_limit": f"{RATE}/hour", "queue_size": QUEUE, "queue_timeout": 60, "body_timeout": 5}
+    settings = {"rate_limit": f"{RATE}/hour", "queue_size": QUEUE, "queue_timeout": 180, "body_timeout": 5}
     pool = {"pool_size": 4, "pool_min": 4, "policy": "off", "preload": ""}
     with serve(engine, trusted_proxies="127.0.0.1", **settings, **pool) as server:
         crowd = Crowd(server)
@@ -259,7 +259,7 @@ async def test_of_ten_thousand_requests_each_gets_its_one_answer_and_nothing_is_
             await one_round(crowd, f"192.0.2.{number}")
             assert await asyncio.to_thread(eventually, lambda: not grew()), grew()
             sizes.append(resident(server))
-        assert sizes[1] - sizes[0] < EACH_ROUND * GREW_AT_MOST
+        assert sizes[1] - sizes[0] < EACH_ROUND * GREW_AT_MOST, sizes
 
         assert_all_are_accounted_for(crowd)
 
