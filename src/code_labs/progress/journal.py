@@ -101,7 +101,7 @@ class Journal:
         async with self._database.reading() as connection:
             rows = (await connection.execute(wanted)).all()
             courses = {row.course for row in rows}
-            published = list(await connection.scalars(counted.where(lab.c.course.in_(courses)))) if rows else []
+            published = list(await connection.scalars(counted.where(lab.c.course.in_(list(courses))))) if rows else []
         found = []
         for each in dict.fromkeys((row.course, row.name, row.title) for row in rows):
             own = [row for row in rows if row.course == each[0]]
@@ -201,7 +201,7 @@ class Journal:
         known = [each for each in happenings if each.lab is None or each.lab in labs]
         if not known:
             return
-        rows = []
+        rows: list[dict[str, Any]] = []
         async with self._database.writing() as connection:
             learner = await self._learner(connection, who)
             for name in sorted({each.lab for each in known if each.lab is not None}):
@@ -215,9 +215,8 @@ class Journal:
             if all(each.lab is None for each in known):
                 await self._day(connection, course, learner, now)
             for each in known:
-                row = {"course": course.id, "learner": learner, "lab": labs.get(each.lab or ""), "type": each.type}
-                row |= {"at": _bounded(each.at, now), "data": json.dumps(each.data), **_clicked(each)}
-                rows.append(row)
+                said = {"course": course.id, "learner": learner, "lab": labs.get(each.lab or ""), "type": each.type}
+                rows.append({**said, "at": _bounded(each.at, now), "data": json.dumps(each.data), **_clicked(each)})
             await connection.execute(insert(tables.events), rows)
 
     # ---- rows
