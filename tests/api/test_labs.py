@@ -15,6 +15,7 @@ import pytest
 
 from tests.api.conftest import problem, raw_events
 from tests.api.test_keys import SETTINGS, attempt, made
+from tests.census import eventually
 from tests.conftest import Serve, Server
 from tests.labs.made import RIGHT, TRANSCRIPT, WRONG, said
 
@@ -321,6 +322,17 @@ def test_labs_are_made_of_code_and_of_the_bank(school: School) -> None:
     listed = school.teach("GET", "/courses/made")["labs"]
     assert {each["status"] for each in listed} == {"draft"}
     assert all(each["verified"] for each in listed)
+
+
+def test_fetching_captions_is_honest_about_what_is_not_there(school: School) -> None:
+    path = "/courses/python/videos/week-2/fetch"
+    assert school.ask("GET", f"/teach{path}", "teacher").status_code == 404
+    begun = school.teach("POST", path, {"youtube": "https://youtu.be/not-a-video"}, 202)
+    assert eventually(lambda: school.teach("GET", path)["state"] != "running", 60)
+    last = school.teach("GET", path)
+    assert (last["fetch"], last["state"]) == (begun["fetch"], "failed")
+    assert "Copy the transcript" in last["why"]
+    assert [video["video"] for video in school.get("/courses/python")["videos"]] == ["week-1"]
 
 
 def test_labs_come_and_go_as_files(school: School) -> None:

@@ -22,6 +22,7 @@ from code_executor.storage.database import Database
 from code_labs.errors import StateError
 from code_labs.progress import tables
 from code_labs.progress.models import (
+    NAME,
     PAUSE,
     Attempt,
     Course,
@@ -34,6 +35,9 @@ from code_labs.progress.models import (
     Work,
 )
 from code_labs.progress.sql import insert_missing, insert_or_set, pack, unpack
+
+_LONGEST = 12 * 3600
+"""Seconds of a video."""
 
 _LATE = 86_400.0
 """Seconds after which a page may still tell what happened."""
@@ -280,8 +284,10 @@ def _bounded(at: float, now: float) -> float:
 def _clicked(each: Happening) -> dict[str, Any]:
     """Return the columns of the segment that was clicked."""
     video, start = each.data.get("video"), each.data.get("start")
-    right = each.type == "segment_click" and isinstance(video, str) and isinstance(start, int | float)
-    return {"video": str(video)[:64], "start": float(start or 0)} if right else {"video": None, "start": None}
+    is_video = each.type == "segment_click" and isinstance(video, str) and NAME.fullmatch(video)
+    if is_video and isinstance(start, int | float) and 0 <= start <= _LONGEST:
+        return {"video": video, "start": float(start)}
+    return {"video": None, "start": None}
 
 
 def _draft(row: Row[Any]) -> Draft:

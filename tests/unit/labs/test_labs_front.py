@@ -21,7 +21,7 @@ from code_executor.service.ports import Service
 from code_labs.api.mount import mount
 from code_labs.api.reports import written
 from code_labs.api.submit import error_of
-from code_labs.api.teachers import _youtube
+from code_labs.api.videos import youtube_of
 from tests.unit.grading.made import io, suite
 
 
@@ -114,7 +114,7 @@ def test_cells_that_would_be_formulas_are_text() -> None:
     ],
 )
 def test_a_video_is_known_by_its_id_or_its_address(said: str) -> None:
-    assert _youtube(said) == "dQw4w9WgXcQ"
+    assert youtube_of(said) == "dQw4w9WgXcQ"
 
 
 @pytest.mark.parametrize("said", ["x", "https://evil.example/dQw4w9WgXcQ", "dQw4w9WgXc<", "javascript:alert(1)"])
@@ -122,4 +122,4 @@ def test_what_is_no_video_is_refused(said: str) -> None:
     from code_executor.api.problems import Refusal
 
     with pytest.raises(Refusal, match="youtube: "):
-        _youtube(said)
+        youtube_of(said)
