@@ -42,7 +42,7 @@ class School:
         sent = {"Authorization": f"Bearer {self.keys[key]}", **headers}
         url = f"{self.server.url}{BASE}{path}"
         content = {"content": body} if isinstance(body, bytes) else {"json": body}
-        response = httpx.request(method, url, headers=sent, timeout=120, **content)  # type: ignore[arg-type]
+        response = httpx.request(method, url, headers=sent, timeout=120, **content)
         if key in ("ada", "bob"):
             self.seen.append(response)
         return response

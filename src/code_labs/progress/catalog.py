@@ -199,23 +199,21 @@ class Catalog:
         table = tables.versions
         by_lab = {placed.id: (placed, number) for placed, number in wanted}
         columns = (table.c.lab, table.c.version, table.c.hash, table.c.verified, table.c.report)
-        rows: dict[int, Row[Any]] = {}
         async with self._database.reading() as connection:
             some = select(*columns).where(table.c.lab.in_(list(by_lab)))
             some = some.where(table.c.version.in_(sorted({number for _, number in by_lab.values()})))
             if published:
                 some = some.where(table.c.published.is_not(None))
-            for row in await connection.execute(some):
-                if by_lab[row.lab][1] == row.version:
-                    rows[row.lab] = row
+            every: Sequence[Any] = (await connection.execute(some)).all()
+            rows = {row.lab: row for row in every if by_lab[row.lab][1] == row.version}
             known = {row.hash: self._read[row.hash][0] for row in rows.values() if row.hash in self._read}
             missing = [row.hash for row in rows.values() if row.hash not in known]
             if missing:
-                some = select(table.c.hash, table.c.content).where(
+                those = select(table.c.hash, table.c.content).where(
                     table.c.lab.in_(list(by_lab)), table.c.hash.in_(missing)
                 )
-                for row in await connection.execute(some):
-                    known[row.hash] = self._lab(row.hash, row.content)
+                for each in await connection.execute(those):
+                    known[each.hash] = self._lab(each.hash, each.content)
         return [
             Version(placed, number, known[row.hash], bool(row.verified), row.report and json.loads(row.report))
             for placed, number in wanted

@@ -258,7 +258,8 @@ class Journal:
         values = {"last": last, "seconds": seconds, "began": min(found.began, times[0])}
         done = await connection.execute(update(table).where(*where).values(values).returning(table))
         await self._day(connection, course, learner, times[-1])
-        return done.one()
+        touched: Row[Any] = done.one()
+        return touched
 
 
 def _after(row: Row[Any], attempt: Attempt, now: float) -> dict[str, Any]:
