@@ -140,7 +140,10 @@ def _second(text: str) -> float:
     """Read a time as people write it: ``90``, ``1:30``, ``1:01:30``."""
     if not re.fullmatch(r"(?:(?:\d{1,2}:)?\d{1,3}:)?\d{1,5}(?:\.\d+)?", text, re.ASCII):
         raise argparse.ArgumentTypeError(f"must be as 4:30, not {text}")
-    return sum(float(part) * 60**power for power, part in enumerate(reversed(text.split(":"))))
+    seconds = 0.0
+    for part in text.split(":"):
+        seconds = 60 * seconds + float(part)
+    return seconds
 
 
 def _work(name: str) -> Callable[[argparse.Namespace], int]:

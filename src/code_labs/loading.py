@@ -20,6 +20,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from email.message import Message
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -224,7 +225,7 @@ class Server:
             raise LabsError(f"{method} {path}: the server does not answer with a JSON object")
         return made
 
-    def _send(self, method: str, path: str, said: Any) -> tuple[int, http.client.HTTPMessage, bytes]:
+    def _send(self, method: str, path: str, said: Any) -> tuple[int, Message, bytes]:
         headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {self._key}"} if self._key else {})
         data = None
         if said is not None:

@@ -46,7 +46,7 @@ GOOD: dict[str, Any] = {
     "solution": 'def shipping(total):\n    """Return what shipping costs."""\n    if total < 0:\n'
     "        raise ValueError\n    if total >= 50:\n        return 0\n"
     "    if total >= 20:\n        return 3\n    return 5\n",
-    "calls": [f"shipping({n})" for n in (50, 10, 49, 20, 19, 0, -1, 100)],
+    "calls": [f"shipping({n})" for n in (50, 10, 49, 20, 19, 0, -1)],
     "inputs": [],
     "hints": ["Which condition comes first?", "Begin with the negative ones.", "Go on with `if total >= 50`."],
 }
@@ -74,6 +74,12 @@ def stub() -> Iterator[Stub]:
     with served(Stub()) as stub:
         stub.key = KEY
         yield stub
+
+
+@pytest.fixture(scope="module")
+def verifier(runner: Runner) -> Verifier:
+    """One for all: it knows what it has graded, and most answers are the same lab."""
+    return Verifier(runner, most=6)
 
 
 @pytest.fixture(autouse=True)
@@ -111,10 +117,10 @@ def spoken() -> Transcript:
     return parse_transcript(SPOKEN)
 
 
-async def events(request: Request, runner: Runner, settings: ModelSettings) -> AsyncIterator[Step | Draft | Failed]:
+async def events(request: Request, verifier: Verifier, settings: ModelSettings) -> AsyncIterator[Step | Draft | Failed]:
     async with open_model(settings) as model:
         object.__setattr__(model.budget, "pause", 0.01)
-        async for event in from_model(request, model, Verifier(runner, most=10)):
+        async for event in from_model(request, model, verifier):
             yield event
 
 
@@ -133,11 +139,11 @@ def kept(directory: Path) -> str:
     return "".join(path.read_text() for path in directory.rglob("*") if path.is_file())
 
 
-async def made(stub: Stub, runner: Runner, *plays: Play, kind: str = "write", **more: Any) -> Came:
+async def made(stub: Stub, verifier: Verifier, *plays: Play, kind: str = "write", **more: Any) -> Came:
     """Make one lab while the model says these things."""
     stub.play("m", *plays)
     request = Request("week-1", spoken(), 0.0, 90.0, kind)
-    came = [event async for event in events(request, runner, settings(stub, "m", **more))]
+    came = [event async for event in events(request, verifier, settings(stub, "m", **more))]
     *steps, end = came
     assert not isinstance(end, Step)
     assert len(stub.asked("m")) <= 4
@@ -199,10 +205,10 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 async def test_each_answer_ends_as_it_must(
-    stub: Stub, runner: Runner, directory: Path, caplog: pytest.LogCaptureFixture, name: str
+    stub: Stub, verifier: Verifier, directory: Path, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
     case = CASES[name]
-    came = await made(stub, runner, *case.plays, **case.more)
+    came = await made(stub, verifier, *case.plays, **case.more)
     assert (came.verdict, len(came.asked)) == (case.verdict, case.calls), came.said
     for words in case.says:
         assert words in came.said
@@ -215,10 +221,10 @@ async def test_each_answer_ends_as_it_must(
 
 
 async def test_a_wrong_key_is_said_and_shown_nowhere(
-    stub: Stub, runner: Runner, directory: Path, caplog: pytest.LogCaptureFixture
+    stub: Stub, verifier: Verifier, directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     wrong = "sk-this-one-is-WRONG"
-    came = await made(stub, runner, good(), key=wrong)
+    came = await made(stub, verifier, good(), key=wrong)
     assert came.end == Failed("the model's service refuses the key (401): check CODE_LABS_MODEL_KEY")
     assert came.asked[0].headers["authorization"] == f"Bearer {wrong}"
     assert wrong not in came.said + caplog.text
@@ -226,7 +232,7 @@ async def test_a_wrong_key_is_said_and_shown_nowhere(
 
 
 async def test_what_is_expected_is_computed_and_the_place_is_what_was_asked_for(
-    stub: Stub, runner: Runner, directory: Path
+    stub: Stub, verifier: Verifier, directory: Path
 ) -> None:
     lies = {
         "status": "published",
@@ -235,14 +241,14 @@ async def test_what_is_expected_is_computed_and_the_place_is_what_was_asked_for(
         "expected": [1],
         "id": "../x",
     }
-    came = await made(stub, runner, good(**lies))
+    came = await made(stub, verifier, good(**lies))
     lab = came.draft.lab
     assert lab.video
     assert (lab.status, lab.policy, lab.id, lab.language) == ("draft", "strict", "what-shipping-costs", "en")
     assert (lab.video.video, lab.video.start, lab.video.end) == ("week-1", 0.0, 90.0)
     assert lab.suite
     tests = [test for test in lab.suite.tests if isinstance(test, CallTest)]
-    assert [test.expected for test in tests] == [0, 5, 5, 3, 5, 5, None, 0]
+    assert [test.expected for test in tests] == [0, 5, 3, 3, 5, 5, None]
     assert [test.raises.type for test in tests if test.raises] == ["ValueError"]
     assert [test.visibility for test in tests][:3] == ["full", "full", "result"]
     assert lab.starter == 'def shipping(total):\n    """Return what shipping costs."""\n    ...\n'
@@ -250,8 +256,8 @@ async def test_what_is_expected_is_computed_and_the_place_is_what_was_asked_for(
     assert came.draft.origin.tokens == 900
 
 
-async def test_a_transcript_is_fenced_and_no_tool_is_given(stub: Stub, runner: Runner, directory: Path) -> None:
-    came = await made(stub, runner, WEAK, good())
+async def test_a_transcript_is_fenced_and_no_tool_is_given(stub: Stub, verifier: Verifier, directory: Path) -> None:
+    came = await made(stub, verifier, WEAK, good())
     first, second = came.asked
     assert "tools" not in first.said
     assert first.form == "json_schema"
@@ -269,22 +275,24 @@ async def test_a_transcript_is_fenced_and_no_tool_is_given(stub: Stub, runner: R
     assert second.messages[:2] == first.messages
     assert second.messages[2] == WEAK.text
     assert "The tests fail only" in second.messages[3]
-    assert "total >= 50" in second.messages[3]
+    assert "  →  " in second.messages[3]  # what a wrong version did
 
 
-async def test_a_form_that_was_refused_is_not_asked_for_again(stub: Stub, runner: Runner, directory: Path) -> None:
+async def test_a_form_that_was_refused_is_not_asked_for_again(stub: Stub, verifier: Verifier, directory: Path) -> None:
     stub.play("m", UNKNOWN, good())
     async with open_model(settings(stub, "m")) as model:
         for _ in range(2):
             request = Request("week-1", spoken(), 0.0, 90.0)
-            last = [event async for event in from_model(request, model, Verifier(runner, most=5))][-1]
+            last = [event async for event in from_model(request, model, verifier)][-1]
             assert isinstance(last, Draft)
     assert [each.form for each in stub.asked("m")] == ["json_schema", "json_object", "json_object"]
 
 
 @pytest.mark.parametrize("kind", ["repair", "fill", "order"])
-async def test_other_kinds_are_made_of_the_same_answer(stub: Stub, runner: Runner, directory: Path, kind: str) -> None:
-    lab = (await made(stub, runner, good(), kind=kind)).draft.lab
+async def test_other_kinds_are_made_of_the_same_answer(
+    stub: Stub, verifier: Verifier, directory: Path, kind: str
+) -> None:
+    lab = (await made(stub, verifier, good(), kind=kind)).draft.lab
     assert lab.kind == kind
     assert lab.title == GOOD["title"]
     assert GOOD["task"] in lab.task
@@ -292,21 +300,23 @@ async def test_other_kinds_are_made_of_the_same_answer(stub: Stub, runner: Runne
     assert lab.starter != lab.solution
 
 
-async def test_programs_are_tested_by_what_they_print(stub: Stub, runner: Runner, directory: Path) -> None:
+async def test_programs_are_tested_by_what_they_print(stub: Stub, verifier: Verifier, directory: Path) -> None:
     program = "number = int(input())\nif number > 9:\n    print('large')\nelse:\n    print(number + 1)\n"
     task = "Read a number. Print `large` if it has two digits, and else the number after it."
     inputs = ["9\n", "10\n", "0\n", "99\n", "-3\n"]
-    lab = (await made(stub, runner, good(calls=[], inputs=inputs, solution=program, task=task))).draft.lab
+    lab = (await made(stub, verifier, good(calls=[], inputs=inputs, solution=program, task=task))).draft.lab
     assert lab.suite
     assert [(test.stdin, test.expected) for test in lab.suite.tests if isinstance(test, IoTest)] == list(
         zip(inputs, ["10\n", "large\n", "1\n", "large\n", "-2\n"], strict=True)
     )
-    predicted = (await made(stub, runner, good(solution="for n in (3, 5):\n    print(n * n)\n"), kind="predict")).draft
+    predicted = (
+        await made(stub, verifier, good(solution="for n in (3, 5):\n    print(n * n)\n"), kind="predict")
+    ).draft
     assert predicted.lab.solution == "print('9')\nprint('25')\n"
     assert predicted.report.is_verified
 
 
-async def test_classes_are_tested_by_expressions(stub: Stub, runner: Runner, directory: Path) -> None:
+async def test_classes_are_tested_by_expressions(stub: Stub, verifier: Verifier, directory: Path) -> None:
     solution = (
         "class Account:\n    def __init__(self, money):\n        self.money = money\n\n"
         "    def take(self, n):\n        if n > self.money:\n            return False\n"
@@ -321,7 +331,7 @@ async def test_classes_are_tested_by_expressions(stub: Stub, runner: Runner, dir
         "print(1)",
     ]
     task = "Write the class `Account(money)`, with `money` and `take(n)`: it takes n, if there is as much, and says so."
-    came = await made(stub, runner, good(calls=calls, solution=solution, task=task))
+    came = await made(stub, verifier, good(calls=calls, solution=solution, task=task))
     assert (came.verdict, len(came.asked)) == ("verified", 1)
     assert came.draft.lab.suite
     assert [lab_object(came.draft.lab)["suite"]["tests"][0]["expected"]] == [{"$tuple": [True, 2]}]
@@ -329,7 +339,7 @@ async def test_classes_are_tested_by_expressions(stub: Stub, runner: Runner, dir
     assert any("'print(1)' calls no function" in note for note in came.draft.notes)
 
 
-async def test_a_stretch_must_have_words(stub: Stub, runner: Runner, directory: Path) -> None:
+async def test_a_stretch_must_have_words(stub: Stub, verifier: Verifier, directory: Path) -> None:
     stub.play("m", good())
     for start, end, why in (
         (200.0, 300.0, "fewer than 20 words"),
@@ -337,21 +347,21 @@ async def test_a_stretch_must_have_words(stub: Stub, runner: Runner, directory: 
         (9.0, 9.0, "after"),
     ):
         request = Request("week-1", spoken(), start, end)
-        (only,) = [event async for event in events(request, runner, settings(stub, "m"))]
+        (only,) = [event async for event in events(request, verifier, settings(stub, "m"))]
         assert isinstance(only, Failed)
         assert why in only.why
     assert not stub.asked("m")
 
 
-async def test_tokens_are_counted_by_all_and_given_back(stub: Stub, runner: Runner, directory: Path) -> None:
-    await made(stub, runner, WEAK, good())
+async def test_tokens_are_counted_by_all_and_given_back(stub: Stub, verifier: Verifier, directory: Path) -> None:
+    await made(stub, verifier, WEAK, good())
     assert json.loads((directory / "model-tokens.json").read_text())["tokens"] == 1800
-    await made(stub, runner, BUSY)
+    await made(stub, verifier, BUSY)
     assert json.loads((directory / "model-tokens.json").read_text())["tokens"] == 1800
     (directory / "model-tokens.json").write_text('{"day": "2001-01-01", "tokens": 999999}')
-    await made(stub, runner, Play(good().text, tokens=None))
+    await made(stub, verifier, Play(good().text, tokens=None))
     assert 0 < json.loads((directory / "model-tokens.json").read_text())["tokens"] < 3000
-    came = await made(stub, runner, good(), ledger=str(directory / "model-tokens.json" / "x"))
+    came = await made(stub, verifier, good(), ledger=str(directory / "model-tokens.json" / "x"))
     assert isinstance(came.end, Failed)
     assert "CODE_LABS_MODEL_LEDGER" in came.end.why
 
@@ -399,7 +409,7 @@ def test_the_command_makes_labs_of_a_transcript(
     command = ["generate", str(directory / "week-1.vtt"), "--model", "m", "--engine", "native"]
     assert main([*command, "--from", "0:10", "--until", "1:30", "--to", str(directory / "labs")]) == 0
     out, err = capsys.readouterr()
-    assert out.startswith("what-shipping-costs: What shipping costs (verified; 8 tests, ")
+    assert out.startswith("what-shipping-costs: What shipping costs (verified; 7 tests, ")
     assert "week-1 0:10-1:30: m is asked to repair it (1 of 2)." in err
     assert KEY not in out + err
     lab = read_lab(directory / "labs/what-shipping-costs")

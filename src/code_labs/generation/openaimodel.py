@@ -56,7 +56,7 @@ class OpenAIModel:
         try:
             came = await self._client.chat.completions.create(**asked)
         except openai.APIStatusError as error:
-            made = error_of(error.status_code, error.response.headers, error.message, self._key)
+            made = error_of(error.status_code, error.response.headers, _words(error), self._key)
             if isinstance(made, RefusedError):
                 made.adapted = self._leave_out(str(error.param or ""))
             raise made from None
@@ -78,6 +78,12 @@ class OpenAIModel:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
+
+
+def _words(error: Any) -> str:
+    """Return what the service says; the library puts the status before it, or the whole answer."""
+    said = error.body.get("message") if isinstance(error.body, dict) else None
+    return str(said or error.message).removeprefix(f"Error code: {error.status_code} - ")
 
 
 def _reply(came: Any) -> Reply:

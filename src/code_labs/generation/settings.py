@@ -91,7 +91,7 @@ class ModelSettings(BaseSettings):
         return key
 
     def budget(self) -> Budget:
-        path = self.ledger or os.path.join(AccessSettings().data_directory(), _LEDGER)
+        path = self.ledger or os.path.join(AccessSettings.model_validate({}).data_directory(), _LEDGER)
         return Budget(Ledger(self.tokens_per_day, path), self.max_tokens, self.tokens_per_job)
 
 
