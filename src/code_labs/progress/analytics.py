@@ -76,7 +76,7 @@ class Analytics:
         )
         async with self._database.reading() as connection:
             found = [line for row in await connection.execute(stuck) for line in _stuck(row)]
-            learners = (await connection.execute(everybody)).all()
+            learners: Sequence[Any] = (await connection.execute(everybody)).all()
             published = await _published(connection, course)
         found += _behind(learners, published, self._now())
         return [line for _, line in sorted(found, key=lambda each: (each[0], each[1]["since"]))][:_ROWS]
@@ -202,7 +202,7 @@ def _stuck(row: Row[Any]) -> Iterable[tuple[int, dict[str, Any]]]:
         yield 1, _line(row.pseudonym, row.name, f"{row.failed} submits without success", row.began)
 
 
-def _behind(learners: Sequence[Row[Any]], published: int, now: float) -> Iterable[tuple[int, dict[str, Any]]]:
+def _behind(learners: Sequence[Any], published: int, now: float) -> Iterable[tuple[int, dict[str, Any]]]:
     """Yield what is to be said of learners and the whole course."""
     median = statistics.median(row.passed for row in learners) if len(learners) >= FEW else 0.0
     for row in learners:
@@ -238,14 +238,14 @@ def _number(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return func.sum(case((condition, 1), else_=0))
 
 
-async def _firsts(connection: AsyncConnection, course: Course) -> Sequence[Row[Any]]:
+async def _firsts(connection: AsyncConnection, course: Course) -> Sequence[Any]:
     """Return lab, submits and seconds of each first success."""
     work = tables.work
     wanted = select(work.c.lab, work.c.first_submits, work.c.first_seconds)
     return (await connection.execute(wanted.where(work.c.course == course.id, work.c.first_at.is_not(None)))).all()
 
 
-def _medians(firsts: Sequence[Row[Any]]) -> dict[int, tuple[float, float]]:
+def _medians(firsts: Sequence[Any]) -> dict[int, tuple[float, float]]:
     """Return the medians of submits and of seconds, for each lab."""
     by_lab: dict[int, list[tuple[int, float]]] = defaultdict(list)
     for lab, submits, seconds in firsts:
