@@ -8,13 +8,16 @@ PYTHON ?= python3
 ENGINE ?= $(or $(CODE_EXECUTOR_ENGINE),auto)
 BIN := .venv/bin
 
-.PHONY: help serve test test-fast image server sandbox lock base dist web screenshots lint types layers check format docs fuzz bench soak clean
+.PHONY: help serve labs test test-fast image server sandbox lock base dist web screenshots lint types layers check format docs fuzz bench soak clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 .venv/.done: pyproject.toml uv.lock scripts/setup
 	PYTHON=$(PYTHON) scripts/setup venv
+
+.venv/.labs: pyproject.toml uv.lock scripts/setup
+	PYTHON=$(PYTHON) scripts/setup labs
 
 .venv/.dev: pyproject.toml uv.lock scripts/setup
 	PYTHON=$(PYTHON) scripts/setup dev
@@ -46,6 +49,11 @@ serve: .venv/.done ## serve on port 8000 (PORT=…): Docker if an engine answers
 	@scripts/build-web --optional
 	@scripts/engine $(ENGINE) || [ "$(ENGINE)" = docker ] || $(MAKE) --no-print-directory .sandbox/.done
 	exec $(BIN)/code-executor serve --engine $(ENGINE) $(ARGS)
+
+labs: .venv/.labs ## the same with labs, and a small course to look at: http://127.0.0.1:8000/labs
+	@scripts/build-web --optional
+	@scripts/engine $(ENGINE) || [ "$(ENGINE)" = docker ] || $(MAKE) --no-print-directory .sandbox/.done
+	exec scripts/labs --engine $(ENGINE) $(ARGS)
 
 test: .venv/.dev .sandbox/.done ## run every test (ARGS: more for pytest)
 	@scripts/build-web --optional

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import yaml
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from code_executor.app.settings import PREFIX, Settings, parse_size
 from code_executor.sandbox.doctor import REQUIRED
+from code_labs.generation.settings import PREFIX as MODEL
+from code_labs.generation.settings import ModelSettings
 from sandbox_agent.contract.policy.rules import STRICT
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,6 +61,8 @@ def default(name: str, field: FieldInfo) -> str:
     if name in _COMPUTED:
         return _COMPUTED[name]
     value: Any = field.default
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
     if any(getattr(mark, "func", None) is parse_size for mark in field.metadata):
         value = size(value)
     elif isinstance(value, tuple):
@@ -68,11 +73,14 @@ def default(name: str, field: FieldInfo) -> str:
 
 
 def _setting(name: str) -> tuple[str, str, str]:
-    field = Settings.model_fields[name]
+    return _row(PREFIX, name, Settings.model_fields[name])
+
+
+def _row(prefix: str, name: str, field: FieldInfo) -> tuple[str, str, str]:
     description = field.description or ""
     if get_origin(field.annotation) is Literal:
         description += f" One of {', '.join(f'`{choice}`' for choice in get_args(field.annotation))}."
-    return f"`{PREFIX}{name.upper()}`", default(name, field), description
+    return f"`{prefix}{name.upper()}`", default(name, field), description
 
 
 def _table(headings: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -99,6 +107,11 @@ def settings() -> str:
 def settings_short() -> str:
     """The settings that most people want first."""
     return _table(_SETTING_HEADINGS, map(_setting, _SHORT))
+
+
+def model_settings() -> str:
+    """Every setting of the models that make labs."""
+    return _table(_SETTING_HEADINGS, (_row(MODEL, *item) for item in ModelSettings.model_fields.items()))
 
 
 def policy() -> str:
@@ -149,6 +162,7 @@ def alerts() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "alerts": alerts,
+    "model-settings": model_settings,
     "settings": settings,
     "settings-short": settings_short,
     "policy": policy,

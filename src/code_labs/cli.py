@@ -1,16 +1,17 @@
-"""The command line: code-labs transcript, match, evaluate, import, export, verify, generate, bank. No server."""
+"""The command line: code-labs transcript, match, evaluate, import, export, verify, generate, bank, load."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from code_labs import __version__
+from code_labs import __version__, loading
 from code_labs.bank import about, bank, concepts
 from code_labs.errors import LabsError
 from code_labs.labs import Lab, lab_object, read_lab, write_lab
@@ -82,6 +83,13 @@ def _parser() -> argparse.ArgumentParser:
     send.add_argument("labs", nargs="+", metavar="LAB")
     send.set_defaults(run=_export)
     _add_work(commands)
+
+    load = commands.add_parser("load", help="put a course on a server: its videos and labs, verified and published")
+    load.add_argument("directory", metavar="DIR", help="a directory with a course.toml")
+    load.add_argument("--server", required=True, metavar="URL", help=f"the key comes from {loading.KEY}")
+    load.add_argument("--draft", action="store_true", help="publish nothing")
+    load.add_argument("--wait", type=float, default=0.0, metavar="SECONDS", help="wait so long for the server to start")
+    load.set_defaults(run=loading.load)
     return parser
 
 
@@ -94,8 +102,18 @@ def _add_work(commands: Any) -> None:
     verify.add_argument("--mutants", type=_count, default=20, metavar="N", help="wrong versions of each solution (20)")
     verify.set_defaults(run=_work("verify"))
 
-    generate = commands.add_parser("generate", help="make labs of code that you have, without a model")
-    generate.add_argument("files", nargs="+", metavar="FILE", help="a program (.py), a notebook (.ipynb), notes (.md)")
+    generate = commands.add_parser("generate", help="make labs of code that you have, or with a model of a transcript")
+    generate.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="a program (.py), a notebook (.ipynb), notes (.md); with --model: transcripts",
+    )
+    generate.add_argument("--model", metavar="NAME", help="ask this model (docs/labs-admin.md) for labs of transcripts")
+    generate.add_argument("--from", dest="start", type=_second, metavar="TIME", help="with --model: begin there (4:30)")
+    generate.add_argument(
+        "--until", type=_second, metavar="TIME", help="with --model: and end there; else: each chapter"
+    )
     generate.add_argument("--to", metavar="DIRECTORY", help="where a directory for each lab is made; else: a list")
     generate.add_argument("--kind", action="append", choices=KINDS, help="only such labs; may be given again")
     generate.add_argument("--json", action="store_true", help="print the labs as JSON")
@@ -116,6 +134,16 @@ def _count(text: str) -> int:
     if not 0 < number <= 1000:
         raise argparse.ArgumentTypeError(f"must be 1 to 1000, not {text}")
     return number
+
+
+def _second(text: str) -> float:
+    """Read a time as people write it: ``90``, ``1:30``, ``1:01:30``."""
+    if not re.fullmatch(r"(?:(?:\d{1,2}:)?\d{1,3}:)?\d{1,5}(?:\.\d+)?", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"must be as 4:30, not {text}")
+    seconds = 0.0
+    for part in text.split(":"):
+        seconds = 60 * seconds + float(part)
+    return seconds
 
 
 def _work(name: str) -> Callable[[argparse.Namespace], int]:

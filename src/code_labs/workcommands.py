@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from code_executor.core.errors import CodeExecutorError
+from code_labs import modelcommands
 from code_labs.errors import LabError, LabsError
 from code_labs.generate import Generated
 from code_labs.generate import generate as make_labs
 from code_labs.generate.sources import LARGEST
-from code_labs.labs import Lab, lab_object, read_lab, write_lab
+from code_labs.labs import Lab, lab_object, read_lab
 from code_labs.labs.formats.exchange import id_of
 from code_labs.labs.model import KINDS
 from code_labs.verify import Finding, Report, Severity, Verifier, open_room
@@ -103,6 +104,10 @@ def _lines(where: str, report: Report) -> Iterator[str]:
 
 def generate(options: argparse.Namespace) -> int:
     """Make labs of files, and write, print or list those that hold; the exit status is 1 if there are none."""
+    if options.model:
+        return modelcommands.generate(options)
+    if options.start is not None or options.until is not None:
+        raise LabsError("--from and --until choose a stretch of a video: they go with --model")
     made: list[tuple[str, Generated]] = _run(_generate(options))
     labs: list[tuple[Lab, Report]] = []
     taken: set[str] = set()
@@ -114,21 +119,12 @@ def generate(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([lab_object(lab) for lab, _ in labs], indent=2, ensure_ascii=False))
     if options.to:
-        _write([lab for lab, _ in labs], Path(options.to))
+        modelcommands.write_all([lab for lab, _ in labs], Path(options.to))
     for lab, report in labs:
         if not options.json:
             tests = len(lab.suite.tests) if lab.suite else 0
             print(f"{lab.id}: {lab.title} ({tests} tests, {report.killed} of {report.made} wrong versions fail)")
     return 0 if labs else EXIT_WRONG
-
-
-def _write(labs: Sequence[Lab], directory: Path) -> None:
-    """Write labs, all of them or none."""
-    there = next((lab.id for lab in labs if (directory / lab.id).exists()), None)
-    if there is not None:
-        raise LabsError(f"{directory / there} is there already; nothing is written over it")
-    for lab in labs:
-        write_lab(lab, directory / lab.id)
 
 
 async def _generate(options: argparse.Namespace) -> list[tuple[str, Generated]]:

@@ -10,10 +10,11 @@
 const UPSTREAM = process.env.CODE_EXECUTOR_URL ?? "http://localhost:8000";
 const TOKEN = process.env.CODE_EXECUTOR_TOKEN;
 
-const ASKED = ["accept", "content-type"];
+const ASKED = ["accept", "content-type", "if-match", "if-none-match"];
 const ANSWERED = [
   "cache-control",
   "content-type",
+  "etag",
   "ratelimit-limit",
   "ratelimit-policy",
   "ratelimit-remaining",
@@ -26,16 +27,18 @@ function pick(headers: Headers, names: string[]): Headers {
   return new Headers(names.flatMap((name) => (headers.has(name) ? [[name, headers.get(name) ?? ""]] : [])));
 }
 
-export async function forward(request: Request, path: string): Promise<Response> {
+/** `who`: headers that say to the executor who asks, instead of its own token. */
+export async function forward(request: Request, path: string, who?: Record<string, string>): Promise<Response> {
   const headers = pick(request.headers, ASKED); // no cookies, no authorization: they are this site's affair
   // the executor counts runs per client; it believes this only with CODE_EXECUTOR_TRUSTED_PROXIES (see README.md)
   const client = request.headers.get("x-forwarded-for");
   if (client) headers.set("x-forwarded-for", client);
   if (TOKEN) headers.set("authorization", `Bearer ${TOKEN}`);
+  for (const [name, value] of Object.entries(who ?? {})) headers.set(name, value);
   let answer: Response;
   try {
     answer = await fetch(new URL(path, UPSTREAM), {
-      method: "POST",
+      method: request.method,
       headers,
       body: request.body,
       duplex: "half", // fetch wants it said that a streamed body is sent before the answer is read

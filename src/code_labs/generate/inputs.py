@@ -38,7 +38,7 @@ def asks_of(function: Function, pieces: Sequence[Piece]) -> tuple[list[Ask], int
     found: dict[str, Ask] = {}
     constants = _constants(pieces)
     for node in _calls(function, pieces):
-        ask = _ask(node, constants)
+        ask = ask_of(node, constants)
         if ask is not None:
             found.setdefault(_key(ask), ask)
     own = min(len(found), MOST)
@@ -97,7 +97,8 @@ def _named(name: str, trees: Iterable[ast.AST]) -> Iterator[ast.Call]:
                 yield node
 
 
-def _ask(node: ast.Call, constants: dict[str, ast.expr]) -> Ask | None:
+def ask_of(node: ast.Call, constants: dict[str, ast.expr]) -> Ask | None:
+    """Return the call of a function by its name, or None if an argument is no literal, or no name of one."""
     name = node.func.id if isinstance(node.func, ast.Name) else ""
     try:
         args = tuple(_value(each, constants) for each in node.args)

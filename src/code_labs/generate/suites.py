@@ -53,32 +53,65 @@ async def tests_of(runner: Runner, function: Function, pieces: Sequence[Piece]) 
     kept = _usable(function, asks, own, came)
     if len(kept) < LEAST_TESTS:
         raise UselessError(f"only {len(kept)} of its calls have an answer that can be tested")
-    tests = [_test(asks[at], answer) for at, answer in kept.items()]
     right = list(kept.values())
-    prints = any(answer.stdout for answer in right)
-    changes = any(list(answer.arguments) != test["args"] for answer, test in zip(right, tests, strict=True))
-    for test, answer in zip(tests, right, strict=True):
-        _complete(test, answer, prints=prints, changes=changes)
+    asked = [asks[at] for at in kept]
+    tests = computed(asked, right)
     if len({json.dumps(_expected(test), sort_keys=True) for test in tests}) < 2:
         raise UselessError("it answers the same to all calls")
-    made = mutants(function.text, main=False)
-    asked = [asks[at] for at in kept]
-    found = await asyncio.gather(
-        *(answers(runner, joined(function.context, each.source), asked, seconds=_SECONDS) for each in made)
-    )
-    failed = [
-        {at for at, answer in enumerate(several) if _seen(answer, prints, changes) != _seen(right[at], prints, changes)}
-        for several in found
-    ]
+    found = await mistakes_of(runner, function, asked, right)
+    failed = [mistake.failed for mistake in found]
     chosen = _chosen(failed, sum(at < own for at in kept), len(tests))
-    mistakes = [(mutant, len(several & set(chosen))) for mutant, several in zip(made, failed, strict=True)]
-    ended = [any(answer is not None for answer in several) for several in found]
+    mistakes = [(each.mutant, len(each.failed & set(chosen))) for each in found if each.alive]
     tests = [tests[at] for at in chosen]
     for number, test in enumerate(tests, 1):
         test["id"] = str(number)
         if number > _SHOWN:
             test["visibility"] = "result"
-    return Made(tests, [each for each, alive in zip(mistakes, ended, strict=True) if alive])
+    return Made(tests, mistakes)
+
+
+def computed(asks: Sequence[Ask], right: Sequence[Answer]) -> list[Test]:
+    """Return tests that expect the answers that calls had: all look at what is printed, or changed, if one has that."""
+    prints, changes = _looks(asks, right)
+    tests = [_test(ask, answer) for ask, answer in zip(asks, right, strict=True)]
+    for test, answer in zip(tests, right, strict=True):
+        _complete(test, answer, prints=prints, changes=changes)
+    return tests
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A mutant of a function. ``failed``: which of the calls it answers in another way. ``alive``: it answers some."""
+
+    mutant: Mutant
+    failed: set[int]
+    alive: bool
+
+
+async def mistakes_of(
+    runner: Runner, function: Function, asks: Sequence[Ask], right: Sequence[Answer]
+) -> list[Mistake]:
+    """Return the mutants of a function, and what they do with calls whose answers are known."""
+    prints, changes = _looks(asks, right)
+    made = mutants(function.text, main=False)
+    found = await asyncio.gather(
+        *(answers(runner, joined(function.context, each.source), asks, seconds=_SECONDS) for each in made)
+    )
+    wanted = [_seen(answer, prints, changes) for answer in right]
+    return [
+        Mistake(
+            mutant,
+            {at for at, answer in enumerate(several) if _seen(answer, prints, changes) != wanted[at]},
+            any(answer is not None for answer in several),
+        )
+        for mutant, several in zip(made, found, strict=True)
+    ]
+
+
+def _looks(asks: Sequence[Ask], right: Sequence[Answer]) -> tuple[bool, bool]:
+    """Whether any call prints something, and whether any changes an argument."""
+    prints = any(answer.stdout for answer in right)
+    return prints, any(list(answer.arguments) != list(ask.args) for ask, answer in zip(asks, right, strict=True))
 
 
 def _usable(function: Function, asks: Sequence[Ask], own: int, answers: Sequence[Answer | None]) -> dict[int, Answer]:
@@ -120,6 +153,8 @@ def _test(ask: Ask, came: Answer) -> Test:
     test: Test = {"kind": "call", "call": ask.call, "args": list(ask.args)}
     if ask.kwargs:
         test["kwargs"] = dict(ask.kwargs)
+    if ask.setup:
+        test["setup"] = ask.setup
     if came.raised is not None:
         test["raises"] = {"type": came.raised[0]}
     else:

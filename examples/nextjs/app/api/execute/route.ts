@@ -1,3 +1,4 @@
+import { credentials, hasSecret, learnerOf } from "@/lib/learner";
 import { forward } from "@/lib/upstream";
 
 export const dynamic = "force-dynamic";
@@ -5,5 +6,5 @@ export const dynamic = "force-dynamic";
 export const maxDuration = 90;
 
 export function POST(request: Request): Promise<Response> {
-  return forward(request, "/api/execute");
+  return forward(request, "/api/execute", hasSecret ? credentials(learnerOf(request)) : undefined);
 }
