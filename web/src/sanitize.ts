@@ -32,11 +32,20 @@ function makePurifier(): DOMPurify {
 }
 
 export function sanitize(html: string): DocumentFragment {
+  return purify(html, TAGS, ATTRIBUTES, EMBEDDED_PICTURE);
+}
+
+/** The same with links to other pages: for what a teacher wrote. */
+export function sanitizeWithLinks(html: string): DocumentFragment {
+  return purify(html, [...TAGS, "a"], [...ATTRIBUTES, "href"], /^(?:https?:\/\/|mailto:|data:image\/)/i);
+}
+
+function purify(html: string, tags: string[], attributes: string[], addresses: RegExp): DocumentFragment {
   purifier ??= makePurifier();
   const fragment = purifier.sanitize(withoutStyles(html), {
-    ALLOWED_TAGS: TAGS,
-    ALLOWED_ATTR: ATTRIBUTES,
-    ALLOWED_URI_REGEXP: EMBEDDED_PICTURE,
+    ALLOWED_TAGS: tags,
+    ALLOWED_ATTR: attributes,
+    ALLOWED_URI_REGEXP: addresses,
     ALLOW_DATA_ATTR: false,
     ALLOW_ARIA_ATTR: false,
     FORBID_CONTENTS: ["style", "script", "title", "noscript", "template", "iframe", "object", "svg", "math"],

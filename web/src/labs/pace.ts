@@ -1,0 +1,51 @@
+/** Labs passed and active learners by day, as lines. The same numbers are in a table beside. */
+
+import uPlot from "uplot";
+import { el } from "../dom.js";
+import type { PaceRow } from "../labs-wire.js";
+
+const HEIGHT = 240; // pixels
+
+export function paceChart(rows: readonly PaceRow[]): HTMLElement {
+  const box = el("div", { className: "chart", role: "img", ariaLabel: `Labs passed and active learners by day, ${rows[0]?.day} to ${rows.at(-1)?.day}; the table has the numbers` });
+  const days = rows.map(({ day }) => Date.parse(`${day.slice(0, 10)}T00:00:00`) / 1000);
+  const data: uPlot.AlignedData = [days, rows.map(({ passed }) => passed), rows.map(({ active }) => active)];
+  let chart: uPlot | null = null;
+  const draw = (): void => {
+    chart?.destroy();
+    chart = new uPlot(optionsOf(box), data, box);
+  };
+  // its width is known once it is in the page; its colours change with the theme
+  new ResizeObserver(([entry]) => {
+    if (!entry || entry.contentRect.width === 0) return;
+    if (chart) chart.setSize({ width: entry.contentRect.width, height: HEIGHT });
+    else draw();
+  }).observe(box);
+  new MutationObserver(() => chart && draw()).observe(document.documentElement, { attributeFilter: ["theme"] });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => chart && draw());
+  return box;
+}
+
+function optionsOf(box: HTMLElement): uPlot.Options {
+  const probe = el("span", { className: "facts" });
+  box.append(probe);
+  const muted = getComputedStyle(probe).color;
+  probe.className = "why";
+  const { color: text } = getComputedStyle(probe);
+  probe.className = "accent";
+  const { color: accent } = getComputedStyle(probe);
+  probe.remove();
+  const axis = { stroke: muted, grid: { stroke: muted, width: 0.25 }, ticks: { stroke: muted, width: 0.5 } };
+  return {
+    width: box.clientWidth,
+    height: HEIGHT,
+    cursor: { drag: { x: false, y: false } },
+    scales: { y: { range: (_, __, most) => [0, Math.max(1, most)] } },
+    axes: [axis, { ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] }],
+    series: [
+      { label: "Day", value: "{YYYY}-{MM}-{DD}" },
+      { label: "Labs passed", stroke: accent, width: 2 },
+      { label: "Active learners", stroke: text, width: 2, dash: [6, 4] },
+    ],
+  };
+}
