@@ -17,3 +17,15 @@ class LabError(LabsError):
 
 class ExchangeError(LabsError):
     """A file of another system cannot be read, or has nothing that can be used."""
+
+
+class UnknownError(LabsError):
+    """There is no such course, video, lab, version or hint."""
+
+
+class StateError(LabsError):
+    """It cannot be done as things stand, as publishing what is not verified."""
+
+
+class FullError(LabsError):
+    """There is no room for more of them."""

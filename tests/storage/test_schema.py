@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, MetaData, inspect, text
 
 from code_executor.core.errors import SchemaError
 from code_executor.storage import schema
 from code_executor.storage.database import Database
 from code_executor.storage.tables import METADATA
+from code_labs.progress import tables as of_labs
 
 pytestmark = pytest.mark.anyio
 
@@ -41,8 +42,12 @@ def test_the_newest_version_is_the_newest_migration() -> None:
 
 
 async def test_the_migrations_make_the_tables_as_they_are_written(database: Database) -> None:
+    whole = MetaData()
+    for table in (*METADATA.sorted_tables, *of_labs.METADATA.sorted_tables):
+        table.to_metadata(whole)
+
     def differences(connection: Connection) -> list[object]:
-        return list(compare_metadata(MigrationContext.configure(connection), METADATA))
+        return list(compare_metadata(MigrationContext.configure(connection), whole))
 
     async with database.reading() as connection:
         assert await connection.run_sync(differences) == []

@@ -72,6 +72,8 @@ WRONG: dict[str, list[str]] = {
     "job_results": ["59", "x"],
     "job_requests": ["-1", "x"],
     "max_batch": ["1", "2g", "x"],
+    "labs": ["maybe"],
+    "labs_retention": ["0", "36501", "nan", "x"],
     "body_timeout": ["0", "3601", "x"],
     "require_key": ["x"],
     "webhook_allow": ["https://example.org", "10.0.0.0/33", "a b", "hooks.example.org,*"],

@@ -30,6 +30,8 @@ class Scope(StrEnum):
     GRADE = "grade"
     GRADE_FULL = "grade:full"
     SUITES = "suites"
+    LABS = "labs"
+    TEACH = "teach"
     MCP = "mcp"
     LEARNER_ANY = "learner:any"
     METRICS = "metrics"

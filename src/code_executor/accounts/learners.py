@@ -35,8 +35,8 @@ MOST_TOKEN = 4096
 GRANTED = frozenset({Scope.RUN, Scope.CHECK, Scope.SESSION})
 """What a token is for if it does not say."""
 
-GRANTABLE = GRANTED | {Scope.JOBS, Scope.GRADE, Scope.MCP}
-"""What it can be for; the rest is for platforms."""
+GRANTABLE = GRANTED | {Scope.JOBS, Scope.GRADE, Scope.LABS, Scope.TEACH, Scope.MCP}
+"""What it can be for, if it says so; the rest is for platforms. A token for a teacher has ``teach``."""
 
 _ALGORITHM = "HS256"
 _FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")

@@ -29,6 +29,7 @@ from code_executor.api import (
     suites,
 )
 from code_executor.api.execute import Endpoint
+from code_executor.api.fronts import Front
 from code_executor.api.gate import Gate
 from code_executor.api.hosts import HostNames, Hosts
 from code_executor.api.idempotency import REPLAYED, Idempotency
@@ -86,6 +87,8 @@ class Pages(CORSMiddleware):
                 "Authorization",
                 "Content-Type",
                 "Idempotency-Key",
+                "If-Match",
+                "If-None-Match",
                 "Last-Event-ID",
                 "Prefer",
                 "X-API-Key",
@@ -147,6 +150,7 @@ def create_app(
     answers: Answers | None = None,
     kept_suites: Suites | None = None,
     receipt_keys: RingFile | None = None,
+    fronts: Sequence[Front] = (),
 ) -> ASGIApp:
     """Return the ASGI application over ``service``, whose owner keeps it open for as long as the app is served.
 
@@ -155,7 +159,7 @@ def create_app(
     of the environments: jobs name one, and the description has them if no key is needed to know them. ``offered``:
     likewise those of the policies that a request may choose. ``desk``: where jobs are asked for; None: there are none.
     ``answers``: those that are given again; None: none are. ``kept_suites``: those that are stored; None: none can be.
-    ``receipt_keys``: what grades are signed with; None: none are.
+    ``receipt_keys``: what grades are signed with; None: none are. ``fronts``: what other packages add.
     """
     accounts = accounts or Accounts()
     desk = desk or JobDesk()
@@ -187,6 +191,12 @@ def create_app(
     app.include_router(grade.make_router(service, kept_suites, bounds, issuer, for_jobs.post_grade))
     app.include_router(receipts.make_router(issuer))
     app.include_router(suites.make_router(service, kept_suites, bounds))
+    counted = dict(_COUNTED)
+    for front in fronts:
+        mounted = front(service, bounds, issuer)
+        counted |= mounted.counted
+        for router in mounted.routers:
+            app.include_router(router)
     known = ((), ()) if accounts.closed else (described, offered)
     description.install(app, service.runs.limits, bounds, *known)
     problems.install(app)
@@ -196,7 +206,7 @@ def create_app(
     whole: ASGIApp = Shortcut(app, endpoint)
     whole = Idempotency(whole, answers, service.health)
     whole = BodyLimit(whole, bounds.body, bounds.arrival, {batches.PATH: bounds.batch})
-    whole = RateLimit(whole, service.rates, _COUNTED)
+    whole = RateLimit(whole, service.rates, counted)
     whole = Gate(whole)
     whole = Pages(whole, origins, accounts)
     whole = Outbox(Hosts(whole, names), Ledger(sending, time.monotonic, telling(service.health)))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
+from typing import Any
 
 import structlog
 from fastapi import APIRouter, Request
@@ -131,13 +132,13 @@ def make_router(service: Service, suites: Suites, bounds: RequestLimits, issuer:
         asked = await parse_grade(await request.body(), caller, service.runs.limits, bounds)
         suite, reference, previous = await choose(asked, suites, owner_of(request), issuer)
         audience = Audience.today(full=sees_all(request))
-        events = _noted(grader.events(asked.submission, suite), service.health)
-        events = _signed(events, issuer, Subject(asked.submission, suite, reference, previous))
+        events = noted(grader.events(asked.submission, suite), service.health)
+        events = signed(events, issuer, Subject(asked.submission, suite, reference, previous))
         accepted = request.headers.getlist("accept")
         export = export_wanted(accepted)
         if export is None and wants_events(accepted):
-            return GradeStream(await until_disconnect(request.receive, _first(events)), events, audience)
-        found = await until_disconnect(request.receive, _last(events))
+            return GradeStream(await until_disconnect(request.receive, first_of(events)), events, audience)
+        found = await until_disconnect(request.receive, last_of(events))
         if export is not None:
             return await exported(found, audience, export)
         told = await asyncio.to_thread(views.grade_object, found, audience)
@@ -171,7 +172,7 @@ def owner_of(request: Request) -> str:
     return "" if known_of(request.scope).scopes is None else caller_of(request.scope).id
 
 
-async def _noted(events: Events, health: Health) -> Events:
+async def noted(events: Events, health: Health) -> Events:
     """Pass on the events of a grade, and note its end."""
     began = time.monotonic()
     async with aclosing(events):
@@ -182,19 +183,19 @@ async def _noted(events: Events, health: Health) -> Events:
             yield event
 
 
-async def _signed(events: Events, issuer: Issuer, subject: Subject) -> Events:
+async def signed(events: Events, issuer: Issuer, subject: Subject) -> Events:
     """Pass on the events of a grade, which gets its receipts at the end."""
     async with aclosing(events):
         async for event in events:
             yield await issuer.issue(event, subject) if isinstance(event, Grade) else event
 
 
-async def _first(events: Events) -> Outcome | Grade:
+async def first_of(events: Events) -> Outcome | Grade:
     """Wait for the first test: whoever goes away meanwhile leaves the queue."""
     return await anext(events)
 
 
-async def _last(events: Events) -> Grade:
+async def last_of(events: Events) -> Grade:
     async with aclosing(events):
         async for event in events:
             if isinstance(event, Grade):
@@ -206,17 +207,20 @@ class GradeStream(Response):
     """Streams what came of each test as server-sent events. The client going away stops the grade.
 
     What is to be sent is made and held when its turn comes. Tests that are over meanwhile wait as they are: there is a
-    bound of their output, and of their number.
+    bound of their output, and of their number. ``more``: what the last event has besides, once it is known.
     """
 
     media_type = "text/event-stream"
 
-    def __init__(self, first: Outcome | Grade, events: Events, audience: Audience) -> None:
+    def __init__(
+        self, first: Outcome | Grade, events: Events, audience: Audience, more: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._first = first
         self._events = events
         self._audience = audience
+        self._more = {} if more is None else more  # as it will be at the end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._events):
@@ -245,7 +249,7 @@ class GradeStream(Response):
                 event = await anext(self._events)
             receipt = views.receipt_of(event, self._audience)
             size = views.MOST_TEXT + len(receipt.text if receipt else "")
-            yield b"grade", views.grade_object(event, self._audience, tests=False), size
+            yield b"grade", {**views.grade_object(event, self._audience, tests=False), **self._more}, size
         except CodeExecutorError as error:
             yield b"problem", from_failure(error).body(), views.MOST_TEXT
         except Exception:

@@ -20,6 +20,8 @@ _TABLE: tuple[tuple[str, Scope | str], ...] = (
     (r"/api/(jobs|batches)(/.*)?", Scope.JOBS),
     (r"/api/(grade|receipts/verify)", Scope.GRADE),
     (r"/api/suites(/.*)?", Scope.SUITES),
+    (r"(?s)/api/labs/v1/teach(/.*)?", Scope.TEACH),
+    (r"(?s)/api/labs/v1(/.*)?", Scope.LABS),
     (r"/metrics", Scope.METRICS),
 )
 _PATTERNS = [(re.compile(pattern), scope) for pattern, scope in _TABLE]

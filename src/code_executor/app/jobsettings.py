@@ -1,4 +1,4 @@
-"""The settings of jobs and batches, apart from those in `settings`, which has them too."""
+"""The settings of jobs, batches and labs, apart from those in `settings`, which has them too."""
 
 from __future__ import annotations
 
@@ -56,6 +56,20 @@ class JobSettings(AccessSettings):
     )
     max_batch: Size = Field(
         32 << 20, ge=1 << 10, le=1 << 30, description="Size limit of the body of a request at `/api/batches`."
+    )
+
+    labs: bool = Field(
+        False,
+        description="Whether there are courses with videos and labs ([labs](labs.md#over-http)). Needs "
+        "`pip install 'code-executor[labs]'` and the database.",
+    )
+    labs_retention: float = Field(
+        365.0,
+        ge=1,
+        le=36_500,
+        allow_inf_nan=False,
+        description="Days for which programs that learners handed in, and what pages told of them, are kept. How "
+        "learners stand with labs is kept until it is erased.",
     )
 
     def job_rules(self) -> JobRules:

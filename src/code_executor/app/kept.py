@@ -75,7 +75,7 @@ class Kept:
     async def jobs(self, make: bool = False) -> SqlLeaseStore | None:
         """Return the store of jobs, None while there is no database, unless it is to be made; raise as `store`."""
         if self._jobs is None and (make or self._exists):
-            database = await self._for_a_request()
+            database = await self.for_a_request()
             from code_executor.storage.leases import SqlLeaseStore  # noqa: PLC0415
 
             deliveries = hooks.deliveries_of(self._settings.request_limits())
@@ -86,7 +86,7 @@ class Kept:
         """Return the store of webhooks, None while there is no database; raise as `store`."""
         if not self._exists:
             return None
-        database = await self._for_a_request()
+        database = await self.for_a_request()
         from code_executor.storage.webhooks import SqlWebhookStore  # noqa: PLC0415
 
         return SqlWebhookStore(database)
@@ -94,7 +94,7 @@ class Kept:
     async def answers(self) -> AnswerStore:
         """Return the store of answers that can be given again, in a database that is made if there is none."""
         if self._answers is None:
-            database = await self._for_a_request()
+            database = await self.for_a_request()
             from code_executor.storage.answers import SqlAnswerStore  # noqa: PLC0415
 
             self._answers = SqlAnswerStore(database)
@@ -103,7 +103,7 @@ class Kept:
     async def suites(self, make: bool = False) -> SuiteStore | None:
         """Return the store of suites, None while there is no database, unless it is to be made; raise as `store`."""
         if self._suites is None and (make or self._exists):
-            database = await self._for_a_request()
+            database = await self.for_a_request()
             from code_executor.storage.suites import SqlSuiteStore  # noqa: PLC0415
 
             self._suites = SqlSuiteStore(database)
@@ -113,7 +113,7 @@ class Kept:
     def _exists(self) -> bool:
         return self._database is not None or self._settings.database_exists()
 
-    async def _for_a_request(self) -> Database:
+    async def for_a_request(self) -> Database:
         """As `database`, for whoever is not to know what is wrong with it."""
         try:
             return await self.database()

@@ -16,7 +16,7 @@ from code_executor._version import __version__
 from code_executor.core.errors import SchemaError
 from code_executor.storage.database import Database
 
-NEWEST = "0004"
+NEWEST = "0005"
 """What this program knows; a test holds it to the newest migration."""
 
 _LOCK = 7_267_451_002_936_114_001
