@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,24 +12,27 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.browser.conftest import Program, Watch, eventually
-from tests.browser.labs_standin import standing_in
 from tests.browser.test_page import violations
-from tests.conftest import Server
+from tests.conftest import Serve
 
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 DARK = {"color_scheme": "dark"}
 
-TRANSCRIPT = """0:00
-Hello
+TRANSCRIPT = """Hello
+0:00
 hello and welcome to this course
 0:30
 numbers are everywhere
-1:00
 Twice
-to double a number you multiply it by two so twice three is six
-1:30
+1:00
+to double a number you multiply it by two
+1:15
+so twice three is six
 Bye
+1:30
 see you next week
+1:45
+and have a good time
 """
 
 TASK = """Write a function `double(x)` that returns twice its argument.
@@ -103,21 +107,23 @@ def prepare(url: str) -> None:
             put(f"/py/labs/{name}", {"lab": lab})
             put(f"/py/labs/{name}/pins/week-1", {"start": 60 if name == "double" else 90, "end": 120})
             for step in ("verify", "publish"):
-                answer = http.post(f"/py/labs/{name}/{step}", json={})
+                answer = http.post(f"/py/labs/{name}/{step}")
                 assert answer.is_success, answer.text
+    with httpx.Client(base_url=f"{url}/api/labs/v1/courses/py", timeout=60, headers={"X-Learner": "bob"}) as http:
+        for _ in range(4):  # of whom the dashboard tells
+            answer = http.post("/labs/double/submit", json={"code": "def double(x):\n    return y\n"})
+            assert answer.json()["passed"] is False, answer.text
+        click = {"type": "segment_click", "at": time.time(), "lab": "double", "data": {"video": "week-1", "start": 60}}
+        assert http.post("/events", json={"events": [click]}).is_success
 
 
 @pytest.fixture(scope="module")
-def school(site: Server) -> Iterator[str]:
+def school(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A service with labs, and a course in it; its address."""
-    with standing_in(site.url) as url:
-        prepare(url)
-        yield url
-
-
-@pytest.fixture(autouse=True)
-def _no_socket(watch: Watch) -> None:
-    watch.expected += ["WebSocket connection to"]  # the stand-in has none
+    settings = {"labs": True, "data": tmp_path_factory.mktemp("kept"), "pool_size": 2, "preload": ""}
+    with serve("native", rate_limit="off", check_rate_limit="off", **settings) as running:
+        prepare(running.url)
+        yield running.url
 
 
 class Lab(Program):

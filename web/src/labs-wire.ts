@@ -230,6 +230,13 @@ export interface Matches {
   confident: boolean;
 }
 
+/** How the matches agree with the pins; shares of 1. */
+export interface Evaluation {
+  pins: number;
+  recallAt1: number;
+  recallAt3: number;
+}
+
 /** The JSON form of a lab: what the form of the page has not is kept as it is. */
 export interface LabForm {
   id: string;

@@ -161,7 +161,7 @@ export class RunCodeElement extends HTMLElement {
     const result = new Promise<Result | null>((resolve) => (this.#done = resolve));
     const addresses = this.addresses();
     this.#emit("run-start", { code: this.code });
-    this.#run = start(addresses, this.#request(), this.#transport(), (event) => this.#on(event));
+    this.#run = start(addresses, this.runRequest(), this.#transport(), (event) => this.#on(event));
     this.#showRunnable();
     return result;
   }
@@ -302,7 +302,8 @@ export class RunCodeElement extends HTMLElement {
     return value === "sse" || value === "websocket" ? value : "auto";
   }
 
-  #request(): RunRequest {
+  /** @internal What is sent to be run. */
+  protected runRequest(): RunRequest {
     const timeout = Number(this.getAttribute("timeout"));
     return {
       code: this.code,

@@ -11,10 +11,11 @@ test("seconds are shown and read as a video's page does", () => {
 
 test("the id of a video is found in its addresses, and in nothing else", () => {
   const id = "dQw4w9WgXcQ";
-  for (const text of [id, `https://www.youtube.com/watch?v=${id}&t=3`, `https://youtu.be/${id}?t=3`, `youtube.com/embed/${id}`, `https://www.youtube.com/watch?t=1&v=${id}`]) {
+  const page = "https://www.youtube.com/watch";
+  for (const text of [id, `${page}?v=${id}&t=3`, `${page}?t=1&v=${id}`, `https://youtu.be/${id}?t=3`, `youtube.com/embed/${id}`]) {
     assert.equal(youtubeId(text), id, text);
   }
-  for (const text of ["", "a video", "https://example.org/watch?v=dQw4w9WgXcQ", "https://www.youtube.com/watch?v=short"]) assert.equal(youtubeId(text), null, text);
+  for (const text of ["", "a video", `https://example.org/watch?v=${id}`, `${page}?v=short`]) assert.equal(youtubeId(text), null, text);
 });
 
 test("a link to a video has its second, and is of no other kind than the web's", () => {

@@ -8,6 +8,7 @@
 
 import { el } from "../dom.js";
 import type { Course, GivenHint, LabView, Moment, Submitted, TestView } from "../labs-wire.js";
+import type { Result } from "../wire.js";
 import { Drafts } from "./drafts.js";
 import { DraftView } from "./draft-view.js";
 import { Happenings } from "./happenings.js";
@@ -17,6 +18,7 @@ import type { LabsClient } from "./client.js";
 import { timeOfDay } from "./clock.js";
 import { count, difficultyOf, kindOf, placeOf } from "./lab-words.js";
 import { markdown } from "./markdown.js";
+import { button, facts, head, link, list, source } from "./parts.js";
 import { courseAddress, labAddress } from "./places.js";
 import { browserStore, forgetOthers, Shelf } from "./shelf.js";
 import { TryNow } from "./try-now.js";
@@ -91,9 +93,11 @@ export class CodeLabElement extends HTMLElement {
   }
 
   #build(client: LabsClient, course: Course, view: LabView, drafts: DraftView): void {
-    const hints = new Hints(view, (number) => client.send<GivenHint>("POST", client.at("courses/{}/labs/{}/hints/{}", course.course, view.lab, number)), (number) =>
-      this.#happenings?.note("hint", view.lab, { number }),
-    );
+    const hint = (number: number): URL => client.at("courses/{}/labs/{}/hints/{}", course.course, view.lab, number);
+    const hints = new Hints(view, {
+      ask: (number) => client.send<GivenHint>("POST", hint(number)),
+      told: (number) => this.#happenings?.note("hint", view.lab, { number }),
+    });
     const [moment] = view.moments;
     if (moment) this.#show(moment);
     const tryNow = new TryNow(client, course.course, view.lab);
@@ -109,30 +113,41 @@ export class CodeLabElement extends HTMLElement {
       ...(view.hints > 0 ? [hints.element] : []),
     );
     const right = el("div", { className: "lab-right" }, this.#editor, drafts.element, this.#after);
-    this.replaceChildren(head(course, view), el("div", { className: "lab" }, left, right));
-    this.#edit(client, course.course, view);
+    this.#prepare(client, course.course, view);
+    this.replaceChildren(headOf(course, view), el("div", { className: "lab" }, left, right));
+    this.#begin(view);
   }
 
-  #edit(client: LabsClient, course: string, view: LabView): void {
+  /** Have the editor know the lab, before it is shown. */
+  #prepare(client: LabsClient, course: string, view: LabView): void {
     const editor = this.#editor;
     const theme = document.documentElement.getAttribute("theme");
     if (theme) editor.setAttribute("theme", theme);
-    editor.exercise = { client, course, lab: view.lab, version: view.version };
+    editor.exercise = { client, course, lab: view.lab, version: view.version, policy: view.policy };
+    if (view.policy === "off") editor.setAttribute("check", "off"); // by the rules that it needs to be free of
     editor.setAttribute("storage", "off"); // drafts are kept here
     editor.setAttribute("label", view.title);
     editor.setAttribute("suite", view.lab);
     editor.files = view.files;
     editor.starter = view.starter;
+  }
+
+  /** Show the learner's program, and what came of it before. */
+  #begin(view: LabView): void {
+    const editor = this.#editor;
     const code = this.#drafts?.open(view.draft) ?? view.starter;
     if (code !== view.starter) editor.code = code;
     editor.addEventListener("code-change", () => this.#drafts?.changed(editor.code));
-    editor.addEventListener("run-result", (event) => this.#happenings?.note("run", view.lab, { status: (event as CustomEvent<{ status: string }>).detail.status }));
+    editor.addEventListener("run-result", (event) => {
+      const { status } = (event as CustomEvent<Result>).detail;
+      this.#happenings?.note("run", view.lab, { status });
+    });
     editor.addEventListener("grade-start", () => this.#after.replaceChildren());
     editor.addEventListener("grade-result", (event) => this.#submitted((event as CustomEvent<Submitted>).detail));
-    if (view.completion) {
-      const { firstAt, attempts } = view.completion;
-      this.#after.replaceChildren(el("p", { className: "passed-once" }, `You passed this lab: ${timeOfDay(firstAt)}, with ${count(attempts, "submission")}. ${this.#nextText()}`, ...this.#next()));
-    }
+    if (!view.completion) return;
+    const { firstAt, attempts } = view.completion;
+    const said = `You passed this lab: ${timeOfDay(firstAt)}, with ${count(attempts, "submission")}. ${this.#nextText()}`;
+    this.#after.replaceChildren(el("p", { className: "passed-once" }, said, ...this.#next()));
   }
 
   /** Say what a submission came to, beside its tests. */
@@ -140,14 +155,15 @@ export class CodeLabElement extends HTMLElement {
     const { lab = "" } = this.#view ?? {};
     void this.#drafts?.save();
     if (passed) {
-      this.#after.replaceChildren(el("div", { className: "passed-now" }, el("p", {}, el("strong", {}, "You passed this lab. "), this.#nextText(), ...this.#next())));
+      const said = el("p", {}, el("strong", {}, "You passed this lab. "), this.#nextText(), ...this.#next());
+      this.#after.replaceChildren(el("div", { className: "passed-now" }, said));
       return;
     }
     if (!moment) {
       this.#after.replaceChildren();
       return;
     }
-    const look = el("button", { type: "button", onclick: () => this.#watch(moment, lab) }, `Watch ${placeOf(moment, this.#course?.videos ?? [])}`);
+    const look = button(`Watch ${placeOf(moment, this.#course?.videos ?? [])}`, () => this.#watch(moment, lab));
     const words = moment.words.length > 0 ? ` It is about: ${moment.words.join(", ")}.` : "";
     this.#after.replaceChildren(el("div", { className: "look-again" }, el("p", {}, `The video explains this.${words}`), look));
   }
@@ -180,9 +196,9 @@ export class CodeLabElement extends HTMLElement {
     const { lab = "" } = this.#view ?? {};
     const items = moments.map((moment) => {
       const words = moment.words.length > 0 ? el("span", { className: "words" }, moment.words.join(", ")) : "";
-      return el("li", {}, el("button", { type: "button", onclick: () => this.#watch(moment, lab) }, placeOf(moment, this.#course?.videos ?? [])), " ", words);
+      return el("li", {}, button(placeOf(moment, this.#course?.videos ?? []), () => this.#watch(moment, lab)), " ", words);
     });
-    return el("ul", { className: "places", role: "list", ariaLabel: "In the videos" }, ...items);
+    return list("places", items, { ariaLabel: "In the videos" });
   }
 
   #following(): { lab: string; title: string } | undefined {
@@ -197,7 +213,7 @@ export class CodeLabElement extends HTMLElement {
 
   #next(): Node[] {
     const next = this.#following();
-    return next && this.#course ? [el("a", { href: labAddress(this.#course.course, next.lab) }, next.title)] : [];
+    return next && this.#course ? [link(labAddress(this.#course.course, next.lab), next.title)] : [];
   }
 
   /** Look whether another window has saved something newer. */
@@ -224,16 +240,9 @@ export class CodeLabElement extends HTMLElement {
   }
 }
 
-function head(course: Course, view: LabView): HTMLElement {
-  const facts = [kindOf(view.kind), difficultyOf(view.difficulty), ...view.concepts].filter(Boolean).join(" · ");
-  return el(
-    "div",
-    { className: "lab-head" },
-    el("p", { className: "up" }, el("a", { href: courseAddress(course.course) }, course.title)),
-    el("h1", {}, view.title),
-    el("p", { className: "facts" }, facts),
-    ...(view.summary ? [el("p", {}, view.summary)] : []),
-  );
+function headOf(course: Course, { title, summary, kind, difficulty, concepts }: LabView): HTMLElement {
+  const said = [kindOf(kind), difficultyOf(difficulty), ...concepts].filter(Boolean).join(" · ");
+  return head(link(courseAddress(course.course), course.title), title, facts(said), ...(summary ? [el("p", {}, summary)] : []));
 }
 
 function goals({ goals }: LabView): Node[] {
@@ -250,7 +259,7 @@ function testList(tests: readonly TestView[]): HTMLElement {
       ...(test.expected ? [`Expected:\n${test.expected}`] : []),
     ];
     const name = test.name || (/^\d+$/.test(test.id) ? `Test ${test.id}` : test.id);
-    return el("li", {}, name, ...(lines.length > 0 ? [el("pre", { tabIndex: 0, role: "region", ariaLabel: name }, lines.join("\n"))] : []));
+    return el("li", {}, name, ...(lines.length > 0 ? [source(lines.join("\n"), name)] : []));
   });
   return el("details", { className: "tests-seen" }, el("summary", {}, `Tests (${tests.length} to see)`), el("ol", { role: "list" }, ...items));
 }

@@ -6,6 +6,7 @@ import type { LabsClient } from "./client.js";
 import { clock } from "./clock.js";
 import { Happenings } from "./happenings.js";
 import { count, difficultyOf, kindOf, placeOf, stateOf } from "./lab-words.js";
+import { badge, button, cards, download, facts, head, link, list } from "./parts.js";
 import { courseAddress, labAddress } from "./places.js";
 import { browserStore, forgetLearner } from "./shelf.js";
 import { TryNow } from "./try-now.js";
@@ -13,17 +14,12 @@ import { VideoBox } from "./video.js";
 
 export async function coursesPage(client: LabsClient): Promise<Node[]> {
   const { courses } = await client.get<Courses>(client.at("courses"));
-  const items = courses.map(({ course, title, labs, passed }) =>
-    el(
-      "li",
-      { className: "card" },
-      el("a", { href: courseAddress(course) }, title),
-      el("p", {}, labs === 0 ? "no labs yet" : `${passed} of ${count(labs, "lab")} passed`),
-      el("progress", { max: Math.max(1, labs), value: passed, ariaLabel: `Passed in ${title}` }),
-    ),
-  );
-  const list = courses.length > 0 ? el("ul", { className: "cards", role: "list" }, ...items) : el("p", {}, "There are no courses yet.");
-  return [el("h1", {}, "Courses"), list, ownData(client)];
+  const items = courses.map(({ course, title, labs, passed }) => [
+    link(courseAddress(course), title),
+    el("p", {}, labs === 0 ? "no labs yet" : `${passed} of ${count(labs, "lab")} passed`),
+    el("progress", { max: Math.max(1, labs), value: passed, ariaLabel: `Passed in ${title}` }),
+  ]);
+  return [el("h1", {}, "Courses"), cards(items, "There are no courses yet."), ownData(client)];
 }
 
 /** What a learner may have, and may have deleted. */
@@ -35,41 +31,39 @@ function ownData(client: LabsClient): HTMLElement {
     said.textContent = "Downloaded.";
   };
   const erase = async (): Promise<void> => {
-    if (!confirm("Delete all that the service and this browser keep of you: programs, submissions and what you passed? This cannot be undone.")) return;
+    if (!confirm("Delete all that the service and this browser keep of you: programs, submissions, what you passed? This cannot be undone.")) return;
     await client.send("DELETE", client.at("me"));
     forgetLearner(browserStore(), client.who);
     location.reload();
   };
-  const button = (text: string, action: () => Promise<void>): HTMLElement =>
-    el("button", { type: "button", onclick: () => void action().catch((error: unknown) => (said.textContent = (error as Error).message)) }, text);
+  const doing = (text: string, action: () => Promise<void>): HTMLElement =>
+    button(text, () => void action().catch((error: unknown) => (said.textContent = (error as Error).message)));
   return el(
     "details",
     { className: "own-data" },
     el("summary", {}, "Your data"),
-    el("p", {}, "The service keeps your programs, what you submitted, and when you opened a lab, took a hint or looked into a video. It does not know your name."),
-    el("p", {}, button("Download it", take), " ", button("Delete it", erase)),
+    el(
+      "p",
+      {},
+      "The service keeps your programs, what you submitted, and when you opened a lab, took a hint or looked into a video. ",
+      "It does not know your name.",
+    ),
+    el("p", {}, doing("Download it", take), " ", doing("Delete it", erase)),
     said,
   );
-}
-
-/** Give the reader a file. */
-export function download(content: Blob, name: string): void {
-  const address = URL.createObjectURL(content);
-  el("a", { href: address, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }
 
 export async function coursePage(client: LabsClient, id: string): Promise<Node[]> {
   const course = await client.get<Course>(client.at("courses/{}", id));
   const { title, videos, labs } = course;
   const passed = labs.filter(({ state }) => state === "passed").length;
-  const list = el("ol", { className: "lab-list", role: "list" }, ...labs.map((lab) => labItem(course, lab)));
+  const items = list("lab-list", labs.map((lab) => labItem(course, lab)));
   return [
-    el("div", { className: "lab-head" }, el("p", { className: "up" }, el("a", { href: "labs" }, "Courses")), el("h1", {}, title), el("p", { className: "facts" }, `${passed} of ${count(labs.length, "lab")} passed`)),
+    head(link("labs", "Courses"), title, facts(`${passed} of ${count(labs.length, "lab")} passed`)),
     el(
       "div",
       { className: "course" },
-      el("section", { ariaLabel: "Labs" }, el("h2", {}, "Labs"), labs.length > 0 ? list : el("p", {}, "There are no labs yet.")),
+      el("section", { ariaLabel: "Labs" }, el("h2", {}, "Labs"), labs.length > 0 ? items : el("p", {}, "There are no labs yet.")),
       ...(videos.length > 0 ? [videoSection(client, course)] : []),
     ),
   ];
@@ -77,12 +71,12 @@ export async function coursePage(client: LabsClient, id: string): Promise<Node[]
 
 function labItem({ course, videos }: Course, { lab, title, summary, difficulty, kind, state, moments }: LabEntry): HTMLElement {
   const [moment] = moments;
-  const facts = [kindOf(kind), difficultyOf(difficulty), moment ? placeOf(moment, videos) : ""].filter(Boolean).join(" · ");
+  const said = [kindOf(kind), difficultyOf(difficulty), moment ? placeOf(moment, videos) : ""].filter(Boolean).join(" · ");
   return el(
     "li",
     { className: `lab-entry ${state}` },
-    el("div", {}, el("a", { href: labAddress(course, lab) }, title), ...(summary ? [el("p", {}, summary)] : []), el("p", { className: "facts" }, facts)),
-    el("span", { className: "badge" }, stateOf(state)),
+    el("div", {}, link(labAddress(course, lab), title), ...(summary ? [el("p", {}, summary)] : []), facts(said)),
+    badge(stateOf(state)),
   );
 }
 
@@ -110,17 +104,20 @@ function videoSection(client: LabsClient, course: Course): HTMLElement {
     screen.scrollIntoView({ block: "nearest" });
   };
   const items = course.videos.map((video) => {
-    const chapters = video.chapters.map(({ start, title }) =>
-      el("li", {}, el("button", { type: "button", onclick: () => play(video, start) }, el("span", { className: "time" }, clock(start)), " ", title)),
-    );
+    const chapters = video.chapters.map(({ start, title }) => el("li", {}, timed(clock(start), title, () => play(video, start))));
     return el(
       "li",
       {},
-      el("button", { type: "button", className: "video-name", onclick: () => play(video, 0) }, video.title, " ", el("span", { className: "time" }, clock(video.duration))),
-      ...(chapters.length > 0 ? [el("ol", { className: "chapters", role: "list", ariaLabel: `Chapters of ${video.title}` }, ...chapters)] : []),
+      timed(clock(video.duration), video.title, () => play(video, 0), "video-name"),
+      ...(chapters.length > 0 ? [list("chapters", chapters, { ariaLabel: `Chapters of ${video.title}` })] : []),
     );
   });
   const [first] = course.videos;
   if (first) show(first);
-  return el("section", { className: "videos", ariaLabel: "Videos" }, el("h2", {}, "Videos"), screen, tryNow.element, el("ol", { className: "video-list", role: "list" }, ...items));
+  return el("section", { ariaLabel: "Videos" }, el("h2", {}, "Videos"), screen, tryNow.element, list("video-list", items));
+}
+
+/** A button that plays something: its time, and what it is. */
+function timed(time: string, title: string, onclick: () => void, className = ""): HTMLElement {
+  return el("button", { type: "button", className, onclick }, el("span", { className: "time" }, time), " ", title);
 }

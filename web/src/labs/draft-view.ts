@@ -4,6 +4,7 @@ import { el } from "../dom.js";
 import type { KeptDraft } from "../labs-wire.js";
 import { timeOfDay } from "./clock.js";
 import type { DraftState } from "./drafts.js";
+import { button, source } from "./parts.js";
 import type { Shelf } from "./shelf.js";
 
 interface DraftViewOptions {
@@ -43,8 +44,8 @@ export class DraftView {
     this.#versions.replaceChildren(
       ...kept.map(({ code, at }) => {
         const when = timeOfDay(at);
-        const restore = el("button", { type: "button", ariaLabel: `Restore the version of ${when}`, onclick: () => this.#options.restore(code) }, "Restore");
-        const drop = el("button", { type: "button", ariaLabel: `Delete the version of ${when}`, onclick: () => this.#drop(code) }, "Delete");
+        const restore = button("Restore", () => this.#options.restore(code), { ariaLabel: `Restore the version of ${when}` });
+        const drop = button("Delete", () => this.#drop(code), { ariaLabel: `Delete the version of ${when}` });
         return el("li", {}, el("p", {}, `Version of ${when} `, restore, " ", drop), program(code, `Version of ${when}`));
       }),
     );
@@ -69,15 +70,18 @@ export class DraftView {
       case "conflict":
         return "";
       case "unsaved":
-        return state.status === 0 ? `You are offline. ${here} It is saved when you are online again.` : `Not saved at the service: ${state.detail} ${here}`;
+        if (state.status === 0) return `You are offline. ${here} It is saved when you are online again.`;
+        return `Not saved at the service: ${state.detail} ${here}`;
     }
   }
 
   #offer(other: KeptDraft): void {
-    const mine = el("button", { type: "button", onclick: () => this.#options.choose(true) }, "Keep what is in the editor");
-    const theirs = el("button", { type: "button", onclick: () => this.#options.choose(false) }, "Take the other version");
+    const mine = button("Keep what is in the editor", () => this.#options.choose(true));
+    const theirs = button("Take the other version", () => this.#options.choose(false));
+    const when = timeOfDay(other.saved);
     this.#conflict.replaceChildren(
-      el("p", {}, `There are two versions: the one in the editor, and one that another window saved at ${timeOfDay(other.saved)}. Nothing is lost: the one that you do not take stays under “Other versions”.`),
+      el("p", {}, `There are two versions: the one in the editor, and one that another window saved at ${when}.`),
+      el("p", {}, "Nothing is lost: the one that you do not take stays under “Other versions”."),
       program(other.code, "The other version"),
       el("p", { className: "choice" }, mine, " ", theirs),
     );
@@ -86,5 +90,5 @@ export class DraftView {
 }
 
 function program(code: string, name: string): HTMLElement {
-  return el("details", {}, el("summary", {}, "Show it"), el("pre", { tabIndex: 0, role: "region", ariaLabel: name }, code));
+  return el("details", {}, el("summary", {}, "Show it"), source(code, name));
 }

@@ -4,18 +4,22 @@ import { el } from "../dom.js";
 import type { AttentionRow, ErrorRow, LabRow, PaceRow, Rows, SegmentRow, TaughtCourse, TaughtCourses } from "../labs-wire.js";
 import type { LabsClient } from "./client.js";
 import { clock, linkTo, timeOfDay } from "./clock.js";
-import { download } from "./courses-page.js";
 import { table } from "./forms.js";
 import { count, titleOf } from "./lab-words.js";
 import { paceChart } from "./pace.js";
+import { cards, download, head, link, outside, source } from "./parts.js";
 import { dashboardAddress, teachAddress } from "./places.js";
+
+const NOBODY =
+  "Nobody, as far as these rules see: five failed submissions of one lab, the same error four times in a row, " +
+  "a week of silence, less than half of the usual pace.";
 
 type Kind = "attention" | "labs" | "errors" | "segments" | "pace";
 
 export async function chooseCourse(client: LabsClient): Promise<Node[]> {
   const { courses } = await client.get<TaughtCourses>(client.at("teach/courses"));
-  const items = courses.map(({ course, title, learners }) => el("li", { className: "card" }, el("a", { href: dashboardAddress(course) }, title), el("p", {}, count(learners, "learner"))));
-  return [el("h1", {}, "Dashboard"), items.length > 0 ? el("ul", { className: "cards", role: "list" }, ...items) : el("p", {}, "There are no courses yet.")];
+  const items = courses.map(({ course, title, learners }) => [link(dashboardAddress(course), title), el("p", {}, count(learners, "learner"))]);
+  return [el("h1", {}, "Dashboard"), cards(items, "There are no courses yet.")];
 }
 
 export async function dashboard(client: LabsClient, id: string): Promise<Node[]> {
@@ -30,7 +34,7 @@ export async function dashboard(client: LabsClient, id: string): Promise<Node[]>
   ]);
   const part = (kind: Kind, title: string, ...content: Node[]): HTMLElement => section(client, id, kind, title, content);
   return [
-    el("div", { className: "lab-head" }, el("p", { className: "up" }, el("a", { href: teachAddress(id) }, course.title)), el("h1", {}, `Dashboard: ${course.title}`)),
+    head(link(teachAddress(id), course.title), `Dashboard: ${course.title}`),
     part("attention", "Who needs you now", attentionPart(course, attention)),
     part("labs", "Labs", labsPart(course, labs)),
     part("errors", "What goes wrong", errorsPart(course, errors)),
@@ -57,13 +61,19 @@ function section(client: LabsClient, course: string, kind: Kind, title: string, 
       problem.textContent = (error as Error).message;
     }
   };
-  const link = el("a", { href: address.href, download: "", ariaLabel: `${title}, as CSV`, onclick: (event: Event) => void take(event) }, "CSV");
-  return el("section", { ariaLabel: title }, el("div", { className: "section-head" }, el("h2", {}, title), el("span", {}, link, " ", problem)), ...content);
+  const table = link(address.href, "CSV", { download: "", ariaLabel: `${title}, as CSV`, onclick: (event: Event) => void take(event) });
+  const top = el("div", { className: "section-head" }, el("h2", {}, title), el("span", {}, table, " ", problem));
+  return el("section", { ariaLabel: title }, top, ...content);
 }
 
 function attentionPart(course: TaughtCourse, rows: readonly AttentionRow[]): HTMLElement {
-  if (rows.length === 0) return el("p", {}, "Nobody, as far as these rules see: five failed submissions of one lab, the same error four times, a week of silence, or half of the usual pace.");
-  const cells = rows.map(({ learner, lab, why, since }) => [learner, lab === null ? "–" : labTitle(course, lab), el("span", { className: "why" }, why), timeOfDay(since)]);
+  if (rows.length === 0) return el("p", {}, NOBODY);
+  const cells = rows.map(({ learner, lab, why, since }) => [
+    learner,
+    lab === null ? "–" : labTitle(course, lab),
+    el("span", { className: "why" }, why),
+    timeOfDay(since),
+  ]);
   return table("Who needs you now", ["Learner", "Lab", "Why", "Since"], cells);
 }
 
@@ -74,7 +84,7 @@ function labTitle({ labs }: TaughtCourse, id: string): string {
 function labsPart(course: TaughtCourse, rows: readonly LabRow[]): HTMLElement {
   if (rows.length === 0) return el("p", {}, "Nobody has opened a lab yet.");
   const cells = rows.map(({ lab, title, opened, ran, submitted, passed, attempts, minutes, lastHint, left }) => [
-    el("a", { href: teachAddress(course.course, lab) }, title),
+    link(teachAddress(course.course, lab), title),
     barCell(passed, opened),
     String(opened),
     String(ran),
@@ -116,13 +126,16 @@ function share(value: number | null): string {
 
 function errorsPart(course: TaughtCourse, rows: readonly ErrorRow[]): HTMLElement {
   if (rows.length === 0) return el("p", {}, "Nothing has gone wrong yet.");
-  const cells = rows.map(({ lab, error, test, count: times, programs }) => [labTitle(course, lab), error, test ?? "–", String(times), programsOf(programs, `${labTitle(course, lab)}, ${error}`)]);
+  const cells = rows.map(({ lab, error, test, count: times, programs }) => {
+    const title = labTitle(course, lab);
+    return [title, error, test || "–", String(times), programsOf(programs, `${title}, ${error}`)];
+  });
   return table("What goes wrong", ["Lab", "Error", "First test that fails", "Times", "Programs"], cells);
 }
 
 function programsOf(programs: readonly string[], of: string): HTMLElement {
   if (programs.length === 0) return el("span", {}, "–");
-  const texts = programs.map((code, at) => el("pre", { tabIndex: 0, role: "region", ariaLabel: `Program ${at + 1}: ${of}` }, code));
+  const texts = programs.map((code, at) => source(code, `Program ${at + 1}: ${of}`));
   return el("details", {}, el("summary", {}, count(programs.length, "program")), ...texts);
 }
 
@@ -131,8 +144,7 @@ function segmentsPart({ videos }: TaughtCourse, rows: readonly SegmentRow[]): HT
   const cells = rows.map(({ video, start, end, clicks, passedAfter }) => {
     const place = `${titleOf(video, videos)}, ${clock(start)}–${clock(end)}`;
     const about = videos.find((each) => each.video === video);
-    const link = about ? linkTo(about, start) : null;
-    return [link ? el("a", { href: link, target: "_blank", rel: "noopener noreferrer" }, place) : place, String(clicks), passedAfter === null ? "–" : String(passedAfter)];
+    return [outside(about ? linkTo(about, start) : null, place), String(clicks), number(passedAfter)];
   });
   return table("Explanations that are missing", ["Place", "Looked at after a failure", "Passed within 10 minutes"], cells);
 }

@@ -1,6 +1,7 @@
 /** Fields, buttons and what is said of them, for the pages of teachers. */
 
 import { el } from "../dom.js";
+import { button } from "./parts.js";
 
 type Control = HTMLInputElement | HTMLTextAreaElement | HTMLSelectElement;
 
@@ -13,6 +14,14 @@ export function select(options: readonly (readonly [value: string, text: string]
   const made = el("select", properties);
   made.append(...options.map(([value, text]) => el("option", { value }, text)));
   return made;
+}
+
+export function fields(...content: Node[]): HTMLElement {
+  return el("div", { className: "fields" }, ...content);
+}
+
+export function actions(...content: Node[]): HTMLElement {
+  return el("div", { className: "actions" }, ...content);
 }
 
 /** The line below some buttons, which says what came of them. */
@@ -31,8 +40,8 @@ export class Said {
 
   /** A button that does something which takes a while; what goes wrong is said. */
   button(text: string, action: () => Promise<string | void>, properties: Record<string, unknown> = {}): HTMLButtonElement {
-    const button = el("button", { type: "button", ...properties, onclick: () => void this.during(action, button) }, text);
-    return button;
+    const made = button(text, () => void this.during(action, made), properties);
+    return made;
   }
 
   async during(action: () => Promise<string | void>, button?: HTMLButtonElement): Promise<void> {

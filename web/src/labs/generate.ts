@@ -6,31 +6,36 @@ import { follow } from "../follow.js";
 import type { GenerateEvent, GenerateRequest, LabKind, TaughtCourse } from "../labs-wire.js";
 import type { LabsClient } from "./client.js";
 import { secondsOf } from "./clock.js";
-import { field, listOf, Said, select } from "./forms.js";
+import { actions, field, fields, listOf, Said, select } from "./forms.js";
 import { count, kindOf } from "./lab-words.js";
+import { badge, link } from "./parts.js";
 import { teachAddress } from "./places.js";
 
 const KINDS: readonly LabKind[] = ["write", "repair", "fill", "order", "predict"];
 const LOST = { ...CUT_OFF, detail: "The connection was lost before all labs were made. Those that are in the list are there." };
 
-export function generatePanel(client: LabsClient, course: TaughtCourse): HTMLElement {
-  return new Generator(client, course).element;
+/** `refresh` is called when labs were made. */
+export function generatePanel(client: LabsClient, course: TaughtCourse, refresh: () => Promise<void>): HTMLElement {
+  return new Generator(client, course, refresh).element;
 }
 
 class Generator {
   readonly element: HTMLElement;
   readonly #client: LabsClient;
   readonly #course: string;
+  readonly #refresh: () => Promise<void>;
   readonly #said = new Said();
   readonly #steps = el("ol", { className: "progress-list", role: "list", ariaLabel: "Progress" });
   #abort: AbortController | null = null;
   readonly #stop = el("button", { type: "button", hidden: true, onclick: () => this.#abort?.abort() }, "Stop");
 
-  constructor(client: LabsClient, course: TaughtCourse) {
+  constructor(client: LabsClient, course: TaughtCourse, refresh: () => Promise<void>) {
     this.#client = client;
     this.#course = course.course;
+    this.#refresh = refresh;
     const parts = [this.#code(), this.#bank(), ...(course.videos.length > 0 ? [this.#model(course)] : [])];
-    this.element = el("details", { className: "panel" }, el("summary", {}, "Generate labs"), ...parts, el("div", { className: "actions" }, this.#stop), this.#said.element, this.#steps);
+    const summary = el("summary", {}, "Generate labs");
+    this.element = el("details", { className: "panel" }, summary, ...parts, actions(this.#stop), this.#said.element, this.#steps);
   }
 
   #code(): HTMLElement {
@@ -44,7 +49,8 @@ class Generator {
       source.value = await chosen.text();
     };
     const boxes = KINDS.map((kind) => [kind, el("input", { type: "checkbox", checked: true })] as const);
-    const choice = el("fieldset", { className: "all" }, el("legend", {}, "Kinds"), ...boxes.map(([kind, box]) => el("label", {}, box, ` ${kindOf(kind)} `)));
+    const labels = boxes.map(([kind, box]) => el("label", {}, box, ` ${kindOf(kind)} `));
+    const choice = el("fieldset", { className: "all" }, el("legend", {}, "Kinds"), ...labels);
     const make = (): GenerateRequest => {
       if (!source.value.trim()) throw new Error("Give some code: a file, or pasted.");
       return { from: "code", name: name.value.trim(), source: source.value, kinds: boxes.filter(([, box]) => box.checked).map(([kind]) => kind) };
@@ -53,7 +59,12 @@ class Generator {
       "section",
       { ariaLabel: "From your code" },
       el("h3", {}, "From your code"),
-      el("div", { className: "fields" }, field("A file", file, "Python, a notebook, or notes in Markdown"), field("Its name", name), field("or pasted", source, "", true), choice),
+      fields(
+        field("A file", file, "Python, a notebook, or notes in Markdown"),
+        field("Its name", name),
+        field("or pasted", source, "", true),
+        choice,
+      ),
       this.#button("Generate from the code", make),
     );
   }
@@ -65,7 +76,13 @@ class Generator {
       if (wanted.length === 0) throw new Error("Name at least one concept.");
       return { from: "bank", concepts: wanted };
     };
-    return el("section", { ariaLabel: "From the bank" }, el("h3", {}, "From the bank"), el("div", { className: "fields" }, field("Concepts", concepts, "separated by commas")), this.#button("Take from the bank", make));
+    return el(
+      "section",
+      { ariaLabel: "From the bank" },
+      el("h3", {}, "From the bank"),
+      fields(field("Concepts", concepts, "separated by commas")),
+      this.#button("Take from the bank", make),
+    );
   }
 
   #model(course: TaughtCourse): HTMLElement {
@@ -81,13 +98,13 @@ class Generator {
       "section",
       { ariaLabel: "With a model" },
       el("h3", {}, "With a model"),
-      el("div", { className: "fields" }, field("Video", video), field("From", start), field("To", end), field("Kind", kind)),
+      fields(field("Video", video), field("From", start), field("To", end), field("Kind", kind)),
       this.#button("Generate with the model", make),
     );
   }
 
   #button(text: string, request: () => GenerateRequest): HTMLElement {
-    return el("div", { className: "actions" }, this.#said.button(text, () => this.#generate(request())));
+    return actions(this.#said.button(text, () => this.#generate(request())));
   }
 
   async #generate(request: GenerateRequest): Promise<string> {
@@ -112,7 +129,9 @@ class Generator {
       this.#abort = null;
       this.#stop.hidden = true;
     }
-    return made > 0 ? `${count(made, "lab")} made, as drafts. Read each before you publish it: a mistake in your code is a mistake in its tests.` : "No lab was made.";
+    if (made === 0) return "No lab was made.";
+    await this.#refresh();
+    return `${count(made, "lab")} made, as drafts. Read each before you publish it: a mistake in your code is a mistake in its tests.`;
   }
 
   #item(event: { type: string }): HTMLElement | null {
@@ -122,8 +141,8 @@ class Generator {
         return el("li", {}, said.message);
       case "lab": {
         const { lab, report } = said;
-        const proof = el("span", { className: report?.ok ? "badge good" : "badge wrong" }, report?.ok ? "verified" : "not verified");
-        return el("li", {}, el("a", { href: teachAddress(this.#course, lab.id) }, lab.title || lab.id), " ", proof);
+        const proof = report?.ok ? badge("verified", "good") : badge("not verified", "wrong");
+        return el("li", {}, link(teachAddress(this.#course, lab.id), lab.title || lab.id), " ", proof);
       }
       case "failed":
         return el("li", { className: "bad" }, said.why);

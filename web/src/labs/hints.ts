@@ -4,18 +4,24 @@ import { el } from "../dom.js";
 import type { GivenHint, LabView } from "../labs-wire.js";
 import { markdown } from "./markdown.js";
 
+interface HintsOptions {
+  /** Takes a hint from the service. */
+  ask(number: number): Promise<GivenHint>;
+  /** Hears which was taken. */
+  told(number: number): void;
+}
+
 export class Hints {
   readonly element: HTMLElement;
   readonly #list = el("ol", { role: "list", ariaLive: "polite" });
   readonly #more = el("button", { type: "button", onclick: () => void this.#take() });
   readonly #problem = el("p", { className: "bad", role: "alert" });
   readonly #all: number;
-  readonly #ask: (number: number) => Promise<GivenHint>;
-  readonly #told: (number: number) => void;
+  readonly #ask: HintsOptions["ask"];
+  readonly #told: HintsOptions["told"];
   #given: number;
 
-  /** `ask` takes a hint from the service; `told` hears which was taken. */
-  constructor(view: Pick<LabView, "hints" | "given">, ask: (number: number) => Promise<GivenHint>, told: (number: number) => void) {
+  constructor(view: Pick<LabView, "hints" | "given">, { ask, told }: HintsOptions) {
     this.#all = view.hints;
     this.#ask = ask;
     this.#told = told;

@@ -1,16 +1,18 @@
 /** `<lab-code>`: `<run-code>` whose tests are those of a lab. */
 
 import { Addresses } from "../addresses.js";
-import { RunCodeElement } from "../run-code.js";
 import type { SubmitRequest } from "../labs-wire.js";
+import { RunCodeElement } from "../run-code.js";
+import type { RunRequest } from "../wire.js";
 import type { LabsClient } from "./client.js";
 
-/** The lab that an editor submits to. */
+/** The lab that an editor submits to. `policy`: "off" if its programs need what the service refuses others. */
 export interface Exercise {
   client: LabsClient;
   course: string;
   lab: string;
   version: number;
+  policy: string;
 }
 
 /** The service's addresses; what is graded goes to the lab. */
@@ -41,6 +43,10 @@ export class LabCodeElement extends RunCodeElement {
 
   protected override addresses(): Addresses {
     return this.exercise ? new LabAddresses(this.exercise) : super.addresses();
+  }
+
+  protected override runRequest(): RunRequest {
+    return { ...super.runRequest(), ...(this.exercise?.policy === "off" ? { policy: "off" } : {}) };
   }
 
   protected override gradeRequest(): object {

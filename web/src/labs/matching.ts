@@ -1,17 +1,19 @@
 /** Where labs belong in the videos, with the words that say so, and a teacher's pins. */
 
 import { el } from "../dom.js";
-import type { Match, Matches, Moment, TaughtCourse, Video } from "../labs-wire.js";
+import type { Evaluation, Match, Matches, Moment, TaughtCourse, Video } from "../labs-wire.js";
 import type { LabsClient } from "./client.js";
 import { clock, linkTo, secondsOf } from "./clock.js";
-import { field, Said, select } from "./forms.js";
-import { titleOf } from "./lab-words.js";
+import { actions, field, fields, Said, select } from "./forms.js";
+import { count, titleOf } from "./lab-words.js";
+import { badge, outside } from "./parts.js";
 
 /** All labs of a course at once, in their order. */
-export function matchPanel(client: LabsClient, course: TaughtCourse): HTMLElement {
+export function matchPanel(client: LabsClient, get: () => Promise<TaughtCourse>): HTMLElement {
   const said = new Said();
   const found = el("div", {});
   const match = async (): Promise<string> => {
+    const course = await get();
     const { matches } = await client.send<Matches>("POST", client.at("teach/courses/{}/match", course.course), { all: true });
     const sections = course.labs.map(({ lab, title }) => {
       const own = matches.filter((each) => each.lab === lab);
@@ -21,11 +23,13 @@ export function matchPanel(client: LabsClient, course: TaughtCourse): HTMLElemen
     return `${matches.filter(({ confident }) => confident).length} of ${course.labs.length} labs have a good match.`;
   };
   const words = async (): Promise<string> => {
-    const evaluation = await client.get<Record<string, unknown>>(client.at("teach/courses/{}/evaluate", course.course));
-    const numbers = Object.entries(evaluation).filter(([, value]) => typeof value === "number");
-    return numbers.map(([name, value]) => `${name}: ${Math.round(100 * (value as number)) / 100}`).join(", ") || "There are no pins to compare with.";
+    const { course } = await get();
+    const { pins, recallAt1, recallAt3 } = await client.get<Evaluation>(client.at("teach/courses/{}/evaluate", course));
+    if (pins === 0) return "There are no pins to compare with.";
+    const share = (value: number): string => `${Math.round(100 * value)} %`;
+    return `Of ${count(pins, "pin")} the first match is right for ${share(recallAt1)}, one of the first three for ${share(recallAt3)}.`;
   };
-  const buttons = el("div", { className: "actions" }, said.button("Match all labs", match), said.button("How good is it by your pins?", words));
+  const buttons = actions(said.button("Match all labs", match), said.button("How good is it by your pins?", words));
   return el("details", { className: "panel" }, el("summary", {}, "Match labs with the videos"), buttons, said.element, found);
 }
 
@@ -52,7 +56,7 @@ export function matchOfLab(client: LabsClient, course: TaughtCourse, lab: string
     { ariaLabel: "In the videos" },
     el("h2", {}, "In the videos"),
     el("ul", { role: "list" }, ...pins),
-    el("div", { className: "actions" }, said.button("Find the place", match)),
+    actions(said.button("Find the place", match)),
     said.element,
     found,
     ownPin(client, course, lab),
@@ -69,7 +73,6 @@ function matchItem(client: LabsClient, course: TaughtCourse, lab: string, match:
   const said = new Said();
   const about: Video | undefined = course.videos.find((each) => each.video === video);
   const place = `${titleOf(video, course.videos)}, ${clock(start)}${end === null ? "" : `–${clock(end)}`}`;
-  const link = about ? linkTo(about, start) : null;
   const pin = async (): Promise<string> => {
     await client.send("PUT", pinOf(client, course.course, lab, video), { start, ...(end === null ? {} : { end }) });
     return "Pinned.";
@@ -77,9 +80,9 @@ function matchItem(client: LabsClient, course: TaughtCourse, lab: string, match:
   return el(
     "li",
     {},
-    link ? el("a", { href: link, target: "_blank", rel: "noopener noreferrer" }, place) : place,
+    outside(about ? linkTo(about, start) : null, place),
     " ",
-    el("span", { className: confident ? "badge good" : "badge" }, confident ? "good match" : "no good match"),
+    confident ? badge("good match", "good") : badge("no good match"),
     " ",
     said.button("Pin", pin, { ariaLabel: `Pin ${place}` }),
     el("p", { className: "words" }, words.length > 0 ? `Words: ${words.join(", ")}` : "No words in common."),
@@ -104,8 +107,8 @@ function ownPin(client: LabsClient, course: TaughtCourse, lab: string): HTMLElem
     "details",
     {},
     el("summary", {}, "Pin another place"),
-    el("div", { className: "fields" }, field("Video", video), field("From", start), field("To", end, "optional")),
-    el("div", { className: "actions" }, said.button("Pin this place", pin)),
+    fields(field("Video", video), field("From", start), field("To", end, "optional")),
+    actions(said.button("Pin this place", pin)),
     said.element,
   );
 }

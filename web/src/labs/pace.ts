@@ -7,9 +7,11 @@ import type { PaceRow } from "../labs-wire.js";
 const HEIGHT = 240; // pixels
 
 export function paceChart(rows: readonly PaceRow[]): HTMLElement {
-  const box = el("div", { className: "chart", role: "img", ariaLabel: `Labs passed and active learners by day, ${rows[0]?.day} to ${rows.at(-1)?.day}; the table has the numbers` });
-  const days = rows.map(({ day }) => Date.parse(`${day.slice(0, 10)}T00:00:00`) / 1000);
-  const data: uPlot.AlignedData = [days, rows.map(({ passed }) => passed), rows.map(({ active }) => active)];
+  const days = rows.map(({ day }) => day);
+  const name = `Labs passed and active learners by day, ${days[0]} to ${days.at(-1)}; the table has the numbers`;
+  const box = el("div", { className: "chart", role: "img", ariaLabel: name });
+  const times = days.map((day) => Date.parse(`${day}T00:00:00`) / 1000);
+  const data: uPlot.AlignedData = [times, rows.map(({ passed }) => passed), rows.map(({ active }) => active)];
   let chart: uPlot | null = null;
   const draw = (): void => {
     chart?.destroy();

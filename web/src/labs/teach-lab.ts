@@ -2,16 +2,16 @@
 
 import { el } from "../dom.js";
 import type { Finding, LabForm, LabKind, LabReport, TaughtCourse, TaughtLab, TaughtLabEntry } from "../labs-wire.js";
-import type { LabsClient } from "./client.js";
-import { LabsError } from "./client.js";
-import { field, listOf, Said, select } from "./forms.js";
+import { type LabsClient, LabsError } from "./client.js";
+import { field, fields, listOf, Said, select } from "./forms.js";
 import { count, kindOf } from "./lab-words.js";
 import { markdown } from "./markdown.js";
 import { matchOfLab } from "./matching.js";
+import { badge, facts, head, link, list, source } from "./parts.js";
 import { labAddress, teachAddress } from "./places.js";
 import { standing } from "./teach-page.js";
 
-const FRESH: LabForm = { id: "", title: "", task: "", starter: "", solution: "", hints: [], suite: { tests: [{ id: "1", kind: "io", stdin: "", expected: "" }] } };
+const FRESH: LabForm = { id: "", title: "", task: "", suite: { tests: [{ id: "1", kind: "io", stdin: "", expected: "" }] } };
 
 /** `id` "new": a lab that is not there yet. */
 export async function teachLab(client: LabsClient, courseId: string, id: string): Promise<Node[]> {
@@ -21,13 +21,7 @@ export async function teachLab(client: LabsClient, courseId: string, id: string)
   const entry = course.labs.find(({ lab }) => lab === id);
   const form = new LabEditor(client, course, kept);
   return [
-    el(
-      "div",
-      { className: "lab-head" },
-      el("p", { className: "up" }, el("a", { href: teachAddress(courseId) }, course.title)),
-      el("h1", {}, kept?.lab.title ?? "A new lab"),
-      form.standing,
-    ),
+    head(link(teachAddress(courseId), course.title), kept?.lab.title ?? "A new lab", form.standing),
     form.actions,
     form.said.element,
     form.report,
@@ -68,18 +62,32 @@ class LabEditor {
     this.#kept = kept;
     this.#fill(kept?.lab ?? FRESH);
     this.#task.addEventListener("input", () => this.#show());
-    const names = [field("Title", this.#title), field("Id", this.#id, "small letters, digits, - and ."), field("Summary", this.#summary), field("Concepts", this.#concepts, "separated by commas"), field("Difficulty", this.#difficulty), field("Kind", this.#kind)];
     this.#id.readOnly = kept !== null;
+    const two = (...parts: Node[]): HTMLElement => el("div", { className: "teach-lab" }, ...parts);
     this.element = el(
       "div",
       {},
-      el("div", { className: "fields" }, ...names),
-      el("div", { className: "teach-lab" }, el("div", {}, field("Task, in Markdown", this.#task)), el("section", { ariaLabel: "Preview" }, el("h2", {}, "Preview"), this.#preview)),
-      el("div", { className: "teach-lab" }, field("Starter", this.#starter), field("Solution", this.#solution, "learners never get it")),
-      el("div", { className: "teach-lab" }, field("Tests, as JSON", this.#suite, "as POST /api/grade takes a suite"), field("Hints", this.#hints, "with a line of --- between two")),
+      fields(
+        field("Title", this.#title),
+        field("Id", this.#id, "small letters, digits, - and ."),
+        field("Summary", this.#summary),
+        field("Concepts", this.#concepts, "separated by commas"),
+        field("Difficulty", this.#difficulty),
+        field("Kind", this.#kind),
+      ),
+      two(field("Task, in Markdown", this.#task), el("section", { ariaLabel: "Preview" }, el("h2", {}, "Preview"), this.#preview)),
+      two(field("Starter", this.#starter), field("Solution", this.#solution, "learners never get it")),
+      two(
+        field("Tests, as JSON", this.#suite, "as POST /api/grade takes a suite"),
+        field("Hints", this.#hints, "with a line of --- between two"),
+      ),
     );
     const { said } = this;
-    this.actions.append(said.button("Save", () => this.#save(), { className: "primary" }), said.button("Verify", () => this.#verify()), said.button("Publish", () => this.#publish()));
+    this.actions.append(
+      said.button("Save", () => this.#save(), { className: "primary" }),
+      said.button("Verify", () => this.#verify()),
+      said.button("Publish", () => this.#publish()),
+    );
     if (kept) this.actions.append(said.button("Retire", () => this.#retire()), said.button("Delete", () => this.#delete()));
     this.#stand();
   }
@@ -191,18 +199,19 @@ class LabEditor {
 
   #stand(): void {
     const kept = this.#kept;
-    this.standing.replaceChildren(...(kept ? [standing(kept), " ", el("a", { href: labAddress(this.#course, kept.lab.id) }, "As learners see it")] : ["Not saved yet"]));
+    if (kept) this.standing.replaceChildren(standing(kept), " ", link(labAddress(this.#course, kept.lab.id), "As learners see it"));
+    else this.standing.replaceChildren("Not saved yet");
     if (kept?.report && this.report.hidden) this.#showReport(kept.report);
   }
 
   #showReport(report: LabReport | null): void {
     this.report.hidden = report === null;
     if (!report) return;
-    const facts = `${report.killed} of ${report.mutants} wrong versions fail, ${count(report.runs, "run")}, ${Math.round(10 * report.seconds) / 10} s`;
+    const { ok, findings, mutants, killed, runs, seconds } = report;
     this.report.replaceChildren(
-      el("h2", {}, report.ok ? "Verified" : "Not verified"),
-      el("p", { className: "facts" }, facts),
-      report.findings.length > 0 ? el("ul", { className: "findings", role: "list" }, ...report.findings.map(findingItem)) : el("p", {}, "Nothing was found."),
+      el("h2", {}, ok ? "Verified" : "Not verified"),
+      facts(`${killed} of ${mutants} wrong versions fail, ${count(runs, "run")}, ${seconds.toFixed(1)} s`),
+      findings.length > 0 ? list("findings", findings.map(findingItem)) : el("p", {}, "Nothing was found."),
     );
   }
 }
@@ -210,13 +219,14 @@ class LabEditor {
 /** As the form would give it back: what is empty is not there. */
 function normal(lab: LabForm): [string, unknown][] {
   const entries = Object.entries({ difficulty: 1, kind: "write", ...lab });
-  return entries.filter(([, value]) => value !== "" && !(Array.isArray(value) && value.length === 0) && value !== null).sort(([one], [other]) => one.localeCompare(other));
+  const said = entries.filter(([, value]) => value !== "" && value !== null && !(Array.isArray(value) && value.length === 0));
+  return said.sort(([one], [other]) => one.localeCompare(other));
 }
 
 function findingItem({ severity, code, message, where, detail }: Finding): HTMLElement {
-  const badge = el("span", { className: severity === "error" ? "badge wrong" : "badge" }, severity);
-  const more = detail ? [el("pre", { tabIndex: 0, role: "region", ariaLabel: `More of ${code}` }, detail)] : [];
-  return el("li", {}, badge, ` ${where ? `${where}: ` : ""}${message} `, el("span", { className: "facts" }, code), ...more);
+  const more = detail ? [source(detail, `More of ${code}: ${message}`)] : [];
+  const said = ` ${where ? `${where}: ` : ""}${message} `;
+  return el("li", {}, badge(severity, severity === "error" ? "wrong" : ""), said, el("span", { className: "facts" }, code), ...more);
 }
 
 function area(rows: number, code = false): HTMLTextAreaElement {

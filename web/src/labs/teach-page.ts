@@ -3,30 +3,22 @@
 import { el } from "../dom.js";
 import type { Imported, TaughtCourse, TaughtCourses, TaughtLabEntry } from "../labs-wire.js";
 import type { LabsClient } from "./client.js";
-import { download } from "./courses-page.js";
-import { field, Said, select, table } from "./forms.js";
+import { actions, field, fields, Said, select, table } from "./forms.js";
 import { generatePanel } from "./generate.js";
 import { count, placeOf } from "./lab-words.js";
 import { matchPanel } from "./matching.js";
+import { badge, cards, download, facts, head, link } from "./parts.js";
 import { courseAddress, dashboardAddress, teachAddress } from "./places.js";
 import { videoPanel } from "./teach-videos.js";
 
 export async function teachCourses(client: LabsClient): Promise<Node[]> {
   const { courses } = await client.get<TaughtCourses>(client.at("teach/courses"));
-  const items = courses.map(({ course, title, videos, labs, learners }) =>
-    el(
-      "li",
-      { className: "card" },
-      el("a", { href: teachAddress(course) }, title),
-      el("p", {}, [count(videos, "video"), count(labs, "lab"), count(learners, "learner")].join(", ")),
-      el("a", { href: dashboardAddress(course), ariaLabel: `Dashboard of ${title}` }, "Dashboard"),
-    ),
-  );
-  return [
-    el("h1", {}, "Your courses"),
-    items.length > 0 ? el("ul", { className: "cards", role: "list" }, ...items) : el("p", {}, "There are no courses yet. Make one below."),
-    newCourse(client),
-  ];
+  const items = courses.map(({ course, title, videos, labs, learners }) => [
+    link(teachAddress(course), title),
+    el("p", {}, [count(videos, "video"), count(labs, "lab"), count(learners, "learner")].join(", ")),
+    link(dashboardAddress(course), "Dashboard", { ariaLabel: `Dashboard of ${title}` }),
+  ]);
+  return [el("h1", {}, "Your courses"), cards(items, "There are no courses yet. Make one below."), newCourse(client)];
 }
 
 function newCourse(client: LabsClient): HTMLElement {
@@ -35,8 +27,9 @@ function newCourse(client: LabsClient): HTMLElement {
   const title = el("input", { required: true });
   const language = el("input", { value: "en", maxLength: 2 });
   const make = async (): Promise<void> => {
-    await client.send("PUT", client.at("teach/courses/{}", id.value.trim()), { title: title.value.trim(), language: language.value.trim() });
-    location.assign(teachAddress(id.value.trim()));
+    const name = id.value.trim();
+    await client.send("PUT", client.at("teach/courses/{}", name), { title: title.value.trim(), language: language.value.trim() });
+    location.assign(teachAddress(name));
   };
   const submit = (event: Event): void => {
     event.preventDefault();
@@ -46,51 +39,60 @@ function newCourse(client: LabsClient): HTMLElement {
     "form",
     { className: "panel", onsubmit: submit },
     el("h2", {}, "New course"),
-    el("div", { className: "fields" }, field("Title", title), field("Id", id, "small letters, digits, - and ."), field("Language", language, "two letters")),
-    el("div", { className: "actions" }, el("button", { className: "primary" }, "Make the course")),
+    fields(field("Title", title), field("Id", id, "small letters, digits, - and ."), field("Language", language, "two letters")),
+    actions(el("button", { className: "primary" }, "Make the course")),
     said.element,
   );
 }
 
 export async function teachCourse(client: LabsClient, id: string): Promise<Node[]> {
-  const course = await client.get<TaughtCourse>(client.at("teach/courses/{}", id));
+  const get = (): Promise<TaughtCourse> => client.get<TaughtCourse>(client.at("teach/courses/{}", id));
+  const course = await get();
+  const labs = el("div", {}, ...labTable(course));
+  const videos = videoPanel(client, course);
+  /** Show what has changed. */
+  const refresh = async (): Promise<void> => {
+    const now = await get();
+    labs.replaceChildren(...labTable(now));
+    videos.show(now);
+  };
   return [
-    el(
-      "div",
-      { className: "lab-head" },
-      el("p", { className: "up" }, el("a", { href: teachAddress() }, "Your courses")),
-      el("h1", {}, course.title),
-      el("p", { className: "facts" }, el("a", { href: courseAddress(id) }, "As learners see it"), " · ", el("a", { href: dashboardAddress(id) }, "Dashboard")),
+    head(
+      link(teachAddress(), "Your courses"),
+      course.title,
+      facts(link(courseAddress(id), "As learners see it"), " · ", link(dashboardAddress(id), "Dashboard")),
     ),
     el("h2", {}, "Labs"),
-    labTable(course),
-    matchPanel(client, course),
-    generatePanel(client, course),
+    labs,
+    matchPanel(client, get),
+    generatePanel(client, course, refresh),
     el("h2", {}, "Videos"),
-    videoPanel(client, course),
+    ...videos.elements(refresh),
     el("h2", {}, "Course"),
-    exchangePanel(client, id),
+    exchangePanel(client, id, refresh),
     coursePanel(client, course),
   ];
 }
 
-function labTable({ course, labs, videos }: TaughtCourse): HTMLElement {
-  if (labs.length === 0) return el("p", {}, "There are no labs yet. Generate or import some, or ", el("a", { href: teachAddress(course, "new") }, "write one"), ".");
+function labTable({ course, labs, videos }: TaughtCourse): Node[] {
+  const write = el("p", {}, link(teachAddress(course, "new"), "Write a lab"));
+  if (labs.length === 0) return [el("p", {}, "There are no labs yet. Generate or import some, or write one."), write];
   const rows = labs.map((lab) => [
-    el("a", { href: teachAddress(course, lab.lab) }, lab.title),
+    link(teachAddress(course, lab.lab), lab.title),
     standing(lab),
     lab.moments.map((moment) => placeOf(moment, videos)).join("; ") || "–",
   ]);
-  return el("div", {}, table("Labs of this course", ["Lab", "Status", "In the videos"], rows), el("p", { className: "actions" }, el("a", { href: teachAddress(course, "new") }, "Write a lab")));
+  return [table("Labs of this course", ["Lab", "Status", "In the videos"], rows), write];
 }
 
 /** Badges: the status, and whether it was verified. */
 export function standing({ status, verified, version }: Pick<TaughtLabEntry, "status" | "verified" | "version">): HTMLElement {
-  const proof = el("span", { className: verified ? "badge good" : "badge wrong" }, verified ? "verified" : "not verified");
-  return el("span", {}, el("span", { className: status === "published" ? "badge good" : "badge" }, status), " ", proof, " ", el("span", { className: "facts" }, `version ${version}`));
+  const proof = verified ? badge("verified", "good") : badge("not verified", "wrong");
+  const said = el("span", { className: "facts" }, `version ${version}`);
+  return el("span", {}, badge(status, status === "published" ? "good" : ""), " ", proof, " ", said);
 }
 
-function exchangePanel(client: LabsClient, id: string): HTMLElement {
+function exchangePanel(client: LabsClient, id: string, refresh: () => Promise<void>): HTMLElement {
   const said = new Said();
   const formats = [
     ["json", "JSON"],
@@ -105,9 +107,10 @@ function exchangePanel(client: LabsClient, id: string): HTMLElement {
     if (!chosen) throw new Error("Choose a file first.");
     const address = client.at("teach/courses/{}/import", id);
     address.searchParams.set("format", from.value);
-    const answer = await client.ask(address, { method: "POST", body: chosen, headers: { "Content-Type": chosen.type || "application/octet-stream" } });
-    const { labs, notes } = (await answer.json()) as Imported;
-    return `${count(labs.length, "lab")}: ${labs.join(", ")}. ${notes.join(" ")} Load this page again to see ${labs.length === 1 ? "it" : "them"}.`;
+    const headers = { "Content-Type": "application/octet-stream" };
+    const { labs, notes } = (await (await client.ask(address, { method: "POST", body: chosen, headers })).json()) as Imported;
+    await refresh();
+    return [`${count(labs.length, "lab")}: ${labs.join(", ")}.`, ...notes].join(" ");
   };
   const give = async (): Promise<string> => {
     const address = client.at("teach/courses/{}/export", id);
@@ -122,10 +125,10 @@ function exchangePanel(client: LabsClient, id: string): HTMLElement {
     "details",
     { className: "panel" },
     el("summary", {}, "Import and export"),
-    el("div", { className: "fields" }, field("File", file), field("Format of the file", from)),
-    el("div", { className: "actions" }, said.button("Import", take)),
-    el("div", { className: "fields" }, field("Export as", to)),
-    el("div", { className: "actions" }, said.button("Export", give)),
+    fields(field("File", file), field("Format of the file", from)),
+    actions(said.button("Import", take)),
+    fields(field("Export as", to)),
+    actions(said.button("Export", give)),
     said.element,
   );
 }
@@ -157,10 +160,10 @@ function coursePanel(client: LabsClient, { course, title, language }: TaughtCour
     "details",
     { className: "panel" },
     el("summary", {}, "Name, and deletion"),
-    el("div", { className: "fields" }, field("Title", name), field("Language", tongue)),
-    el("div", { className: "actions" }, said.button("Save", save), said.button("Delete the course", erase)),
-    el("div", { className: "fields" }, field("Learner", forget, "as your platform calls them")),
-    el("div", { className: "actions" }, said.button("Delete the learner’s data", forgetting)),
+    fields(field("Title", name), field("Language", tongue)),
+    actions(said.button("Save", save), said.button("Delete the course", erase)),
+    fields(field("Learner", forget, "as the dashboard calls them")),
+    actions(said.button("Delete the learner’s data", forgetting)),
     said.element,
   );
 }

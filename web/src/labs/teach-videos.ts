@@ -4,39 +4,54 @@ import { el } from "../dom.js";
 import type { Fetching, TaughtCourse, Transcribed, Video, VideoRequest } from "../labs-wire.js";
 import type { LabsClient } from "./client.js";
 import { clock, linkTo, youtubeId } from "./clock.js";
-import { field, Said, table } from "./forms.js";
+import { actions, field, fields, Said, table } from "./forms.js";
 import { count } from "./lab-words.js";
+import { button, outside } from "./parts.js";
 
 const LOOK_EVERY = 2000; // ms, for what is being fetched
 
-export function videoPanel(client: LabsClient, course: TaughtCourse): HTMLElement {
+export interface VideoPanel {
+  /** Show the videos that there are now. */
+  show(course: TaughtCourse): void;
+  /** The list, and the form; `refresh` is called after a change. */
+  elements(refresh: () => Promise<void>): HTMLElement[];
+}
+
+export function videoPanel(client: LabsClient, course: TaughtCourse): VideoPanel {
   const form = new VideoForm(client, course.course);
   const said = new Said();
-  const rows = course.videos.map((video) => {
-    const link = linkTo(video, 0);
-    const drop = async (): Promise<string> => {
-      if (!confirm(`Delete the video ${video.title} and its transcript?`)) return "Nothing was deleted.";
-      await client.send("DELETE", client.at("teach/courses/{}/videos/{}", course.course, video.video));
-      return `${video.title} is deleted. Load this page again.`;
-    };
-    return [
-      link ? el("a", { href: link, target: "_blank", rel: "noopener noreferrer" }, video.title) : video.title,
-      clock(video.duration),
-      count(video.chapters.length, "chapter"),
-      el(
-        "span",
-        { className: "actions" },
-        el("button", { type: "button", ariaLabel: `Another transcript for ${video.title}`, onclick: () => form.edit(video) }, "Change"),
-        said.button("Delete", drop, { ariaLabel: `Delete ${video.title}` }),
-      ),
-    ];
-  });
-  const list = rows.length > 0 ? table("Videos of this course", ["Video", "Length", "Chapters", "Change"], rows) : el("p", {}, "There are no videos yet.");
-  return el("div", {}, list, said.element, form.element);
+  const box = el("div", {});
+  let refresh: () => Promise<void> = () => Promise.resolve();
+  const drop = async ({ video, title }: Video): Promise<string> => {
+    if (!confirm(`Delete the video ${title} and its transcript?`)) return "Nothing was deleted.";
+    await client.send("DELETE", client.at("teach/courses/{}/videos/{}", course.course, video));
+    await refresh();
+    return `${title} is deleted.`;
+  };
+  const row = (video: Video): (Node | string)[] => [
+    outside(linkTo(video, 0), video.title),
+    clock(video.duration),
+    count(video.chapters.length, "chapter"),
+    actions(
+      button("Change", () => form.edit(video), { ariaLabel: `Change ${video.title}` }),
+      said.button("Delete", () => drop(video), { ariaLabel: `Delete ${video.title}` }),
+    ),
+  ];
+  const show = ({ videos }: TaughtCourse): void => {
+    const none = el("p", {}, "There are no videos yet.");
+    box.replaceChildren(videos.length > 0 ? table("Videos of this course", ["Video", "Length", "Chapters", "Change"], videos.map(row)) : none);
+  };
+  const elements = (changed: () => Promise<void>): HTMLElement[] => {
+    refresh = form.changed = changed;
+    return [box, said.element, form.element];
+  };
+  show(course);
+  return { show, elements };
 }
 
 class VideoForm {
   readonly element: HTMLDetailsElement;
+  changed: () => Promise<void> = () => Promise.resolve();
   readonly #client: LabsClient;
   readonly #course: string;
   readonly #said = new Said();
@@ -59,9 +74,7 @@ class VideoForm {
     const form = el(
       "form",
       { onsubmit: submit },
-      el(
-        "div",
-        { className: "fields" },
+      fields(
         field("Title", this.#title),
         field("Id", this.#id, "as week-1"),
         field("YouTube, or address of a file", this.#place, "optional"),
@@ -69,7 +82,10 @@ class VideoForm {
         field("Transcript: a file", this.#file, "VTT, SRT, SBV or text"),
         field("or pasted", this.#transcript, "as YouTube shows it beside the video, or lines as [4.8] text; empty: it stays as it is", true),
       ),
-      el("div", { className: "actions" }, el("button", { className: "primary" }, "Save the video"), this.#said.button("Fetch the transcript from YouTube", () => this.#fetch())),
+      actions(
+        el("button", { className: "primary" }, "Save the video"),
+        this.#said.button("Fetch the transcript from YouTube", () => this.#fetch()),
+      ),
       this.#said.element,
       this.#result,
     );
@@ -113,7 +129,8 @@ class VideoForm {
       ...(notes.length > 0 ? [el("ul", {}, ...notes.map((note) => el("li", {}, note)))] : []),
       ...(chapters.length > 0 ? [el("ol", { role: "list" }, ...chapters.map(({ start, title }) => el("li", {}, `${clock(start)} ${title}`)))] : []),
     );
-    return `Saved: ${count(segments, "segment")}, ${clock(duration)} long, ${count(chapters.length, "chapter")}. Load this page again to see it in the list.`;
+    await this.changed();
+    return `Saved: ${count(segments, "segment")}, ${clock(duration)} long, ${count(chapters.length, "chapter")}.`;
   }
 
   async #fetch(): Promise<string> {
@@ -125,7 +142,10 @@ class VideoForm {
     await this.#client.send("POST", address, { youtube, ...(language ? { language } : {}) });
     for (;;) {
       const { state, why } = await this.#client.get<Fetching>(address);
-      if (state === "done") return "The transcript was fetched. Load this page again to see the video in the list.";
+      if (state === "done") {
+        await this.changed();
+        return "The transcript was fetched.";
+      }
       if (state === "failed") throw new Error(`${why ?? "It could not be fetched."} Paste or upload it instead.`);
       await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY));
     }
@@ -134,8 +154,9 @@ class VideoForm {
 
 /** A text file's text: UTF-8, UTF-16 with its mark, else Windows-1252. */
 function decoded(bytes: ArrayBuffer): string {
-  const [first, second] = new Uint8Array(bytes.slice(0, 2));
-  if ((first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff)) return new TextDecoder(first === 0xff ? "utf-16le" : "utf-16be").decode(bytes);
+  const mark = [...new Uint8Array(bytes.slice(0, 2))].join(" ");
+  if (mark === "255 254") return new TextDecoder("utf-16le").decode(bytes);
+  if (mark === "254 255") return new TextDecoder("utf-16be").decode(bytes);
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {

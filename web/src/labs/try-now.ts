@@ -3,6 +3,7 @@
 import { el } from "../dom.js";
 import type { Suggestion, Suggestions } from "../labs-wire.js";
 import type { LabsClient } from "./client.js";
+import { link } from "./parts.js";
 import { labAddress } from "./places.js";
 
 const ASK_AGAIN = 10; // seconds of the video
@@ -45,6 +46,6 @@ export class TryNow {
 
   #show(labs: Suggestion[]): void {
     this.element.hidden = labs.length === 0;
-    this.#list.replaceChildren(...labs.map(({ lab, title }) => el("li", {}, el("a", { href: labAddress(this.#course, lab) }, title))));
+    this.#list.replaceChildren(...labs.map(({ lab, title }) => el("li", {}, link(labAddress(this.#course, lab), title))));
   }
 }

@@ -31,7 +31,13 @@ export class VideoBox {
     this.#listener = listener;
     const from = video.youtube ? "YouTube" : "its file";
     const note = video.youtube ? "Nothing is loaded from YouTube before you press this." : "The file is loaded when you press this.";
-    const play = el("button", { type: "button", className: "play", onclick: () => this.seek(start) }, el("span", { className: "triangle", ariaHidden: "true" }), el("span", {}, start > 0 ? `Play from ${clock(start)}` : "Play"), el("span", { className: "spoken" }, ` ${video.title}`));
+    const play = el(
+      "button",
+      { type: "button", className: "play", onclick: () => this.seek(start) },
+      el("span", { className: "triangle", ariaHidden: "true" }),
+      el("span", {}, start > 0 ? `Play from ${clock(start)}` : "Play"),
+      el("span", { className: "spoken" }, ` ${video.title}`),
+    );
     const playable = Boolean(video.youtube) || fileOf(video.url) !== null;
     this.#screen.append(...(playable ? [play, el("p", {}, note)] : [el("p", {}, "This video is not here.")]));
     this.#link.dataset["from"] = from;
@@ -68,7 +74,8 @@ export class VideoBox {
       this.#screen.replaceChildren(this.#player.element);
       this.#player.element.focus();
     } else if (file) {
-      const video = el("video", { controls: true, preload: "metadata", src: `${file}#t=${second}`, ariaLabel: title, ontimeupdate: () => this.#at(video.currentTime) });
+      const video = el("video", { controls: true, preload: "metadata", src: `${file}#t=${second}`, ariaLabel: title });
+      video.addEventListener("timeupdate", () => this.#at(video.currentTime));
       this.#player = video;
       this.#screen.replaceChildren(video);
       video.focus();
