@@ -82,6 +82,17 @@ LABS: dict[str, dict[str, Any]] = {
 }
 SOLUTION = LABS["double"]["solution"]
 
+HALVE = '''def halve(x: float) -> float:
+    """Return half of x.
+
+    >>> halve(4)
+    2.0
+    >>> halve(7)
+    3.5
+    """
+    return x / 2
+'''
+
 PLAYER = """<!doctype html><title>A player</title><script>
     const said = (info) => parent.postMessage(JSON.stringify({ event: "infoDelivery", info }), "*");
     addEventListener("message", ({ data }) => {
@@ -169,7 +180,14 @@ def no_scroll(page: Page) -> bool:
     return fits
 
 
-PLACES = ("labs", "labs?course=py", "labs?course=py&lab=double", "teach", "teach?course=py", "teach?course=py&lab=double")
+PLACES = (
+    "labs",
+    "labs?course=py",
+    "labs?course=py&lab=double",
+    "teach",
+    "teach?course=py",
+    "teach?course=py&lab=double",
+)
 
 
 @pytest.mark.parametrize("page", [{}, PHONE | DARK], ids=["light", "a dark phone"], indirect=True)
@@ -184,7 +202,10 @@ def test_every_page_is_accessible_and_fits(page: Page, school: str) -> None:
 
 
 def test_pages_have_policies_and_only_the_labs_may_show_a_video(school: str) -> None:
-    policies = {name: httpx.get(f"{school}/{name}").headers["content-security-policy"] for name in ("", "labs", "teach", "dashboard")}
+    policies = {
+        name: httpx.get(f"{school}/{name}").headers["content-security-policy"]
+        for name in ("", "labs", "teach", "dashboard")
+    }
     assert "frame-src https://www.youtube-nocookie.com" in policies["labs"]
     assert all("frame-src" not in policy for name, policy in policies.items() if name != "labs")
     assert all("require-trusted-types-for 'script'" in policy for policy in policies.values())
@@ -367,7 +388,9 @@ def test_a_teacher_makes_a_course_and_adds_a_video(page: Page, school: str) -> N
     form.get_by_role("button", name="Save the video").click()
     expect(form).to_contain_text("3 chapters")
     page.reload()
-    expect(page.get_by_role("link", name="Week 2")).to_have_attribute("href", "https://www.youtube.com/watch?v=dQw4w9WgXcQ&t=0")
+    expect(page.get_by_role("link", name="Week 2")).to_have_attribute(
+        "href", "https://www.youtube.com/watch?v=dQw4w9WgXcQ&t=0"
+    )
 
 
 def test_a_teacher_matches_labs_with_the_videos(page: Page, school: str) -> None:
@@ -382,8 +405,7 @@ def test_a_teacher_matches_labs_with_the_videos(page: Page, school: str) -> None
 def test_labs_are_generated_read_verified_and_published(page: Page, school: str) -> None:
     page.goto(f"{school}/teach?course=py")
     generator = panel(page, "Generate labs")
-    source = 'def halve(x):\n    """Return half of x.\n\n    >>> halve(4)\n    2.0\n    >>> halve(7)\n    3.5\n    """\n    return x / 2\n'
-    generator.get_by_label("or pasted").fill(source)
+    generator.get_by_label("or pasted").fill(HALVE)
     generator.get_by_role("button", name="Generate from the code").click()
     expect(generator.locator(".said")).to_contain_text("made, as drafts")
     generator.get_by_role("list", name="Progress").get_by_role("link").first.click()
@@ -419,7 +441,9 @@ def test_the_dashboard_shows_who_needs_help_and_why(page: Page, school: str) -> 
     expect(attention).to_contain_text("NameError 4 times in a row")
     pace = page.get_by_role("region", name="Pace", exact=True).first
     chart = pace.locator("canvas")
-    assert chart.evaluate("canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(each => each > 0)")
+    assert chart.evaluate(
+        "it => it.getContext('2d').getImageData(0, 0, it.width, it.height).data.some(each => each > 0)"
+    )
     pace.get_by_text("As a table").click()
     expect(pace.get_by_role("columnheader", name="Labs passed")).to_be_visible()
     with page.expect_download() as download:

@@ -1,7 +1,7 @@
 """The pages, as `make web` built them: `/`, `/notebook`, `/tokens`, `/embed` for other sites' frames, and their assets.
 
-Where labs are on, there are `/labs`, `/teach` and `/dashboard` too. They are read once, when the app is made: what is not among them does not exist, whatever a path says. Where there is no
-build, `/` says so, and the API works all the same.
+Where labs are on, there are `/labs`, `/teach` and `/dashboard` too. They are read once, when the app is made: what is not
+among them does not exist, whatever a path says. Where there is no build, `/` says so, and the API works all the same.
 """
 
 from __future__ import annotations
@@ -163,9 +163,7 @@ def install_docs(app: FastAPI) -> None:
     app.add_route("/docs", docs, include_in_schema=False)
 
 
-def install(
-    app: Starlette, *, embedders: Iterable[str] = ("*",), directory: str = BUILD, labs: bool = False
-) -> None:
+def install(app: Starlette, *, embedders: Iterable[str] = ("*",), directory: str = BUILD, labs: bool = False) -> None:
     """Serve the build in ``directory``. ``embedders`` are the origins that may show `/embed` in a frame.
 
     ``labs``: whether there are the pages of labs too, whose API is another package's.
