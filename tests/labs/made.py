@@ -27,7 +27,7 @@ def said(name: str = "clamp", **more: Any) -> dict[str, Any]:
         "title": "Clamp a value",
         "summary": "Hold a value to a bound.",
         "goals": ["compare values"],
-        "task": "Write `clamp(value, most)`: it returns `value`, but never more than `most`. `clamp(9, 5)` returns `5`.",
+        "task": "Write `clamp(value, most)`: `value`, but never more than `most`. `clamp(9, 5)` returns `5`.",
         "starter": "def clamp(value, most):\n    ...\n",
         "solution": SOLUTION,
         "hints": ["Compare the two.", "planted-hint: there is a function for it."],
@@ -37,7 +37,7 @@ def said(name: str = "clamp", **more: Any) -> dict[str, Any]:
                 {"id": "2", "kind": "call", "call": "clamp", "args": [3, 5], "expected": 3, "visibility": "input"},
                 {"id": "3", "kind": "call", "call": "clamp", "args": [5, 5], "expected": 5, "visibility": "result"},
                 {
-                    "id": "secret",
+                    "id": "planted-id",
                     "kind": "call",
                     "name": "planted-test",
                     "call": "clamp",

@@ -6,7 +6,6 @@ import asyncio
 import io
 import json
 import zipfile
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -63,14 +62,14 @@ async def course_of(labs: Labs, name: str = "python", owner: str = "ce_school") 
 
 
 @pytest.fixture
-async def room(database: Database) -> AsyncIterator[Room]:
+async def room(database: Database) -> Room:
     clock = Clock()
     labs = Labs(database, now=clock)
     course = await course_of(labs)
     await labs.catalog.put_lab(course, lab(), report={"ok": True}, verified=True)
     await labs.catalog.publish(course, await labs.catalog.lab(course, "clamp"))
     version = await labs.published(course, "clamp")
-    yield Room(labs, clock, await labs.catalog.course("ce_school", "python"), version)
+    return Room(labs, clock, await labs.catalog.course("ce_school", "python"), version)
 
 
 # ---- what teachers make
@@ -230,6 +229,10 @@ async def test_a_learner_gets_all_that_is_kept(room: Room) -> None:
     assert (nobody["attempts"], none) == ([], {})
 
 
+def bytes_of(directory: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(directory.glob("test.db*")))
+
+
 async def test_of_who_is_erased_nothing_is_left_in_the_database(room: Room, database: Database, tmp_path: Path) -> None:
     secret, shared = "x = 'planted " + "code' * 1", "y = 'shared'"
     for who, code in ((ADA, secret), (ADA, shared), (BOB, shared)):
@@ -250,7 +253,7 @@ async def test_of_who_is_erased_nothing_is_left_in_the_database(room: Room, data
         await connection.exec_driver_sql("VACUUM")
         await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         await connection.exec_driver_sql("BEGIN")
-    whole = b"".join(path.read_bytes() for path in sorted(tmp_path.glob("test.db*")))
+    whole = await asyncio.to_thread(bytes_of, tmp_path)
     assert pack({"code": shared, "files": {}}) in whole
     assert BOB.pseudonym.encode() in whole
     assert [trace for trace in traces if trace in whole] == []

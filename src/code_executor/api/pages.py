@@ -1,7 +1,8 @@
 """The pages, as `make web` built them: `/`, `/notebook`, `/tokens`, `/embed` for other sites' frames, and their assets.
 
-Where labs are on, there are `/labs`, `/teach` and `/dashboard` too. They are read once, when the app is made: what is not
-among them does not exist, whatever a path says. Where there is no build, `/` says so, and the API works all the same.
+Where labs are on, there are `/labs`, `/teach` and `/dashboard` too. They are read once, when the app is made: what is
+not among them does not exist, whatever a path says. Where there is no build, `/` says so, and the API works all the
+same.
 """
 
 from __future__ import annotations

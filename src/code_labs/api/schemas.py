@@ -25,7 +25,16 @@ Video = Annotated[str, Path(description="What the course calls the video.", patt
 Learner = Annotated[str, Path(description="What a learner is known by here.", pattern=r"^[0-9a-f]{1,64}$")]
 
 _Name = Annotated[str, Field(pattern=_PATTERN)]
-_Title = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+def _printable(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("has a character that cannot be printed")
+    return value
+
+
+_Title = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
+_Address = Annotated[str, Field(max_length=2000, pattern=r"^https?://[^\s\"'<>]+$"), AfterValidator(_printable)]
 _Language = Annotated[str, Field(pattern=r"^([a-z]{2,3})?$", description="As `en`; empty: nobody says.")]
 _Second = Annotated[float, Field(ge=0, le=_LONGEST_VIDEO, strict=False, allow_inf_nan=False)]
 
@@ -37,7 +46,7 @@ class SubmitIn(BaseModel):
 
     code: str
     files: Files | None = None
-    version: Annotated[int, Field(ge=1)] | None = Field(
+    version: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
         None, description="The version of the lab that it is for; if left out, the one that learners get now."
     )
 
@@ -51,7 +60,7 @@ class DraftIn(BaseModel):
 
 
 def _small(data: dict[str, Any]) -> dict[str, Any]:
-    if len(json.dumps(data)) > _LONGEST_DATA:
+    if len(json.dumps(data, allow_nan=False)) > _LONGEST_DATA:
         raise ValueError(f"is larger than {_LONGEST_DATA} bytes of JSON")
     return data
 
@@ -103,7 +112,9 @@ class VideoIn(BaseModel):
 
     title: _Title
     youtube: Annotated[str, Field(max_length=200, description="Its id, or its address.")] | None = None
-    url: Annotated[str, Field(max_length=2000, pattern=r"^https?://[^\s\"'<>]+$")] | None = None
+    url: (
+        Annotated[str, Field(max_length=2000, pattern=r"^https?://[^\s\"'<>]+$"), AfterValidator(_printable)] | None
+    ) = None
     language: _Language | None = None
     transcript: str | None = None
     name: Annotated[str, Field(max_length=200)] | None = Field(None, description="Of the file, for people.")
@@ -113,6 +124,15 @@ class VideoIn(BaseModel):
         if self.youtube and self.url:
             raise ValueError("has both youtube and url: give one")
         return self
+
+
+class FetchIn(BaseModel):
+    """A video on YouTube whose captions are wanted."""
+
+    model_config = _MODEL
+
+    youtube: Annotated[str, Field(min_length=1, max_length=200, description="Its id, or its address.")]
+    language: _Language = ""
 
 
 class MatchIn(BaseModel):

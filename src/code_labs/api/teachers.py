@@ -1,8 +1,7 @@
-"""What teachers may do (scope ``teach``): courses, videos with what is said in them, pins, and the states of labs."""
+"""What teachers may do (scope ``teach``): courses, pins, and the states of labs."""
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -15,21 +14,14 @@ from code_executor.api.requests import invalid
 from code_executor.core.apart import apart
 from code_labs.api import views
 from code_labs.api.desk import ANSWERS, BODY_ANSWERS, CONFLICT, FULL, PREFIX, Desk, LabsRoute, body_of, parsed
-from code_labs.api.schemas import Course, CourseIn, Lab, LabIn, Learner, PinIn, Video, VideoIn
+from code_labs.api.schemas import Course, CourseIn, Lab, LabIn, Learner, PinIn, Video
 from code_labs.errors import UnknownError
 from code_labs.labs import lab_of
-from code_labs.progress import Video as VideoKept
-from code_labs.progress.models import Said, Who
-from code_labs.transcripts import parse_transcript
+from code_labs.progress.models import Who
 
 TEACH = f"{PREFIX}/teach"
 MOST_VALUES = 50_000
 """Values in a body with a lab, about."""
-
-_YOUTUBE = re.compile(
-    r"(?:https?://)?(?:(?:www\.|m\.)?youtube(?:-nocookie)?\.com/(?:watch\?(?:[^#]*&)?v=|embed/|shorts/|live/)|youtu\.be/)?"
-    r"([A-Za-z0-9_-]{11})(?:[?&#].*)?"
-)
 
 Confirmed = Annotated[str, Query(description="The name of the course, once more.")]
 
@@ -38,7 +30,6 @@ def make_router(desk: Desk) -> APIRouter:
     """Return the routes over ``desk``, but those that run programs and those that read what learners did."""
     router = APIRouter(tags=["labs for teachers"], prefix=TEACH, route_class=LabsRoute)
     _add_courses(router, desk)
-    _add_videos(router, desk)
     _add_pins(router, desk)
     _add_labs(router, desk)
     _add_learners(router, desk)
@@ -116,61 +107,6 @@ def _add_courses(router: APIRouter, desk: Desk) -> None:
             raise Refusal(409, f"This deletes all that learners did in the course. To do it, add ?confirm={course}")
         await labs.catalog.delete_course(found)
         return Response(status_code=204)
-
-
-def _add_videos(router: APIRouter, desk: Desk) -> None:
-    @router.put(
-        "/courses/{course}/videos/{video}",
-        summary="Keep a video and its transcript",
-        responses={**BODY_ANSWERS, 507: FULL},
-        openapi_extra=body_of(VideoIn),
-    )
-    async def put_video(request: Request, course: Course, video: Video) -> Response:
-        """Keep a video, and what is said in it: a transcript of any format that is read, or as it was pasted."""
-        asked = await parsed(request, VideoIn)
-        labs, found = await desk.course(request, course)
-        youtube = _youtube(asked.youtube)
-        text, language = asked.transcript, asked.language
-        if text is None or not text.strip():
-            kept = VideoKept(video, asked.title, youtube, asked.url, language or found.language, 0.0)
-            made = await labs.catalog.put_video(found, kept, None)
-            kept, said = await labs.catalog.video(found, video), (await labs.catalog.said(found, video))[video]
-            notes = [] if said.cues else ["There is no transcript yet, so no lab can be matched with this video."]
-        else:
-            read = await apart(lambda: parse_transcript(text, language=language or ""), len(text))
-            chapters = tuple((chapter.start, chapter.title) for chapter in read.chapters)
-            spoken = read.language or found.language
-            kept = VideoKept(video, asked.title, youtube, asked.url, spoken, read.end, chapters)
-            said = Said(tuple((cue.start, cue.end, cue.text) for cue in read.cues), read.format.value)
-            made = await labs.catalog.put_video(found, kept, said)
-            notes = [f"The transcript was read as {read.format.value}."]
-            if not read.language:
-                notes.append("Its language was not recognised: say which it is.")
-        told = {
-            "segments": len(said.cues),
-            "duration": kept.duration,
-            "chapters": views.chapters_object(kept.chapters),
-            "language": kept.language,
-            "notes": notes,
-        }
-        return Json(told, 201 if made else 200)
-
-    @router.delete("/courses/{course}/videos/{video}", summary="Delete a video", status_code=204, responses=ANSWERS)
-    async def delete_video(request: Request, course: Course, video: Video) -> Response:
-        """Delete a video, what is said in it, and its pins."""
-        labs, found = await desk.course(request, course)
-        await labs.catalog.delete_video(found, video)
-        return Response(status_code=204)
-
-
-def _youtube(said: str | None) -> str | None:
-    """Return the id of a video; raise ``Refusal``."""
-    if not said:
-        return None
-    found = _YOUTUBE.fullmatch(said.strip())
-    if found is None:
-        raise invalid("youtube", "Should be the id of a video, as dQw4w9WgXcQ, or its address")
-    return found[1]
 
 
 def _add_pins(router: APIRouter, desk: Desk) -> None:

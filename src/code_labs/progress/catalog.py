@@ -199,8 +199,8 @@ class Catalog:
         columns = (table.c.lab, table.c.version, table.c.hash, table.c.verified, table.c.report)
         rows: dict[int, Row[Any]] = {}
         async with self._database.reading() as connection:
-            some = select(*columns).where(table.c.lab.in_(by_lab))
-            some = some.where(table.c.version.in_({number for _, number in by_lab.values()}))
+            some = select(*columns).where(table.c.lab.in_(list(by_lab)))
+            some = some.where(table.c.version.in_(sorted({number for _, number in by_lab.values()})))
             if published:
                 some = some.where(table.c.published.is_not(None))
             for row in await connection.execute(some):
@@ -209,7 +209,9 @@ class Catalog:
             contents: dict[bytes, bytes] = {}
             missing = [row.hash for row in rows.values() if row.hash not in self._read]
             if missing:
-                some = select(table.c.hash, table.c.content).where(table.c.lab.in_(by_lab), table.c.hash.in_(missing))
+                some = select(table.c.hash, table.c.content).where(
+                    table.c.lab.in_(list(by_lab)), table.c.hash.in_(missing)
+                )
                 contents = {row.hash: row.content for row in await connection.execute(some)}
         found = []
         for placed, number in wanted:

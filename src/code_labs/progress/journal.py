@@ -22,6 +22,7 @@ from code_executor.storage.database import Database
 from code_labs.errors import StateError
 from code_labs.progress import tables
 from code_labs.progress.models import (
+    NAME,
     PAUSE,
     Attempt,
     Course,
@@ -34,6 +35,9 @@ from code_labs.progress.models import (
     Work,
 )
 from code_labs.progress.sql import insert_missing, insert_or_set, pack, unpack
+
+_LONGEST = 12 * 3600
+"""Seconds of a video."""
 
 _LATE = 86_400.0
 """Seconds after which a page may still tell what happened."""
@@ -101,7 +105,7 @@ class Journal:
         async with self._database.reading() as connection:
             rows = (await connection.execute(wanted)).all()
             courses = {row.course for row in rows}
-            published = list(await connection.scalars(counted.where(lab.c.course.in_(courses)))) if rows else []
+            published = list(await connection.scalars(counted.where(lab.c.course.in_(list(courses))))) if rows else []
         found = []
         for each in dict.fromkeys((row.course, row.name, row.title) for row in rows):
             own = [row for row in rows if row.course == each[0]]
@@ -201,7 +205,7 @@ class Journal:
         known = [each for each in happenings if each.lab is None or each.lab in labs]
         if not known:
             return
-        rows = []
+        rows: list[dict[str, Any]] = []
         async with self._database.writing() as connection:
             learner = await self._learner(connection, who)
             for name in sorted({each.lab for each in known if each.lab is not None}):
@@ -215,9 +219,8 @@ class Journal:
             if all(each.lab is None for each in known):
                 await self._day(connection, course, learner, now)
             for each in known:
-                row = {"course": course.id, "learner": learner, "lab": labs.get(each.lab or ""), "type": each.type}
-                row |= {"at": _bounded(each.at, now), "data": json.dumps(each.data), **_clicked(each)}
-                rows.append(row)
+                said = {"course": course.id, "learner": learner, "lab": labs.get(each.lab or ""), "type": each.type}
+                rows.append({**said, "at": _bounded(each.at, now), "data": json.dumps(each.data), **_clicked(each)})
             await connection.execute(insert(tables.events), rows)
 
     # ---- rows
@@ -281,8 +284,10 @@ def _bounded(at: float, now: float) -> float:
 def _clicked(each: Happening) -> dict[str, Any]:
     """Return the columns of the segment that was clicked."""
     video, start = each.data.get("video"), each.data.get("start")
-    right = each.type == "segment_click" and isinstance(video, str) and isinstance(start, int | float)
-    return {"video": str(video)[:64], "start": float(start or 0)} if right else {"video": None, "start": None}
+    is_video = each.type == "segment_click" and isinstance(video, str) and NAME.fullmatch(video)
+    if is_video and isinstance(start, int | float) and 0 <= start <= _LONGEST:
+        return {"video": video, "start": float(start)}
+    return {"video": None, "start": None}
 
 
 def _draft(row: Row[Any]) -> Draft:

@@ -22,6 +22,7 @@ from code_executor.storage.database import Database
 from code_labs.errors import UnknownError
 from code_labs.progress.analytics import Analytics
 from code_labs.progress.catalog import Catalog
+from code_labs.progress.fetches import Fetches
 from code_labs.progress.journal import Journal
 from code_labs.progress.models import Course, Moment, Version, Who, Work
 from code_labs.progress.places import Matcher, Places
@@ -49,6 +50,7 @@ class Labs:
         self.journal = Journal(database, now)
         self.privacy = Privacy(database, now)
         self.analytics = Analytics(database, now)
+        self.fetches = Fetches(database, now)
         self.matcher = Matcher(self.catalog)
         self._retention = retention
         self._now = now

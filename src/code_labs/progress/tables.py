@@ -64,6 +64,17 @@ videos = Table(
     UniqueConstraint("course", "name", name="labs_videos_name"),
 )
 
+fetches = Table(  # of captions, of those that teachers asked for last
+    "labs_fetches",
+    METADATA,
+    _of("labs_courses", "course", primary_key=True),
+    Column("video", String(64), primary_key=True),
+    Column("id", String(16), nullable=False),
+    Column("state", String(8), nullable=False),
+    Column("why", Text, nullable=False),
+    Column("at", Double, nullable=False),
+)
+
 labs = Table(
     "labs_labs",
     METADATA,

@@ -49,6 +49,15 @@ def _make_courses() -> None:
         sa.UniqueConstraint("course", "name", name="labs_videos_name"),
     )
     op.create_table(
+        "labs_fetches",
+        _of("labs_courses", "course", primary_key=True),
+        sa.Column("video", sa.String(64), primary_key=True),
+        sa.Column("id", sa.String(16), nullable=False),
+        sa.Column("state", sa.String(8), nullable=False),
+        sa.Column("why", sa.Text, nullable=False),
+        sa.Column("at", sa.Double, nullable=False),
+    )
+    op.create_table(
         "labs_labs",
         sa.Column("id", _ID, primary_key=True),
         _of("labs_courses", "course"),
