@@ -83,7 +83,7 @@ export class LabsClient {
 
   /** Save a draft that follows on `revision` (null: on none). `leaving`: the page may be gone before the answer. */
   async putDraft(course: string, lab: string, code: string, revision: number | null, leaving = false): Promise<Put> {
-    const condition = revision === null ? { "If-None-Match": "*" } : { "If-Match": `"${revision}"` };
+    const condition: Record<string, string> = revision === null ? { "If-None-Match": "*" } : { "If-Match": `"${revision}"` };
     try {
       const response = await this.ask(this.at("courses/{}/labs/{}/draft", course, lab), {
         method: "PUT",

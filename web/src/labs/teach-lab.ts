@@ -1,7 +1,7 @@
 /** One lab for its teacher: read, edit, verify, place in the videos, publish. */
 
 import { el } from "../dom.js";
-import type { Finding, LabForm, LabKind, LabReport, TaughtCourse, TaughtLab, TaughtLabEntry } from "../labs-wire.js";
+import type { Finding, LabForm, LabKind, LabReport, TaughtCourse, TaughtLab } from "../labs-wire.js";
 import { type LabsClient, LabsError } from "./client.js";
 import { field, fields, listOf, Said, select } from "./forms.js";
 import { count, kindOf } from "./lab-words.js";
