@@ -227,3 +227,15 @@ test("a learner who is deleted leaves nothing in the browser", (t) => {
   forgetLearner(store, "ada");
   assert.equal(store.length, 0);
 });
+
+test("what a page saved while it was left is no other window's", async (t) => {
+  const { service, window } = browser(t);
+  window("1").type("left");
+  const two = window("2"); // which asks before the service has it
+  service.draft = { code: "left", revision: 1, saved: "2026-11-30T12:00:00Z" };
+  two.type("left, and more");
+  await two.drafts.save();
+  await two.drafts.save();
+  assert.equal(two.state.kind, "saved");
+  assert.equal(service.draft?.code, "left, and more");
+});

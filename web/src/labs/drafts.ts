@@ -37,6 +37,7 @@ export class Drafts {
   readonly #options: DraftsOptions;
   #own: LocalDraft;
   #other: KeptDraft | null = null;
+  readonly #sent = new Set<string>(); // what may be at the service without this window's knowing
   #saving = false;
   #timer: number | null = null;
 
@@ -62,6 +63,7 @@ export class Drafts {
     if (newest && server && newest.revision !== revision) this.#disagree(server);
     else if (newest) {
       this.#own.revision = revision; // the service may have lost what it followed on
+      this.#sent.add(newest.code); // the page that had it may just have saved it
       this.#show({ kind: "pending" });
       this.#later();
     } else this.#show(server ? { kind: "saved", at: server.saved } : { kind: "clean" });
@@ -84,10 +86,11 @@ export class Drafts {
     if (!this.#own.dirty || this.#other || (this.#saving && !leaving)) return;
     const { code, revision } = this.#own;
     this.#saving = true;
+    this.#sent.add(code);
     try {
       const put = await this.#options.put(code, revision, leaving);
       if ("saved" in put) this.#saved(code, put.saved.revision, put.saved.saved);
-      else if (put.other.code === this.#own.code) this.#saved(put.other.code, put.other.revision, put.other.saved);
+      else if (this.#sent.has(put.other.code)) this.#saved(put.other.code, put.other.revision, put.other.saved);
       else this.#disagree(put.other);
     } catch (error) {
       this.#failed(error as { status?: number; message?: string });

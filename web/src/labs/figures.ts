@@ -128,7 +128,7 @@ function errorsPart(course: TaughtCourse, rows: readonly ErrorRow[]): HTMLElemen
   if (rows.length === 0) return el("p", {}, "Nothing has gone wrong yet.");
   const cells = rows.map(({ lab, error, test, count: times, programs }) => {
     const title = labTitle(course, lab);
-    return [title, error, test || "–", String(times), programsOf(programs, `${title}, ${error}`)];
+    return [title, error.replaceAll("_", " "), test || "–", String(times), programsOf(programs, `${title}, ${error}`)];
   });
   return table("What goes wrong", ["Lab", "Error", "First test that fails", "Times", "Programs"], cells);
 }

@@ -17,6 +17,10 @@ export function markdown(text: string, level: number): DocumentFragment {
     link.target = "_blank";
     link.rel = "noopener noreferrer";
   }
+  for (const picture of fragment.querySelectorAll("img")) {
+    if (!picture.hasAttribute("src")) picture.remove(); // it was somebody else's
+    else if (!picture.hasAttribute("alt")) picture.alt = "";
+  }
   for (const block of fragment.querySelectorAll("pre")) block.tabIndex = 0; // a keyboard scrolls it
   return fragment;
 }

@@ -5,6 +5,8 @@ import { el } from "../dom.js";
 import type { PaceRow } from "../labs-wire.js";
 
 const HEIGHT = 240; // pixels
+const DAY = 86_400; // seconds
+const WEEK = 6 * DAY; // from its first day to its last
 
 export function paceChart(rows: readonly PaceRow[]): HTMLElement {
   const days = rows.map(({ day }) => day);
@@ -42,8 +44,11 @@ function optionsOf(box: HTMLElement): uPlot.Options {
     width: box.clientWidth,
     height: HEIGHT,
     cursor: { drag: { x: false, y: false } },
-    scales: { y: { range: (_, __, most) => [0, Math.max(1, most)] } },
-    axes: [axis, { ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] }],
+    scales: {
+      x: { range: (_, first, last) => [Math.min(first, last - WEEK), last] },
+      y: { range: (_, __, most) => [0, Math.max(1, most)] },
+    },
+    axes: [{ ...axis, incrs: [1, 2, 7, 14, 28, 91, 182, 365].map((days) => days * DAY) }, { ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] }],
     series: [
       { label: "Day", value: "{YYYY}-{MM}-{DD}" },
       { label: "Labs passed", stroke: accent, width: 2 },

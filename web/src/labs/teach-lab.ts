@@ -39,6 +39,7 @@ class LabEditor {
   readonly #client: LabsClient;
   readonly #course: string;
   #kept: TaughtLab | null;
+  #saved = ""; // what the form said then
   readonly #id = el("input", { required: true, spellcheck: false, autocapitalize: "off" });
   readonly #title = el("input", { required: true });
   readonly #summary = el("input");
@@ -104,6 +105,7 @@ class LabEditor {
     this.#solution.value = lab.solution ?? "";
     this.#hints.value = (lab.hints ?? []).join("\n---\n");
     this.#suite.value = lab.suite ? JSON.stringify(lab.suite, null, 2) : "";
+    this.#saved = JSON.stringify(this.#read());
     this.#show();
   }
 
@@ -139,7 +141,7 @@ class LabEditor {
   }
 
   get #changed(): boolean {
-    return this.#kept === null || JSON.stringify(normal(this.#read())) !== JSON.stringify(normal({ ...this.#kept.lab }));
+    return this.#kept === null || JSON.stringify(this.#read()) !== this.#saved;
   }
 
   #address(step = ""): URL {
@@ -151,6 +153,7 @@ class LabEditor {
     const fresh = this.#kept === null;
     await this.#client.send("PUT", this.#address(), { lab });
     this.#kept = await this.#client.get<TaughtLab>(this.#address());
+    this.#saved = JSON.stringify(this.#read());
     if (fresh) history.replaceState(null, "", teachAddress(this.#course, lab.id));
     this.#id.readOnly = true;
     this.#stand();
@@ -214,13 +217,6 @@ class LabEditor {
       findings.length > 0 ? list("findings", findings.map(findingItem)) : el("p", {}, "Nothing was found."),
     );
   }
-}
-
-/** As the form would give it back: what is empty is not there. */
-function normal(lab: LabForm): [string, unknown][] {
-  const entries = Object.entries({ difficulty: 1, kind: "write", ...lab });
-  const said = entries.filter(([, value]) => value !== "" && value !== null && !(Array.isArray(value) && value.length === 0));
-  return said.sort(([one], [other]) => one.localeCompare(other));
 }
 
 function findingItem({ severity, code, message, where, detail }: Finding): HTMLElement {

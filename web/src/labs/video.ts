@@ -110,7 +110,6 @@ class Frame {
       src: this.#address(second),
       title,
       allow: "autoplay; encrypted-media; fullscreen; picture-in-picture",
-      allowFullscreen: true,
       // YouTube plays nothing for a page that does not say where it is (error 153), and this page says it to nobody else
       referrerPolicy: "strict-origin-when-cross-origin",
       onload: () => this.#introduce(),
