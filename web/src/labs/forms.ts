@@ -62,7 +62,7 @@ export function table(caption: string, heads: readonly string[], rows: readonly 
   const body = rows.map((cells) => el("tr", {}, ...cells.map((cell) => (cell instanceof HTMLTableCellElement ? cell : el("td", {}, cell)))));
   return el(
     "div",
-    { className: "wide", role: "region", tabIndex: 0, ariaLabel: caption },
+    { className: "wide", role: "group", tabIndex: 0, ariaLabel: caption },
     el("table", {}, el("caption", { className: "spoken" }, caption), el("thead", {}, head), el("tbody", {}, ...body)),
   );
 }

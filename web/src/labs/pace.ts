@@ -48,7 +48,10 @@ function optionsOf(box: HTMLElement): uPlot.Options {
       x: { range: (_, first, last) => [Math.min(first, last - WEEK), last] },
       y: { range: (_, __, most) => [0, Math.max(1, most)] },
     },
-    axes: [{ ...axis, incrs: [1, 2, 7, 14, 28, 91, 182, 365].map((days) => days * DAY) }, { ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] }],
+    axes: [
+      { ...axis, incrs: [1, 2, 7, 14, 28, 91, 182, 365].map((days) => days * DAY) },
+      { ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] },
+    ],
     series: [
       { label: "Day", value: "{YYYY}-{MM}-{DD}" },
       { label: "Labs passed", stroke: accent, width: 2 },

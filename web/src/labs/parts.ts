@@ -41,7 +41,7 @@ export function cards(items: readonly (readonly Node[])[], none: string): HTMLEl
 
 /** Text that is too wide for a phone scrolls by itself, also with a keyboard. */
 export function source(text: string, name: string): HTMLElement {
-  return el("pre", { tabIndex: 0, role: "region", ariaLabel: name }, text);
+  return el("pre", { tabIndex: 0, role: "group", ariaLabel: name }, text);
 }
 
 /** Give the reader a file. */
