@@ -65,13 +65,20 @@ def _rows(
                 at = began + number * 60
                 passed = passes and number == attempts - 1
                 error = "" if passed else chance.choice(ERRORS)
-                more = {"at": at, "version": 1, "snapshot": key, "score": None, "failed": "[]", "seconds": 0.1}
-                more |= {"verdict": "passed" if passed else "failed", "passed": passed, "error": error}
+                more: dict[str, Any] = {"at": at, "version": 1, "snapshot": key, "score": None, "failed": "[]"}
+                more |= {"seconds": 0.1, "verdict": "passed" if passed else "failed", "passed": passed, "error": error}
                 yield tables.attempts, {**row, **more, "test": "" if passed else str(chance.randint(1, 5))}
             days.add(time.strftime("%Y-%m-%d", time.gmtime(began)))
             first = (at, attempts, 600.0, 1) if passes else (None, None, None, None)
             names = ("first_at", "first_submits", "first_seconds", "first_hints")
-            work = {"course": course.id, "began": began, "last": at, "seconds": 600.0, "runs": 3, "submits": attempts}
+            work: dict[str, Any] = {
+                "course": course.id,
+                "began": began,
+                "last": at,
+                "seconds": 600.0,
+                "runs": 3,
+                "submits": attempts,
+            }
             work |= {"failed": attempts - passes, "hints": 1, "error": error, "streak": 0 if passes else 2}
             yield tables.work, {**row, **work, "streak_at": at, **dict(zip(names, first, strict=True))}
             click = {"course": course.id, "type": "segment_click", "video": "week-1", "data": "{}"}

@@ -13,10 +13,12 @@ RIGHT = "def clamp(value, most):\n    return min(value, most)\n"
 WRONG = "def clamp(value, most):\n    return value\n"
 
 TRANSCRIPT = """
-0:00 welcome to the course, today we bake bread in the oven
+0:00 welcome to the course, today we bake bread in the oven and wait for the dough
 0:40 a while loop repeats as long as the oven is cold
-1:30 to clamp a value you compare it with the most it may be and return the smaller one
-2:20 append puts an apple at the end of the basket
+1:30 to clamp a value means to hold it to a bound: if the value is greater than the most it may be
+1:45 then the function returns the most, otherwise it returns the value, so compare the two values with an if
+2:40 append puts an apple at the end of the basket, and pop takes the last apple away
+3:20 a dictionary maps each guest to the number of slices
 """
 
 

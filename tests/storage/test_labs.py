@@ -7,6 +7,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,7 @@ class Room:
     def __init__(self, labs: Labs, clock: Clock, course: Course, version: Version) -> None:
         self.labs, self.clock, self.course, self.version = labs, clock, course, version
 
-    async def submit(self, who: Who, code: str = WRONG, error: str = "wrong_answer", **more: object) -> int:
+    async def submit(self, who: Who, code: str = WRONG, error: str = "wrong_answer", **more: Any) -> int:
         passed = code == RIGHT
         attempt = Attempt(
             code,

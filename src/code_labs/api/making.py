@@ -59,9 +59,9 @@ class Maker:
             yield await self._keep(lab, report)
 
     async def _of_bank(self, asked: GenerateIn) -> AsyncIterator[tuple[str, Step]]:
-        chosen = list(dict.fromkeys(lab for concept in asked.concepts or () for lab in _about(concept)))
+        found = {lab.id: lab for concept in asked.concepts or () for lab in _about(concept)}
         verifier = verifier_for(self._runner, self._caller)
-        for lab in chosen[:_MOST_OF_BANK]:
+        for lab in list(found.values())[:_MOST_OF_BANK]:
             try:
                 self._require(lab)
             except CodeExecutorError as error:

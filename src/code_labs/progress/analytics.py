@@ -92,7 +92,7 @@ class Analytics:
         count = func.count()
         own = select(lab.c.id).where(lab.c.course == course.id)
         wanted = (
-            select(attempt.c.lab, attempt.c.error, attempt.c.test, count.label("count"))
+            select(attempt.c.lab, attempt.c.error, attempt.c.test, count.label("times"))
             .where(attempt.c.lab.in_(own), attempt.c.error != "")
             .group_by(attempt.c.lab, attempt.c.error, attempt.c.test)
             .order_by(count.desc(), attempt.c.lab, attempt.c.error, attempt.c.test)
@@ -106,7 +106,7 @@ class Analytics:
                     "lab": names[row.lab],
                     "error": row.error,
                     "test": row.test,
-                    "count": row.count,
+                    "count": row.times,
                     "programs": await _programs(connection, row),
                 }
                 for row in rows

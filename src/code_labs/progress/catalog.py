@@ -27,7 +27,8 @@ from code_labs.progress.sql import insert_missing, insert_or_set, pack, unpack
 MOST_COURSES, MOST_VIDEOS, MOST_LABS, MOST_VERSIONS = 500, 500, 1000, 1000
 """Courses of one owner; videos and labs of a course; versions of a lab."""
 
-_REMEMBERED = 2000
+_REMEMBERED = 64 << 20
+"""Characters of labs whose values are kept in memory."""
 
 
 class Listed(NamedTuple):
@@ -46,7 +47,8 @@ class Catalog:
     def __init__(self, database: Database, now: Callable[[], float] = time.time) -> None:
         self._database = database
         self._now = now
-        self._read: OrderedDict[bytes, Lab] = OrderedDict()
+        self._read: OrderedDict[bytes, tuple[Lab, int]] = OrderedDict()
+        self._size = 0
 
     # ---- courses
 
@@ -197,36 +199,38 @@ class Catalog:
         table = tables.versions
         by_lab = {placed.id: (placed, number) for placed, number in wanted}
         columns = (table.c.lab, table.c.version, table.c.hash, table.c.verified, table.c.report)
-        rows: dict[int, Row[Any]] = {}
         async with self._database.reading() as connection:
             some = select(*columns).where(table.c.lab.in_(list(by_lab)))
             some = some.where(table.c.version.in_(sorted({number for _, number in by_lab.values()})))
             if published:
                 some = some.where(table.c.published.is_not(None))
-            for row in await connection.execute(some):
-                if by_lab[row.lab][1] == row.version:
-                    rows[row.lab] = row
-            contents: dict[bytes, bytes] = {}
-            missing = [row.hash for row in rows.values() if row.hash not in self._read]
+            every: Sequence[Any] = (await connection.execute(some)).all()
+            rows = {row.lab: row for row in every if by_lab[row.lab][1] == row.version}
+            known = {row.hash: self._read[row.hash][0] for row in rows.values() if row.hash in self._read}
+            missing = [row.hash for row in rows.values() if row.hash not in known]
             if missing:
-                some = select(table.c.hash, table.c.content).where(
+                those = select(table.c.hash, table.c.content).where(
                     table.c.lab.in_(list(by_lab)), table.c.hash.in_(missing)
                 )
-                contents = {row.hash: row.content for row in await connection.execute(some)}
-        found = []
-        for placed, number in wanted:
-            row = rows.get(placed.id)  # type: ignore[assignment]
-            if row is not None:
-                report = None if row.report is None else json.loads(row.report)
-                lab = self._lab(bytes(row.hash), contents)
-                found.append(Version(placed, number, lab, bool(row.verified), report))
-        return found
+                for each in await connection.execute(those):
+                    known[each.hash] = self._lab(each.hash, each.content)
+        return [
+            Version(placed, number, known[row.hash], bool(row.verified), row.report and json.loads(row.report))
+            for placed, number in wanted
+            if (row := rows.get(placed.id)) is not None
+        ]
 
-    def _lab(self, key: bytes, contents: Mapping[bytes, bytes]) -> Lab:
-        lab = self._read.pop(key, None) or lab_of(unpack(contents[key]))
-        self._read[key] = lab
-        while len(self._read) > _REMEMBERED:
-            self._read.popitem(last=False)
+    def _lab(self, key: bytes, content: bytes) -> Lab:
+        """Read a lab, and keep it in memory."""
+        lab = lab_of(unpack(content))
+        if key not in self._read:
+            size = sum(len(each) for each in (lab.task, lab.starter, lab.solution, *(f.content for f in lab.files)))
+            size += 1000 * (1 + len(lab.suite.tests) if lab.suite else 1)
+            self._read[key] = lab, size
+            self._size += size
+        while self._size > _REMEMBERED:
+            _, (_, size) = self._read.popitem(last=False)
+            self._size -= size
         return lab
 
     async def put_lab(
@@ -257,8 +261,7 @@ class Catalog:
                 await connection.execute(update(table).where(table.c.id == row.id).values(newest=number))
             if report is not None:
                 await _tell(connection, row.id, number, report, verified=verified)
-            placed = Placed(row.id, row.name, row.status, row.published, number)
-        return Version(placed, number, lab, verified, report)
+        return await self.version(Placed(row.id, row.name, row.status, row.published, number), number)
 
     async def put_report(self, version: Version, report: Mapping[str, Any], *, verified: bool) -> None:
         """Keep what verifying a version said."""

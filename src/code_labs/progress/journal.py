@@ -138,12 +138,12 @@ class Journal:
             mine = (table.c.learner == learner, table.c.lab == placed.id)
             if revision is None:
                 row = {"learner": learner, "lab": placed.id, "code": pack(code), "revision": 1, "saved": now}
-                done = await connection.execute(insert_missing(connection, table).values(row))
+                statement = insert_missing(connection, table).values(row)
             else:
                 values = {"code": pack(code), "revision": revision + 1, "saved": now}
-                where = update(table).where(*mine, table.c.revision == revision)
-                done = await connection.execute(where.values(values))
-            if not done.rowcount:
+                statement = update(table).where(*mine, table.c.revision == revision).values(values)
+            done = await connection.execute(statement.returning(table.c.revision))
+            if done.one_or_none() is None:
                 kept = (await connection.execute(select(table).where(*mine))).one_or_none()
                 raise DraftChangedError(None if kept is None else _draft(kept))
             await self._work(connection, course, placed.id, learner, now)
@@ -258,7 +258,8 @@ class Journal:
         values = {"last": last, "seconds": seconds, "began": min(found.began, times[0])}
         done = await connection.execute(update(table).where(*where).values(values).returning(table))
         await self._day(connection, course, learner, times[-1])
-        return done.one()
+        touched: Row[Any] = done.one()
+        return touched
 
 
 def _after(row: Row[Any], attempt: Attempt, now: float) -> dict[str, Any]:

@@ -140,13 +140,13 @@ _OF_TESTS = frozenset({"error", "test", "failed", "streak", "streak_at"})
 
 def _told(row: Any, names: dict[int, tuple[str, str]]) -> dict[str, Any]:
     """Return a row with names instead of numbers, and times as people read them."""
-    told = {
+    told: dict[str, Any] = {
         name: iso(value) if name in _TIMES and value else value
         for name, value in row.items()
         if name not in _OWN | _OF_TESTS
     }
     if "lab" in told:
-        told["course"], told["lab"] = names.get(told["lab"], (None, None))
+        told["course"], told["lab"] = names.get(told["lab"]) or (None, None)
     if "data" in told:
         told["data"] = json.loads(told["data"])
     return told

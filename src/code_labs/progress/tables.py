@@ -29,8 +29,8 @@ METADATA = MetaData()
 _ID = BigInteger().with_variant(Integer, "sqlite")  # of SQLite's, only an INTEGER counts by itself
 
 
-def _of(table: str, name: str, **more: bool) -> Column[int]:
-    return Column(name, _ID, ForeignKey(f"{table}.id", ondelete="CASCADE"), nullable=False, **more)
+def _of(table: str, name: str, *, primary_key: bool = False) -> Column[int]:
+    return Column(name, _ID, ForeignKey(f"{table}.id", ondelete="CASCADE"), nullable=False, primary_key=primary_key)
 
 
 courses = Table(

@@ -70,12 +70,12 @@ def test_the_front_is_installed_and_followed_if_it_is_asked_for(monkeypatch: pyt
     [found] = entry_points(group=GROUP, name="labs")
     assert found.load() is mount
     kept: Any = Nothing()
-    assert fronts(Settings(), kept) == ()
-    [front] = fronts(Settings(labs=True), kept)
+    assert fronts(Settings.load(), kept) == ()
+    [front] = fronts(Settings.load(labs=True), kept)
     assert front.keywords["given"].policy == "strict"  # type: ignore[attr-defined]
     monkeypatch.setattr("code_executor.app.fronts.entry_points", lambda **_: [])
     with pytest.raises(ConfigurationError, match="CODE_EXECUTOR_LABS is set, and nothing is installed"):
-        fronts(Settings(labs=True), kept)
+        fronts(Settings.load(labs=True), kept)
 
 
 @pytest.mark.parametrize(

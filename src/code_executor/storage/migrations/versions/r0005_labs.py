@@ -11,8 +11,10 @@ down_revision = "0004"
 _ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
-def _of(table: str, name: str, **more: bool) -> sa.Column[int]:
-    return sa.Column(name, _ID, sa.ForeignKey(f"{table}.id", ondelete="CASCADE"), nullable=False, **more)
+def _of(table: str, name: str, *, primary_key: bool = False) -> sa.Column[int]:
+    return sa.Column(
+        name, _ID, sa.ForeignKey(f"{table}.id", ondelete="CASCADE"), nullable=False, primary_key=primary_key
+    )
 
 
 def upgrade() -> None:
