@@ -11,6 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
+from tests.api.test_keys import attempt, made
 from tests.browser.conftest import Program, Watch, eventually
 from tests.browser.test_page import violations
 from tests.conftest import Serve
@@ -93,6 +94,7 @@ HALVE = '''def halve(x: float) -> float:
     return x / 2
 '''
 
+MUTE = "<!doctype html><title>A player that says nothing</title>"
 PLAYER = """<!doctype html><title>A player</title><script>
     const said = (info) => parent.postMessage(JSON.stringify({ event: "infoDelivery", info }), "*");
     addEventListener("message", ({ data }) => {
@@ -161,7 +163,7 @@ class Lab(Program):
         self.page.keyboard.insert_text(text)
 
 
-def with_player(page: Page, watch: Watch) -> list[str]:
+def with_player(page: Page, watch: Watch, player: str = PLAYER) -> list[str]:
     """Answer for YouTube; returns the addresses that were asked for."""
     asked: list[str] = []
     watch.expected += ["a request to https://www.youtube-nocookie.com"]
@@ -169,7 +171,7 @@ def with_player(page: Page, watch: Watch) -> list[str]:
     def answer(route: Route) -> None:
         asked.append(route.request.url)
         assert route.request.headers.get("referer", "").startswith("http://127.0.0.1")
-        route.fulfill(body=PLAYER, content_type="text/html")
+        route.fulfill(body=player, content_type="text/html")
 
     page.context.route("https://www.youtube-nocookie.com/**", answer)
     return asked
@@ -254,6 +256,38 @@ def test_nothing_is_loaded_from_youtube_before_a_click(page: Page, school: str, 
     page.evaluate("document.querySelector('iframe').dataset.same = 'yes'")
     lab.after.get_by_role("button", name="Watch Numbers, 1:00").click()
     expect(frame).to_have_attribute("data-same", "yes")
+    before = clicks(school)
+    page.goto("about:blank")  # what happened is told at the latest when the page is left
+    eventually(lambda: clicks(school) == before + 1)
+
+
+def clicks(school: str) -> int:
+    """How often learners looked at a place again, as teachers are told."""
+    rows = httpx.get(f"{school}/api/labs/v1/teach/courses/py/analytics/segments").json()["rows"]
+    return sum(row["clicks"] for row in rows if row["start"] == 60)
+
+
+def test_a_player_that_says_nothing_is_loaded_again_at_the_second(page: Page, school: str, watch: Watch) -> None:
+    asked = with_player(page, watch, MUTE)
+    page.goto(f"{school}/labs?course=py")
+    page.get_by_role("button", name="1:00 Twice").click()
+    eventually(lambda: len(asked) == 1)
+    page.get_by_role("button", name="1:30 Bye").click()
+    eventually(lambda: len(asked) == 2)
+    assert "start=90" in asked[1]
+
+
+def test_a_video_in_a_file_is_loaded_after_a_click(page: Page, school: str, watch: Watch) -> None:
+    watch.expected += ["404"]  # there is no such file
+    with httpx.Client(base_url=f"{school}/api/labs/v1/teach/courses", timeout=60) as http:
+        http.put("/files", json={"title": "Files", "language": "en"})
+        film = {"title": "A film", "url": f"{school}/film.webm", "transcript": TRANSCRIPT}
+        assert http.put("/files/videos/film", json=film).is_success
+    page.goto(f"{school}/labs?course=files")
+    expect(page.get_by_role("link", name="Open its file at 0:00")).to_have_attribute("href", f"{school}/film.webm#t=0")
+    assert page.locator("video").count() == 0
+    page.get_by_role("button", name="1:00 Twice").click()
+    expect(page.locator("video")).to_have_attribute("src", f"{school}/film.webm#t=60")
 
 
 def test_while_a_video_plays_its_labs_are_offered(page: Page, school: str, watch: Watch) -> None:
@@ -356,6 +390,37 @@ def test_learners_of_two_browsers_are_two(page: Page, school: str, browser: Brow
         expect(fresh.get_by_role("listitem").filter(has_text="Double a number")).to_contain_text("Not begun")
     finally:
         another.close()
+
+
+@pytest.fixture(scope="module")
+def guarded(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, str]]:
+    """A service that needs a key, with an empty course; its address, a key, and a learner's token."""
+    data = tmp_path_factory.mktemp("guarded")
+    key = made(data, "course", "--scope", "run,check,labs,teach")
+    token = attempt(data, "token", "course", "--learner", "ada", "--scope", "run,check,labs").stdout.strip()
+    with serve("native", rate_limit="off", labs=True, pool_size=1, preload="", data=data) as running:
+        address = f"{running.url}/api/labs/v1/teach/courses/py"
+        made_course = httpx.put(
+            address, json={"title": "Python", "language": "en"}, headers={"Authorization": f"Bearer {key}"}, timeout=60
+        )
+        assert made_course.is_success, made_course.text
+        yield running.url, key, token
+
+
+def test_a_page_takes_its_token_from_the_address_or_from_a_form(
+    page: Page, guarded: tuple[str, str, str], watch: Watch
+) -> None:
+    watch.expected += ["401", "403"]
+    url, key, token = guarded
+    page.goto(f"{url}/labs?course=py#token={token}")
+    expect(page.get_by_role("heading", name="Python", level=1)).to_be_visible()
+    assert page.url == f"{url}/labs?course=py"
+    page.goto(f"{url}/teach")
+    expect(page.get_by_role("alert")).to_be_visible()  # a learner is no teacher
+    assert violations(page) == []
+    page.get_by_label("Key or token").fill(key)
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_role("link", name="Python", exact=True)).to_be_visible()
 
 
 def test_what_is_not_there_is_said(page: Page, school: str, watch: Watch) -> None:

@@ -17,7 +17,7 @@ export function paceChart(rows: readonly PaceRow[]): HTMLElement {
   let chart: uPlot | null = null;
   const draw = (): void => {
     chart?.destroy();
-    chart = new uPlot(optionsOf(box), data, box);
+    chart = new uPlot(optionsOf(box, times), data, box);
   };
   // its width is known once it is in the page; its colours change with the theme
   new ResizeObserver(([entry]) => {
@@ -30,7 +30,8 @@ export function paceChart(rows: readonly PaceRow[]): HTMLElement {
   return box;
 }
 
-function optionsOf(box: HTMLElement): uPlot.Options {
+function optionsOf(box: HTMLElement, times: readonly number[]): uPlot.Options {
+  const [first = 0, last = first] = [times[0], times.at(-1)];
   const probe = el("span", { className: "facts" });
   box.append(probe);
   const muted = getComputedStyle(probe).color;
@@ -45,7 +46,7 @@ function optionsOf(box: HTMLElement): uPlot.Options {
     height: HEIGHT,
     cursor: { drag: { x: false, y: false } },
     scales: {
-      x: { range: (_, first, last) => [Math.min(first, last - WEEK), last] },
+      x: { range: () => [Math.min(first, last - WEEK), last] }, // of one day, its own would be years
       y: { range: (_, __, most) => [0, Math.max(1, most)] },
     },
     axes: [
