@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Route, expect
+from playwright.sync_api import Browser, FilePayload, Locator, Page, Route, expect
 
 from tests.api.test_keys import attempt, made
 from tests.browser.conftest import Program, Watch, eventually
@@ -287,7 +287,16 @@ def test_a_video_in_a_file_is_loaded_after_a_click(page: Page, school: str, watc
     expect(page.get_by_role("link", name="Open its file at 0:00")).to_have_attribute("href", f"{school}/film.webm#t=0")
     assert page.locator("video").count() == 0
     page.get_by_role("button", name="1:00 Twice").click()
-    expect(page.locator("video")).to_have_attribute("src", f"{school}/film.webm#t=60")
+    video = page.locator("video")
+    expect(video).to_have_attribute("src", f"{school}/film.webm#t=60")
+    expect(video.locator("track")).to_have_attribute("kind", "captions")
+    cues = """video => {
+        const [track] = video.textTracks;
+        track.mode = "showing";
+        return [...(track.cues ?? [])].map(cue => [cue.startTime, cue.text]);
+    }"""
+    eventually(lambda: [75, "so twice three is six"] in video.evaluate(cues))
+    assert violations(page) == []
 
 
 def test_while_a_video_plays_its_labs_are_offered(page: Page, school: str, watch: Watch) -> None:
@@ -445,8 +454,8 @@ def test_a_teacher_makes_a_course_and_adds_a_video(page: Page, school: str) -> N
     page.get_by_role("button", name="Make the course").click()
     expect(page.get_by_role("heading", name="Another course", level=1)).to_be_visible()
     form = panel(page, "Add a video")
-    file = {"name": "Week 2.txt", "mimeType": "text/plain", "buffer": TRANSCRIPT.encode()}
-    form.get_by_label("Transcript: a file").set_input_files([file])  # type: ignore[list-item]
+    file: FilePayload = {"name": "Week 2.txt", "mimeType": "text/plain", "buffer": TRANSCRIPT.encode()}
+    form.get_by_label("Transcript: a file").set_input_files(file)
     expect(form.get_by_label("or pasted")).to_have_value(TRANSCRIPT)
     expect(form.get_by_label("Id", exact=False).first).to_have_value("week-2")
     form.get_by_label("YouTube, or address").fill("https://youtu.be/dQw4w9WgXcQ")

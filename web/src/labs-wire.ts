@@ -66,6 +66,11 @@ export interface Course {
   labs: LabEntry[];
 }
 
+/** What is said in a video, from second to second. */
+export interface Segments {
+  segments: { start: number; end: number; text: string }[];
+}
+
 export interface Suggestion {
   lab: string;
   title: string;

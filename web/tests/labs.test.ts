@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { LabsClient } from "../src/labs/client.js";
-import { clock, linkTo, secondsOf, youtubeId } from "../src/labs/clock.js";
+import { captions, clock, linkTo, secondsOf, youtubeId } from "../src/labs/clock.js";
 import { anonymousLearner, nameOfToken } from "../src/labs/learner.js";
 
 test("seconds are shown and read as a video's page does", () => {
@@ -24,6 +24,15 @@ test("a link to a video has its second, and is of no other kind than the web's",
   assert.equal(linkTo({ youtube: null, url: "https://school.example/a.mp4" }, 83), "https://school.example/a.mp4#t=83");
   assert.equal(linkTo({ youtube: null, url: "javascript:alert(1)" }, 83), null);
   assert.equal(linkTo({ youtube: null, url: null }, 83), null);
+});
+
+test("captions are the words that were said, whatever they are", () => {
+  const said = [
+    { start: 0, end: 2.5, text: "if a < b --> c" },
+    { start: 3600, end: 3601.25, text: "two\n\nlines & more" },
+  ];
+  const [first, second] = ["00:00:00.000 --> 00:00:02.500\nif a &lt; b --&gt; c\n", "01:00:00.000 --> 01:00:01.250\ntwo lines &amp; more\n"];
+  assert.equal(captions(said), `WEBVTT\n\n${first}\n${second}`);
 });
 
 test("a browser's learner stays the same, and is nobody", () => {

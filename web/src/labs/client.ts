@@ -1,7 +1,7 @@
 /** The service's labs, over HTTP. */
 
 import { type Failure, failureOf } from "../failure.js";
-import type { KeptDraft, Saved } from "../labs-wire.js";
+import type { KeptDraft, Saved, Segments } from "../labs-wire.js";
 import { anonymousLearner, nameOfToken } from "./learner.js";
 
 /** What the service refused; `message` is a sentence for the reader. */
@@ -79,6 +79,11 @@ export class LabsClient {
     if (response.ok) return response;
     const body: unknown = await response.clone().json().catch(() => null);
     throw new LabsError(await failureOf(response), (body ?? {}) as Record<string, unknown>);
+  }
+
+  /** What is said in a video. */
+  async said(course: string, video: string): Promise<Segments["segments"]> {
+    return (await this.get<Segments>(this.at("courses/{}/videos/{}/segments", course, video))).segments;
   }
 
   /** Save a draft that follows on `revision` (null: on none). `leaving`: the page may be gone before the answer. */

@@ -1,6 +1,6 @@
 /** Seconds of a video, and dates, for people. */
 
-import type { Video } from "../labs-wire.js";
+import type { Segments, Video } from "../labs-wire.js";
 
 /** "3:05", "1:02:07" */
 export function clock(seconds: number): string {
@@ -17,11 +17,16 @@ export function secondsOf(text: string): number | null {
   return parts.reduce((sum, part) => 60 * sum + Number(part), 0);
 }
 
-/** "3 minutes and 5 seconds", for a screen reader. */
-export function spokenClock(seconds: number): string {
-  const whole = Math.max(0, Math.floor(seconds));
-  const [minutes, rest] = [Math.floor(whole / 60), whole % 60];
-  return minutes > 0 ? `${minutes} min ${rest} s` : `${rest} s`;
+/** What is said, as WebVTT. */
+export function captions(said: Segments["segments"]): string {
+  const stamp = (seconds: number): string => new Date(1000 * seconds).toISOString().slice(11, 23);
+  const cues = said.map(({ start, end, text }) => `${stamp(start)} --> ${stamp(end)}\n${vtt(text)}\n`);
+  return ["WEBVTT\n", ...cues].join("\n");
+}
+
+/** Text that no part of WebVTT can be taken for. */
+function vtt(text: string): string {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replace(/\s*\n\s*/g, " ");
 }
 
 /** "14:05" today, else with the day. */

@@ -181,6 +181,7 @@ export class CodeLabElement extends HTMLElement {
     let box = this.#videos.get(video);
     if (!box) {
       box = new VideoBox(about, start, {
+        said: async () => (await this.client?.said(this.#course?.course ?? "", video)) ?? [],
         at: (second) => void this.#tryNow?.at(video, second),
         went: (second) => this.#happenings?.note("seek", this.#view?.lab ?? null, { video, to: Math.round(second) }),
       });

@@ -92,6 +92,7 @@ function videoSection(client: LabsClient, course: Course): HTMLElement {
     const box =
       known ??
       new VideoBox(video, 0, {
+        said: () => client.said(course.course, video.video),
         at: (second) => void tryNow.at(video.video, second),
         went: (second) => happenings.note("seek", null, { video: video.video, to: Math.round(second) }),
       });

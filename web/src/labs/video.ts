@@ -4,14 +4,16 @@
  */
 
 import { el } from "../dom.js";
-import type { Video } from "../labs-wire.js";
-import { clock, fileOf, linkTo } from "./clock.js";
+import type { Segments, Video } from "../labs-wire.js";
+import { captions, clock, fileOf, linkTo } from "./clock.js";
 
 const YOUTUBE = "https://www.youtube-nocookie.com";
 const ASK_EVERY = 250; // ms until the player answers
 const ASK_TIMES = 40;
 
 export interface VideoListener {
+  /** What is said in it, for the captions of a file. */
+  said(): Promise<Segments["segments"]>;
   /** The video is at a second, while it plays. */
   at(second: number): void;
   /** The reader went to a second. */
@@ -78,9 +80,17 @@ export class VideoBox {
       video.addEventListener("timeupdate", () => this.#at(video.currentTime));
       this.#player = video;
       this.#screen.replaceChildren(video);
+      void this.#caption(video);
       video.focus();
       void video.play().catch(() => undefined); // a browser may want another click
     }
+  }
+
+  async #caption(video: HTMLVideoElement): Promise<void> {
+    const said = await this.#listener.said().catch(() => []);
+    if (said.length === 0) return; // a transcript may come later, or never
+    const src = URL.createObjectURL(new Blob([captions(said)], { type: "text/vtt" }));
+    video.append(el("track", { kind: "captions", label: "Transcript", srclang: this.#video.language || "en", src }));
   }
 
   #at(second: number): void {
