@@ -13,20 +13,23 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Row, and_, case, func, select
+from sqlalchemy import BigInteger, ColumnElement, Row, and_, case, cast, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from code_executor.core.apart import apart
 from code_executor.storage.database import Database
 from code_labs.progress import tables
 from code_labs.progress.models import Course
 from code_labs.progress.privacy import iso
 from code_labs.progress.sql import unpack
 
+_DAY = 86_400
+
 FEW = 5
 """Learners below whom shares would say something of each."""
 
 FAILURES, IN_A_ROW = 5, 4
-QUIET = 7 * 86_400.0
+QUIET = 7.0 * _DAY
 SLOW = 0.5
 SOON = 600.0
 """Rules: submits without success on one lab; the same error so often in a row; seconds without a sign; how much of the
@@ -47,25 +50,35 @@ class Analytics:
 
     async def attention(self, course: Course) -> Rows:
         """Return who needs a teacher now, which rule says so, and since when; the most urgent rule first."""
+        work, learner, lab = tables.work, tables.learners, tables.labs
+        stuck = (
+            select(learner.c.pseudonym, lab.c.name, *(work.c[name] for name in _OF_STUCK))
+            .join(learner, learner.c.id == work.c.learner)
+            .join(lab, lab.c.id == work.c.lab)
+            .where(work.c.course == course.id, work.c.first_at.is_(None))
+            .where(or_(work.c.streak >= IN_A_ROW, work.c.failed >= FAILURES))
+            .order_by(work.c.streak_at, work.c.began)
+            .limit(_ROWS)
+        )
+        each = (
+            select(
+                work.c.learner,
+                func.max(work.c.last).label("last"),
+                func.min(work.c.began).label("began"),
+                func.count(work.c.first_at).label("passed"),
+            )
+            .where(work.c.course == course.id)
+            .group_by(work.c.learner)
+            .subquery()
+        )
+        everybody = select(learner.c.pseudonym, each.c.last, each.c.began, each.c.passed).join(
+            each, each.c.learner == learner.c.id
+        )
         async with self._database.reading() as connection:
-            rows = await self._works(connection, course)
+            found = [line for row in await connection.execute(stuck) for line in _stuck(row)]
+            learners: Sequence[Any] = (await connection.execute(everybody)).all()
             published = await _published(connection, course)
-        now = self._now()
-        found = [each for row in rows for each in _stuck(row)]
-        by_learner: dict[str, list[Row[Any]]] = defaultdict(list)
-        for row in rows:
-            by_learner[row.pseudonym].append(row)
-        passed = {learner: sum(row.first_at is not None for row in own) for learner, own in by_learner.items()}
-        median = statistics.median(passed.values()) if len(passed) >= FEW else 0.0
-        for learner, own in by_learner.items():
-            last = max(row.last for row in own)
-            is_done = passed[learner] >= published
-            if now - last >= QUIET and not is_done:
-                days = int((now - last) // 86_400)
-                found.append((2, _line(learner, None, f"nothing for {days} days, with labs open", last)))
-            elif passed[learner] < SLOW * median:
-                why = f"passed {passed[learner]} labs, less than half of the course's median ({median:g})"
-                found.append((3, _line(learner, None, why, min(row.began for row in own))))
+        found += _behind(learners, published, self._now())
         return [line for _, line in sorted(found, key=lambda each: (each[0], each[1]["since"]))][:_ROWS]
 
     async def labs(self, course: Course) -> Rows:
@@ -74,16 +87,34 @@ class Analytics:
         ``attempts`` and ``minutes``: medians up to the first success. ``lastHint``: of all who opened it, the share
         that took all hints. ``left``: the share that was gone within a minute.
         """
+        work = tables.work
+        own = work.c.course == course.id
+        gone = and_(work.c.seconds < _GONE, work.c.submits == 0, work.c.last <= self._now() - _GONE)
+        counts = (
+            select(
+                work.c.lab,
+                func.count().label("opened"),
+                _number(or_(work.c.runs > 0, work.c.submits > 0)).label("ran"),
+                _number(work.c.submits > 0).label("submitted"),
+                func.count(work.c.first_at).label("passed"),
+                _number(gone).label("left"),
+            )
+            .where(own)
+            .group_by(work.c.lab)
+        )
+        hints = select(work.c.lab, work.c.hints, func.count()).where(own, work.c.hints > 0)
         async with self._database.reading() as connection:
-            rows = await self._works(connection, course)
             known = await _known(connection, course)
-        by_lab: dict[str, list[Row[Any]]] = defaultdict(list)
-        for row in rows:
-            by_lab[row.name].append(row)
-        found = [
-            {"lab": name, "title": title, **_of_lab(by_lab[name], hints, self._now())}
-            for name, (title, hints) in known.items()
-        ]
+            counted = {row.lab: row for row in await connection.execute(counts)}
+            taken: dict[int, dict[int, int]] = defaultdict(dict)
+            for lab, number, learners in await connection.execute(hints.group_by(work.c.lab, work.c.hints)):
+                taken[lab][number] = learners
+            firsts = await _firsts(connection, course)
+        medians = await apart(lambda: _medians(firsts), 30 * len(firsts))
+        found = []
+        for lab, name, title, most in known:
+            last = sum(learners for number, learners in taken[lab].items() if number >= most) if most else 0
+            found.append({"lab": name, "title": title, **_of_lab(counted.get(lab), last, medians.get(lab))})
         return sorted(found, key=lambda row: row["passed"] - row["opened"])
 
     async def errors(self, course: Course) -> Rows:
@@ -149,34 +180,21 @@ class Analytics:
     async def pace(self, course: Course) -> Rows:
         """Return, day by day (UTC), how many labs were passed and how many learners were active."""
         work, day = tables.work, tables.days
-        passes = select(work.c.first_at).where(work.c.course == course.id, work.c.first_at.is_not(None))
+        number = cast(work.c.first_at, BigInteger) // _DAY
+        passes = select(number, func.count()).where(work.c.course == course.id, work.c.first_at.is_not(None))
         active = select(day.c.day, func.count()).where(day.c.course == course.id).group_by(day.c.day)
-        passed: dict[str, int] = defaultdict(int)
         async with self._database.reading() as connection:
-            for at in await connection.scalars(passes):
-                passed[iso(at)[:10]] += 1
+            passed = {iso(row[0] * _DAY)[:10]: row[1] for row in await connection.execute(passes.group_by(number))}
             counts = {row[0]: row[1] for row in await connection.execute(active)}
         days = sorted({*passed, *counts})
         return [{"day": each, "passed": passed.get(each, 0), "active": counts.get(each, 0)} for each in days]
 
-    @staticmethod
-    async def _works(connection: AsyncConnection, course: Course) -> Sequence[Row[Any]]:
-        work, learner, lab = tables.work, tables.learners, tables.labs
-        columns = ("began", "last", "seconds", "runs", "submits", "failed", "hints", "error", "streak", "streak_at")
-        firsts = ("first_at", "first_submits", "first_seconds")
-        wanted = (
-            select(learner.c.pseudonym, lab.c.name, *(work.c[name] for name in (*columns, *firsts)))
-            .join(learner, learner.c.id == work.c.learner)
-            .join(lab, lab.c.id == work.c.lab)
-            .where(work.c.course == course.id)
-        )
-        return (await connection.execute(wanted)).all()
+
+_OF_STUCK = ("began", "failed", "error", "streak", "streak_at")
 
 
 def _stuck(row: Row[Any]) -> Iterable[tuple[int, dict[str, Any]]]:
     """Yield what is to be said of a learner and one lab; the number is how urgent it is."""
-    if row.first_at is not None:
-        return
     if row.streak >= IN_A_ROW:
         why = f"{row.error} {row.streak} times in a row"
         yield 0, _line(row.pseudonym, row.name, why, row.streak_at)
@@ -184,24 +202,57 @@ def _stuck(row: Row[Any]) -> Iterable[tuple[int, dict[str, Any]]]:
         yield 1, _line(row.pseudonym, row.name, f"{row.failed} submits without success", row.began)
 
 
+def _behind(learners: Sequence[Any], published: int, now: float) -> Iterable[tuple[int, dict[str, Any]]]:
+    """Yield what is to be said of learners and the whole course."""
+    median = statistics.median(row.passed for row in learners) if len(learners) >= FEW else 0.0
+    for row in learners:
+        if now - row.last >= QUIET and row.passed < published:
+            why = f"nothing for {int((now - row.last) // _DAY)} days, with labs open"
+            yield 2, _line(row.pseudonym, None, why, row.last)
+        elif row.passed < SLOW * median:
+            why = f"passed {row.passed} labs, less than half of the course's median ({median:g})"
+            yield 3, _line(row.pseudonym, None, why, row.began)
+
+
 def _line(learner: str, lab: str | None, why: str, since: float) -> dict[str, Any]:
     return {"learner": learner, "lab": lab, "why": why, "since": iso(since)}
 
 
-def _of_lab(rows: Sequence[Row[Any]], hints: int, now: float) -> dict[str, Any]:
-    passed = [row for row in rows if row.first_at is not None]
-    is_few, few_passed = len(rows) < FEW, len(passed) < FEW
-    left = [row for row in rows if row.seconds < _GONE and not row.submits and now - row.last >= _GONE]
-    last = [row for row in rows if hints and row.hints >= hints]
+def _of_lab(row: Row[Any] | None, last: int, medians: tuple[float, float] | None) -> dict[str, Any]:
+    """Return what is told of a lab. ``last``: learners who took all hints; ``medians``: of attempts and of seconds."""
+    names = ("opened", "ran", "submitted", "passed")
+    counts = {name: int(getattr(row, name)) if row is not None else 0 for name in names}
+    opened, left = counts["opened"], int(row.left) if row is not None else 0
+    attempts, seconds = medians if medians is not None and counts["passed"] >= FEW else (None, None)
     return {
-        "opened": len(rows),
-        "ran": sum(row.runs > 0 or row.submits > 0 for row in rows),
-        "submitted": sum(row.submits > 0 for row in rows),
-        "passed": len(passed),
-        "attempts": None if few_passed else statistics.median(row.first_submits for row in passed),
-        "minutes": None if few_passed else round(statistics.median(row.first_seconds for row in passed) / 60, 1),
-        "lastHint": None if is_few else round(len(last) / len(rows), 3),
-        "left": None if is_few else round(len(left) / len(rows), 3),
+        **counts,
+        "attempts": attempts,
+        "minutes": None if seconds is None else round(seconds / 60, 1),
+        "lastHint": None if opened < FEW else round(last / opened, 3),
+        "left": None if opened < FEW else round(left / opened, 3),
+    }
+
+
+def _number(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    """Return in how many rows a condition holds."""
+    return func.sum(case((condition, 1), else_=0))
+
+
+async def _firsts(connection: AsyncConnection, course: Course) -> Sequence[Any]:
+    """Return lab, submits and seconds of each first success."""
+    work = tables.work
+    wanted = select(work.c.lab, work.c.first_submits, work.c.first_seconds)
+    return (await connection.execute(wanted.where(work.c.course == course.id, work.c.first_at.is_not(None)))).all()
+
+
+def _medians(firsts: Sequence[Any]) -> dict[int, tuple[float, float]]:
+    """Return the medians of submits and of seconds, for each lab."""
+    by_lab: dict[int, list[tuple[int, float]]] = defaultdict(list)
+    for lab, submits, seconds in firsts:
+        by_lab[lab].append((submits, seconds))
+    return {
+        lab: (statistics.median(each[0] for each in own), statistics.median(each[1] for each in own))
+        for lab, own in by_lab.items()
     }
 
 
@@ -211,18 +262,18 @@ async def _published(connection: AsyncConnection, course: Course) -> int:
     return int(await connection.scalar(wanted) or 0)
 
 
-async def _known(connection: AsyncConnection, course: Course) -> dict[str, tuple[str, int]]:
-    """Return the title of each lab, and how many hints it has: of the version that learners get, or else the newest."""
+async def _known(connection: AsyncConnection, course: Course) -> list[tuple[int, str, str, int]]:
+    """Return id, name and title of each lab, and how many hints it has: as learners get it, or else the newest."""
     lab, version = tables.labs, tables.versions
     which = func.coalesce(lab.c.published, lab.c.newest)
     wanted = (
-        select(lab.c.name, version.c.content)
+        select(lab.c.id, lab.c.name, version.c.content)
         .join(version, and_(version.c.lab == lab.c.id, version.c.version == which))
         .where(lab.c.course == course.id)
         .order_by(lab.c.position, lab.c.id)
     )
-    said = {row.name: unpack(row.content) for row in await connection.execute(wanted)}
-    return {name: (lab["title"], len(lab.get("hints", ()))) for name, lab in said.items()}
+    rows = [(row.id, row.name, unpack(row.content)) for row in await connection.execute(wanted)]
+    return [(number, name, said["title"], len(said.get("hints", ()))) for number, name, said in rows]
 
 
 async def _programs(connection: AsyncConnection, row: Row[Any]) -> list[str]:

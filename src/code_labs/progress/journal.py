@@ -7,6 +7,7 @@ row of `tables.work` is locked: two windows of one learner wait for each other, 
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 import time
@@ -146,7 +147,7 @@ class Journal:
             if done.one_or_none() is None:
                 kept = (await connection.execute(select(table).where(*mine))).one_or_none()
                 raise DraftChangedError(None if kept is None else _draft(kept))
-            await self._work(connection, course, placed.id, learner, now)
+            await self._work(connection, course, placed.id, learner, times=(now,))
         return Draft(code, (revision or 0) + 1, now)
 
     # ---- attempts and hints
@@ -159,7 +160,8 @@ class Journal:
         key = hashlib.sha256(snapshot).digest()
         async with self._database.writing() as connection:
             learner = await self._learner(connection, who)
-            row = await self._work(connection, course, lab, learner, now)
+            change = functools.partial(_after, attempt, now) if attempt.counts else None
+            await self._work(connection, course, lab, learner, times=(now,), change=change)
             kept = {"id": key, "code": snapshot, "used": now}
             await connection.execute(insert_or_set(connection, tables.snapshots, kept, "used"))
             made = insert(tables.attempts).values(
@@ -177,23 +179,21 @@ class Journal:
                 seconds=attempt.seconds,
             )
             number: int = (await connection.execute(made.returning(tables.attempts.c.id))).scalar_one()
-            if attempt.counts:
-                table = tables.work
-                where = update(table).where(table.c.lab == lab, table.c.learner == learner)
-                await connection.execute(where.values(_after(row, attempt, now)))
         return number
 
     async def take_hint(self, who: Who, course: Course, placed: Placed, number: int) -> None:
         """Note that a learner takes a hint; raise ``StateError`` unless the one before it was taken."""
-        now, table = self._now(), tables.work
-        async with self._database.writing() as connection:
-            learner = await self._learner(connection, who)
-            row = await self._work(connection, course, placed.id, learner, now)
+        now = self._now()
+
+        def change(row: Row[Any], _: float) -> dict[str, Any]:
             if number > row.hints + 1:
                 raise StateError(f"hint {row.hints + 1} must be taken before hint {number}")
-            if number > row.hints:
-                where = update(table).where(table.c.lab == placed.id, table.c.learner == learner)
-                await connection.execute(where.values(hints=number))
+            return {"hints": max(number, row.hints)}
+
+        async with self._database.writing() as connection:
+            learner = await self._learner(connection, who)
+            before = await self._work(connection, course, placed.id, learner, times=(now,), change=change)
+            if number > before.hints:
                 values = {"course": course.id, "learner": learner, "lab": placed.id, "type": "hint", "at": now}
                 await connection.execute(insert(tables.events).values(**values, data=json.dumps({"number": number})))
 
@@ -211,11 +211,9 @@ class Journal:
             for name in sorted({each.lab for each in known if each.lab is not None}):
                 own = [each for each in known if each.lab == name]
                 times = sorted(_bounded(each.at, now) for each in own)
-                row = await self._work(connection, course, labs[name], learner, *times)
-                if runs := sum(each.type == "run" for each in own):
-                    table = tables.work
-                    where = update(table).where(table.c.lab == labs[name], table.c.learner == learner)
-                    await connection.execute(where.values(runs=row.runs + runs))
+                runs = sum(each.type == "run" for each in own)
+                change = functools.partial(_more_runs, runs) if runs else None
+                await self._work(connection, course, labs[name], learner, times=times, change=change)
             if all(each.lab is None for each in known):
                 await self._day(connection, course, learner, now)
             for each in known:
@@ -227,8 +225,7 @@ class Journal:
 
     @staticmethod
     async def _day(connection: AsyncConnection, course: Course, learner: int, at: float) -> None:
-        day = datetime.fromtimestamp(at, UTC).date().isoformat()
-        row = {"course": course.id, "day": day, "learner": learner}
+        row = {"course": course.id, "day": _day_of(at), "learner": learner}
         await connection.execute(insert_missing(connection, tables.days).values(row))
 
     async def _learner(self, connection: AsyncConnection, who: Who) -> int:
@@ -242,39 +239,73 @@ class Journal:
         return found
 
     async def _work(
-        self, connection: AsyncConnection, course: Course, lab: int, learner: int, *times: float
+        self,
+        connection: AsyncConnection,
+        course: Course,
+        lab: int,
+        learner: int,
+        *,
+        times: Sequence[float],
+        change: Change | None = None,
     ) -> Row[Any]:
-        """Return the row of a learner and a lab, locked, and note that the learner was at work at these times."""
+        """Note that a learner was at work on a lab at these times, in order, and what else changes with that.
+
+        ``change`` is given the row as it was, and the seconds at work by now. Returns the row as it was, which is
+        locked.
+        """
         table = tables.work
-        empty = dict.fromkeys(("seconds", "runs", "submits", "failed", "hints", "streak", "streak_at"), 0)
-        row = {"lab": lab, "learner": learner, "course": course.id, "began": times[0], "last": times[0], "error": ""}
-        await connection.execute(insert_missing(connection, table).values(row | empty))
         where = (table.c.lab == lab, table.c.learner == learner)
-        found = (await connection.execute(select(table).where(*where).with_for_update())).one()
+        mine = select(table).where(*where).with_for_update()
+        found: Row[Any] | None = (await connection.execute(mine)).one_or_none()
+        is_new = found is None
+        if found is None:
+            row = {"lab": lab, "learner": learner, "course": course.id, "began": times[0], "last": times[0]}
+            await connection.execute(insert_missing(connection, table).values(row | _EMPTY))
+            found = (await connection.execute(mine)).one()
         last, seconds = found.last, found.seconds
         for at in times:
             seconds += at - last if 0 < at - last < PAUSE else 0.0
             last = max(last, at)
-        values = {"last": last, "seconds": seconds, "began": min(found.began, times[0])}
-        done = await connection.execute(update(table).where(*where).values(values).returning(table))
-        await self._day(connection, course, learner, times[-1])
-        touched: Row[Any] = done.one()
-        return touched
+        values = {
+            "last": last,
+            "seconds": seconds,
+            "began": min(found.began, times[0]),
+            **(change(found, seconds) if change else {}),
+        }
+        await connection.execute(update(table).where(*where).values(values))
+        if is_new or _day_of(found.last) != _day_of(times[-1]):
+            await self._day(connection, course, learner, times[-1])
+        return found
 
 
-def _after(row: Row[Any], attempt: Attempt, now: float) -> dict[str, Any]:
+Change = Callable[[Row[Any], float], dict[str, Any]]
+_EMPTY: dict[str, Any] = {
+    "error": "",
+    **dict.fromkeys(("seconds", "runs", "submits", "failed", "hints", "streak", "streak_at"), 0),
+}
+
+
+def _more_runs(runs: int, row: Row[Any], _seconds: float) -> dict[str, Any]:
+    return {"runs": row.runs + runs}
+
+
+def _after(attempt: Attempt, now: float, row: Row[Any], seconds: float) -> dict[str, Any]:
     """Return what of a learner's row changes with an attempt."""
     values: dict[str, Any] = {"submits": row.submits + 1}
     if not attempt.passed:
-        same = row.error == attempt.error and row.streak > 0
+        same = row.error == attempt.error[:100] and row.streak > 0
         values |= {"error": attempt.error[:100], "streak": row.streak + 1 if same else 1}
         values |= {} if same else {"streak_at": now}
         return values | ({"failed": row.failed + 1} if row.first_at is None else {})
     values |= {"error": "", "streak": 0, "streak_at": 0.0}
     if row.first_at is None:
         values |= {"first_at": now, "first_submits": row.submits + 1}
-        values |= {"first_seconds": row.seconds, "first_hints": row.hints}
+        values |= {"first_seconds": seconds, "first_hints": row.hints}
     return values
+
+
+def _day_of(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).date().isoformat()
 
 
 def _bounded(at: float, now: float) -> float:
