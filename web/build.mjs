@@ -16,6 +16,8 @@ import { build } from "esbuild";
 const here = dirname(fileURLToPath(import.meta.url));
 const site = join(here, "../src/code_executor/api/web");
 const fresh = `${site}.new`;
+const PAGES = ["index.html", "embed.html", "notebook.html", "tokens.html", "labs.html", "teach.html", "dashboard.html"];
+const ENTRIES = ["index.ts", "embed.ts", "notebook.ts", "tokens.ts", "labs.ts", "teach.ts", "dashboard.ts", "page.css", "labs.css", "dashboard.css"];
 
 async function bundle(entry) {
   const result = await build({
@@ -70,15 +72,18 @@ async function main() {
   }
 
   const assets = { "run-code.js": component.text };
-  for (const entry of ["index.ts", "embed.ts", "notebook.ts", "tokens.ts", "page.css"]) {
-    assets[entry.replace(/\.ts$/, ".js")] = (await bundle(`pages/${entry}`)).text;
+  const inputs = [...component.inputs];
+  for (const entry of ENTRIES) {
+    const made = await bundle(`pages/${entry}`);
+    assets[entry.replace(/\.ts$/, ".js")] = made.text;
+    inputs.push(...made.inputs);
   }
   assets["icon.svg"] = await readFile(join(here, "pages/icon.svg"));
 
   await rm(fresh, { recursive: true, force: true });
-  const files = { "assets/run-code.js": component.text, "assets/licenses.txt": notices };
+  const files = { "assets/run-code.js": component.text, "assets/licenses.txt": await licenses(inputs) };
   for (const [name, contents] of Object.entries(assets)) files[`assets/${hashed(name, contents)}`] = contents;
-  for (const page of ["index.html", "embed.html", "notebook.html", "tokens.html"]) {
+  for (const page of PAGES) {
     const template = await readFile(join(here, "pages", page), "utf8");
     files[page] = template.replace(/\{\{(.+?)\}\}/g, (_, name) => hashed(name, assets[name]));
   }

@@ -64,12 +64,12 @@ def test_other_sites_may_load_the_component_by_a_name_that_stays(http: httpx.Cli
 def test_the_licences_of_what_is_bundled_are_served(http: httpx.Client) -> None:
     text = http.get("/assets/licenses.txt").text
     assert "@codemirror/view" in text
-    assert "dompurify" in text
+    assert all(name in text for name in ("dompurify", "marked", "uplot"))
     assert text.count("Permission is hereby granted") > 5
 
 
 @pytest.mark.parametrize(
-    "path", ["/assets/none.js", "/assets/../index.html", "/assets/%2e%2e/%2e%2e/app.py", "/assets/"]
+    "path", ["/assets/none.js", "/assets/../index.html", "/assets/%2e%2e/%2e%2e/app.py", "/assets/", "/labs"]
 )
 def test_nothing_else_is_served(http: httpx.Client, path: str) -> None:
     assert http.get(path).status_code == 404

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,6 +100,19 @@ def test_a_link_opens_the_notebook_for_its_learner(page: Page, school: School) -
     expect(notebook.get_by_role("group", name="Cell 2").get_by_role("log")).to_have_text("42\n")
     page.goto("about:blank")  # which ends the session
     eventually(lambda: any(line["event"] == "session_ended" for line in school.server.log))
+
+
+def test_a_link_to_the_labs_has_a_token_for_them(page: Page, school: School) -> None:
+    page.goto(f"{school.server.url}/tokens")
+    page.get_by_role("radio", name="labs").check()
+    for name, value in (("Key", school.id), ("Secret", school.secret), ("Learners", "ada")):
+        page.get_by_label(re.compile(f"^{name}")).fill(value)
+    page.get_by_role("button", name="Make links").click()
+    row = page.locator("#rows")
+    token = row.get_by_role("textbox").input_value()
+    expect(row.get_by_role("link")).to_have_attribute("href", f"{school.server.url}/labs#token={token}")
+    claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+    assert set(claims["scope"].split()) == {"run", "check", "labs"}
 
 
 @pytest.mark.parametrize(

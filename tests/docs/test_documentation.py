@@ -280,7 +280,7 @@ def test_the_example_of_a_proxy_passes_on_every_page_and_nothing_for_operators(t
             file.parent.mkdir(exist_ok=True)
             file.touch()
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    pages.install(app, directory=str(tmp_path))
+    pages.install(app, directory=str(tmp_path), labs=True)
     served = [getattr(route, "path", "") for route in app.routes]
     assert {"/", "/notebook", "/assets/{name}"} <= set(served)
     (location,) = re.findall(r"location ~ (\S+) \{", OPERATIONS.read_text())

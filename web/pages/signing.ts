@@ -6,6 +6,8 @@ const MOST_NAME = 128;
 export interface Claims {
   sub: string;
   course?: string;
+  /** Separated by spaces; without it, what tokens are for usually. */
+  scope?: string;
   /** Seconds since 1970. */
   exp: number;
 }

@@ -25,7 +25,7 @@ export function storeTheme(theme: Theme): void {
 }
 
 export function applyTheme(theme: Theme): void {
-  for (const element of [document.documentElement, ...document.querySelectorAll("run-code, run-notebook")]) {
+  for (const element of [document.documentElement, ...document.querySelectorAll("run-code, run-notebook, lab-code")]) {
     if (theme === "auto") element.removeAttribute("theme");
     else element.setAttribute("theme", theme);
   }

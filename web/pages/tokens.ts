@@ -35,7 +35,11 @@ function asked(): { id: string; names: string[]; until: Date } {
 async function make(): Promise<void> {
   const { id, names, until } = asked();
   const page = new FormData(form).get("page") as string;
-  const claims = { exp: Math.floor(until.getTime() / 1000), ...(course.value.trim() ? { course: course.value.trim() } : {}) };
+  const claims = {
+    exp: Math.floor(until.getTime() / 1000),
+    ...(course.value.trim() ? { course: course.value.trim() } : {}),
+    ...(page === "labs" ? { scope: "run check labs" } : {}), // which tokens do not have otherwise
+  };
   const tokens = await Promise.all(names.map((sub) => makeToken(id, secret.value, { sub, ...claims })));
   rows.replaceChildren(
     ...tokens.map((token, at) => {

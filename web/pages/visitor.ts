@@ -5,14 +5,19 @@
 
 const KEPT = "code-executor:token";
 
-/** Take the token out of the address if there is one, and give this tab's token to the element. */
-export function letIn(element: Element): void {
+/** Take the token out of the address if there is one, and return this tab's token; null: there is none. */
+export function takeToken(): string | null {
   const [, token] = /^#token=([\w.-]+)$/.exec(location.hash) ?? [];
   if (token) {
-    keep(token);
+    keepToken(token);
     history.replaceState(null, "", location.pathname + location.search);
   }
-  const known = token ?? kept();
+  return token ?? kept();
+}
+
+/** Give this tab's token to the element. */
+export function letIn(element: Element): void {
+  const known = takeToken();
   if (known) element.setAttribute("token", known);
 }
 
@@ -24,7 +29,8 @@ function kept(): string | null {
   }
 }
 
-function keep(token: string): void {
+/** Keep a token while this tab is open. */
+export function keepToken(token: string): void {
   try {
     sessionStorage.setItem(KEPT, token);
   } catch {

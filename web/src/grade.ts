@@ -20,12 +20,12 @@ type Told = ({ type: "test" } & TestResult) | ({ type: "grade" } & Omit<Grade, "
 export class GradeRun {
   readonly #abort = new AbortController();
 
-  /** `listener` is told of every event; the last is a `grade` or a `problem`. */
-  constructor(addresses: Addresses, request: GradeRequest, listener: (event: GradeEvent) => void) {
+  /** `listener` is told of every event; the last is a `grade` or a `problem`. `request`: a `GradeRequest`, or another service's. */
+  constructor(addresses: Addresses, request: object, listener: (event: GradeEvent) => void) {
     void this.#follow(addresses, request, listener);
   }
 
-  async #follow(addresses: Addresses, request: GradeRequest, listener: (event: GradeEvent) => void): Promise<void> {
+  async #follow(addresses: Addresses, request: object, listener: (event: GradeEvent) => void): Promise<void> {
     const tests: TestResult[] = [];
     const question = { address: addresses.grade, request, headers: addresses.headers(), signal: this.#abort.signal };
     for await (const event of follow<Told>({ ...question, last: "grade", cutOff: CUT_OFF_GRADE })) {

@@ -2,7 +2,7 @@
 
 import type { Addresses } from "./addresses.js";
 import type { Failure } from "./failure.js";
-import { type GradeEvent, type GradeRequest, GradeRun } from "./grade.js";
+import { type GradeEvent, GradeRun } from "./grade.js";
 import { Report } from "./report.js";
 import type { Status } from "./status.js";
 import { outcomeOf } from "./verdicts.js";
@@ -29,7 +29,7 @@ export class Grading {
   }
 
   /** Grade; `told` hears of each event after it is shown. Resolves with the grade, or with null where there is none. */
-  start(addresses: Addresses, request: GradeRequest, told: (event: GradeEvent) => void): Promise<Grade | null> {
+  start(addresses: Addresses, request: object, told: (event: GradeEvent) => void): Promise<Grade | null> {
     this.clear();
     this.#stopping = false;
     this.#status.say("busy", "Checking your work");

@@ -14,7 +14,7 @@ import { Checker } from "./check.js";
 import { el, styleSheet } from "./dom.js";
 import { Editor } from "./editor.js";
 import type { Failure } from "./failure.js";
-import type { GradeEvent } from "./grade.js";
+import type { GradeEvent, GradeRequest } from "./grade.js";
 import { Grading } from "./grading.js";
 import { Hint } from "./hint.js";
 import { type Run, type RunEvent, start, type Transport } from "./run.js";
@@ -159,9 +159,9 @@ export class RunCodeElement extends HTMLElement {
     this.#setRunning(true);
     this.#status.say("busy", "Starting");
     const result = new Promise<Result | null>((resolve) => (this.#done = resolve));
-    const addresses = this.#addresses();
+    const addresses = this.addresses();
     this.#emit("run-start", { code: this.code });
-    this.#run = start(addresses, this.#request(), this.#transport(), (event) => this.#on(event));
+    this.#run = start(addresses, this.runRequest(), this.#transport(), (event) => this.#on(event));
     this.#showRunnable();
     return result;
   }
@@ -169,12 +169,12 @@ export class RunCodeElement extends HTMLElement {
   /** Grade the program by the tests of the `suite`; resolves with the grade, or with null where there is none. */
   async grade(): Promise<Grade | null> {
     if (!this.#suite || !this.#begin()) return null;
-    const request = { code: this.code, suiteId: this.#suite, ...(this.files.length > 0 ? { files: this.files } : {}) };
-    this.#graded = request.code;
+    const request = this.gradeRequest();
+    this.#graded = this.code;
     this.#showMistakes([]);
     this.#setRunning(true);
     this.#emit("grade-start", { code: this.code });
-    const grade = this.#grading.start(this.#addresses(), request, (event) => this.#onGrade(event));
+    const grade = this.#grading.start(this.addresses(), request, (event) => this.#onGrade(event));
     this.#stopwatch.start();
     this.#showRunnable();
     return grade;
@@ -286,9 +286,15 @@ export class RunCodeElement extends HTMLElement {
     return true;
   }
 
-  #addresses(): Addresses {
+  /** @internal Where the service is. */
+  protected addresses(): Addresses {
     const token = this.getAttribute("token")?.trim() ?? "";
     return new Addresses(this.getAttribute("endpoint") || defaultEndpoint(), document.baseURI, token);
+  }
+
+  /** @internal What is sent to be graded. */
+  protected gradeRequest(): object {
+    return { code: this.code, suiteId: this.#suite, ...(this.files.length > 0 ? { files: this.files } : {}) } satisfies GradeRequest;
   }
 
   #transport(): Transport {
@@ -296,7 +302,8 @@ export class RunCodeElement extends HTMLElement {
     return value === "sse" || value === "websocket" ? value : "auto";
   }
 
-  #request(): RunRequest {
+  /** @internal What is sent to be run. */
+  protected runRequest(): RunRequest {
     const timeout = Number(this.getAttribute("timeout"));
     return {
       code: this.code,
@@ -416,7 +423,7 @@ export class RunCodeElement extends HTMLElement {
 
   async #check(code: string): Promise<Problem[]> {
     if (this.getAttribute("check") === "off") return [];
-    const problems = await this.#checker.check(this.#addresses(), code);
+    const problems = await this.#checker.check(this.addresses(), code);
     if (this.code === code) this.#hint.show(problems);
     return problems;
   }

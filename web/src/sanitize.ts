@@ -15,11 +15,11 @@ const EMBEDDED_PICTURE = /^data:image\/(?:png|jpeg|gif|webp);base64,/i;
 
 let purifier: DOMPurify | undefined; // one for all: a second of its Trusted Types policies may not be allowed
 
-/** Styles would be dropped in any case; without them, a page with a strict policy has nothing to report. */
-function withoutStyles(html: string): string {
+/** Styles and handlers would be dropped in any case; without them, a page with a strict policy has nothing to report. */
+function withoutReports(html: string): string {
   return html
     .replace(/<style\b[^<>]*>[^<]*<\/style\s*>/gi, "")
-    .replace(/<[a-z][^<>]*>/gi, (tag) => tag.replace(/\sstyle\s*=\s*(?:"[^"]*"|'[^']*')/gi, ""));
+    .replace(/<[a-z][^<>]*>/gi, (tag) => tag.replace(/\s(?:style|on[a-z]+)\s*=\s*(?:"[^"]*"|'[^']*')/gi, ""));
 }
 
 /** DOMPurify lets every `data:` picture pass, whatever the expression for addresses says: an SVG too. */
@@ -32,11 +32,20 @@ function makePurifier(): DOMPurify {
 }
 
 export function sanitize(html: string): DocumentFragment {
+  return purify(html, TAGS, ATTRIBUTES, EMBEDDED_PICTURE);
+}
+
+/** The same with links to other pages: for what a teacher wrote. */
+export function sanitizeWithLinks(html: string): DocumentFragment {
+  return purify(html, [...TAGS, "a"], [...ATTRIBUTES, "href"], /^(?:https?:\/\/|mailto:|data:image\/)/i);
+}
+
+function purify(html: string, tags: string[], attributes: string[], addresses: RegExp): DocumentFragment {
   purifier ??= makePurifier();
-  const fragment = purifier.sanitize(withoutStyles(html), {
-    ALLOWED_TAGS: TAGS,
-    ALLOWED_ATTR: ATTRIBUTES,
-    ALLOWED_URI_REGEXP: EMBEDDED_PICTURE,
+  const fragment = purifier.sanitize(withoutReports(html), {
+    ALLOWED_TAGS: tags,
+    ALLOWED_ATTR: attributes,
+    ALLOWED_URI_REGEXP: addresses,
     ALLOW_DATA_ATTR: false,
     ALLOW_ARIA_ATTR: false,
     FORBID_CONTENTS: ["style", "script", "title", "noscript", "template", "iframe", "object", "svg", "math"],

@@ -201,7 +201,7 @@ def create_app(
     description.install(app, service.runs.limits, bounds, *known)
     problems.install(app)
     pages.install_docs(app)
-    pages.install(app, embedders=origins or ("*",))
+    pages.install(app, embedders=origins or ("*",), labs=bool(fronts))
 
     whole: ASGIApp = Shortcut(app, endpoint)
     whole = Idempotency(whole, answers, service.health)

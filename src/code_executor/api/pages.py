@@ -1,7 +1,8 @@
-"""The pages: `/`, `/notebook`, `/tokens`, `/embed` for other sites' frames, and their assets, as `make web` built them.
+"""The pages, as `make web` built them: `/`, `/notebook`, `/tokens`, `/embed` for other sites' frames, and their assets.
 
-They are read once, when the app is made: what is not among them does not exist, whatever a path says. Where there is no
-build, `/` says so, and the API works all the same.
+Where labs are on, there are `/labs`, `/teach` and `/dashboard` too. They are read once, when the app is made: what is
+not among them does not exist, whatever a path says. Where there is no build, `/` says so, and the API works all the
+same.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import mimetypes
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -47,7 +48,11 @@ _DOCS_POLICY = (
 
 _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
-_PAGES = ("index.html", "notebook.html", "tokens.html", "embed.html")
+_PAGES = ("index.html", "notebook.html", "tokens.html", "embed.html", "labs.html", "teach.html", "dashboard.html")
+
+_VIDEOS = "; frame-src https://www.youtube-nocookie.com; media-src 'self' https: blob:"
+"""What the page of labs may show besides, after a click: a video, of YouTube or in a file of the course. Its captions are
+made of the transcript, as a blob."""
 
 _NO_BUILD = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Code Executor</title>
@@ -160,8 +165,11 @@ def install_docs(app: FastAPI) -> None:
     app.add_route("/docs", docs, include_in_schema=False)
 
 
-def install(app: Starlette, *, embedders: Iterable[str] = ("*",), directory: str = BUILD) -> None:
-    """Serve the build in ``directory``. ``embedders`` are the origins that may show `/embed` in a frame."""
+def install(app: Starlette, *, embedders: Iterable[str] = ("*",), directory: str = BUILD, labs: bool = False) -> None:
+    """Serve the build in ``directory``. ``embedders`` are the origins that may show `/embed` in a frame.
+
+    ``labs``: whether there are the pages of labs too, whose API is another package's.
+    """
     # a build of before an update, which lacks a page, is none
     if not all(os.path.exists(os.path.join(directory, name)) for name in _PAGES):
 
@@ -198,3 +206,21 @@ def install(app: Starlette, *, embedders: Iterable[str] = ("*",), directory: str
     app.add_route("/tokens", tokens, include_in_schema=False)
     app.add_route("/embed", embed, include_in_schema=False)
     app.add_route("/assets/{name}", asset, include_in_schema=False)
+    if labs:
+        _install_labs(app, directory)
+
+
+def _install_labs(app: Starlette, directory: str) -> None:
+    """Serve `/labs`, `/teach` and `/dashboard`."""
+    for name in ("labs", "teach", "dashboard"):
+        page = _page(f"{name}.html", directory, ["'self'"])
+        if name == "labs":
+            page.headers["Content-Security-Policy"] += _VIDEOS
+        app.add_route(f"/{name}", _answering(page), include_in_schema=False)
+
+
+def _answering(page: Page) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        return page.answer(request)
+
+    return answer
