@@ -132,8 +132,8 @@ async def test_a_token_widens_nothing(platform: Platform) -> None:
 
 async def test_a_token_is_for_labs_and_for_a_teacher_only_if_it_says_so(platform: Platform) -> None:
     assert not {Scope.LABS, Scope.TEACH} & (platform.who(platform.token()).scopes or frozenset())
-    assert platform.who(platform.token(scope="labs")).scopes == {Scope.LABS}
-    assert platform.who(platform.token(scope="teach")).scopes == {Scope.TEACH}
+    assert platform.who(platform.token(scope="labs")).scopes == frozenset({Scope.LABS})
+    assert platform.who(platform.token(scope="teach")).scopes == frozenset({Scope.TEACH})
 
 
 async def test_a_token_has_no_scope_that_its_key_has_not() -> None:
