@@ -13,7 +13,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Program, need, need_build
+from tests.browser.conftest import Program, Watch, need, need_build
 from tests.browser.test_nextjs import build, lacking, started
 from tests.conftest import Serve
 
@@ -78,7 +78,8 @@ def test_a_lab_is_written_checked_and_kept(page: Page, site: tuple[str, str]) ->
     expect(page.get_by_text("1 of 1 passed")).to_be_visible()
 
 
-def test_two_windows_do_not_overwrite_each_other(page: Page, site: tuple[str, str]) -> None:
+def test_two_windows_do_not_overwrite_each_other(page: Page, watch: Watch, site: tuple[str, str]) -> None:
+    watch.expected.append("409 (Conflict)")  # which the browser notes, whatever the page does with it
     address, _ = site
     other = page.context.new_page()
     for window in (page, other):

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bench import generation
 from code_executor.core.runner import Runner
 from code_labs.cli import main
 from code_labs.generation import Draft, Failed, ModelError, ModelSettings, Request, Step, from_model, open_model
@@ -418,3 +419,21 @@ def test_the_command_makes_labs_of_a_transcript(
     stub.play("m", DOWN)
     assert main(["generate", str(directory / "week-1.vtt"), "--from", "1"]) == 2
     assert "they go with --model" in capsys.readouterr().err
+
+
+def test_the_benchmark_counts_what_holds(
+    stub: Stub, directory: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (directory / "week-1.vtt").write_text(SPOKEN)
+    monkeypatch.setenv("CODE_LABS_MODEL_URL", stub.url)
+    monkeypatch.setenv("CODE_LABS_MODEL_KEY", KEY)
+    stub.play("m", BROKEN, good())
+    stub.play("n", Play(status=404))
+    assert generation.main([str(directory / "week-1.vtt"), "--model", "m", "--model", "n", "--engine", "native"]) == 0
+    out, err = capsys.readouterr()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines()]
+    assert rows[0] == list(generation.HEADINGS)
+    assert rows[2][:7] == ["m", "1", "0.00", "1.00", "0.00", "0.00", "0.00"]
+    assert rows[2][8:10] == ["2.0", "1,800"]
+    assert rows[3][:10] == ["n", "1", "0.00", "0.00", "0.00", "0.00", "1.00", "-", "-", "-"]
+    assert KEY not in out + err
