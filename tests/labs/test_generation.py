@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bench import generation
 from code_executor.core.runner import Runner
 from code_labs.cli import main
 from code_labs.generation import Draft, Failed, ModelError, ModelSettings, Request, Step, from_model, open_model
@@ -64,6 +65,8 @@ CHANCE = good(
     task="Write `shipping(total)`.",
 )
 ENDLESS = good(solution="def shipping(total):\n    while total or not total:\n        pass\n")
+NO_PYTHON = good(solution="def (")
+NO_JSON = Play("no")
 BUSY = Play(status=429, message="slow down", headers={"Retry-After": "0.01"})
 DOWN = Play(status=500, message="oops")
 UNKNOWN = Play(status=400, message="response_format is not supported")
@@ -180,7 +183,7 @@ CASES = {
     "nothing is taken": Case((UNKNOWN,), "failed", 3, ("response_format is not supported",)),
     "another name for the limit": Case((Play(status=400, param="max_tokens"), good()), "verified", 2),
     "a bad solution, then fixed": Case((BROKEN, good()), "verified", 2, ("NameError", "repair it (1 of 2)")),
-    "no Python, then fixed": Case((good(solution="def ("), good()), "verified", 2, ("is not Python",)),
+    "no Python, then fixed": Case((NO_PYTHON, good()), "verified", 2, ("is not Python",)),
     "a wrong example, then fixed": Case((LYING, good()), "verified", 2, ("does something else than this example",)),
     "weak tests, then fixed": Case((WEAK, good()), "verified", 2, ("The tests fail only",)),
     "never fixed": Case((WEAK,), "draft", 3, ("repair it (2 of 2)", "weak-tests")),
@@ -257,8 +260,8 @@ async def test_what_is_expected_is_computed_and_the_place_is_what_was_asked_for(
 
 
 async def test_a_transcript_is_fenced_and_no_tool_is_given(stub: Stub, verifier: Verifier, directory: Path) -> None:
-    came = await made(stub, verifier, WEAK, good())
-    first, second = came.asked
+    came = await made(stub, verifier, NO_PYTHON)
+    first, second, _ = came.asked
     assert "tools" not in first.said
     assert first.form == "json_schema"
     assert first.said["response_format"]["json_schema"]["schema"]["additionalProperties"] is False
@@ -273,9 +276,8 @@ async def test_a_transcript_is_fenced_and_no_tool_is_given(stub: Stub, verifier:
     assert "ignore your instructions" in said
     assert "=== end ===" in said  # which ends nothing
     assert second.messages[:2] == first.messages
-    assert second.messages[2] == WEAK.text
-    assert "The tests fail only" in second.messages[3]
-    assert "  →  " in second.messages[3]  # what a wrong version did
+    assert second.messages[2] == NO_PYTHON.text
+    assert "The solution is not Python" in second.messages[3]
 
 
 async def test_a_form_that_was_refused_is_not_asked_for_again(stub: Stub, verifier: Verifier, directory: Path) -> None:
@@ -354,14 +356,14 @@ async def test_a_stretch_must_have_words(stub: Stub, verifier: Verifier, directo
 
 
 async def test_tokens_are_counted_by_all_and_given_back(stub: Stub, verifier: Verifier, directory: Path) -> None:
-    await made(stub, verifier, WEAK, good())
-    assert json.loads((directory / "model-tokens.json").read_text())["tokens"] == 1800
+    await made(stub, verifier, NO_JSON)
+    assert json.loads((directory / "model-tokens.json").read_text())["tokens"] == 2700
     await made(stub, verifier, BUSY)
-    assert json.loads((directory / "model-tokens.json").read_text())["tokens"] == 1800
+    assert json.loads((directory / "model-tokens.json").read_text())["tokens"] == 2700
     (directory / "model-tokens.json").write_text('{"day": "2001-01-01", "tokens": 999999}')
-    await made(stub, verifier, Play(good().text, tokens=None))
-    assert 0 < json.loads((directory / "model-tokens.json").read_text())["tokens"] < 3000
-    came = await made(stub, verifier, good(), ledger=str(directory / "model-tokens.json" / "x"))
+    await made(stub, verifier, Play("no", tokens=None))
+    assert 0 < json.loads((directory / "model-tokens.json").read_text())["tokens"] < 9000
+    came = await made(stub, verifier, NO_JSON, ledger=str(directory / "model-tokens.json" / "x"))
     assert isinstance(came.end, Failed)
     assert "CODE_LABS_MODEL_LEDGER" in came.end.why
 
@@ -418,3 +420,21 @@ def test_the_command_makes_labs_of_a_transcript(
     stub.play("m", DOWN)
     assert main(["generate", str(directory / "week-1.vtt"), "--from", "1"]) == 2
     assert "they go with --model" in capsys.readouterr().err
+
+
+def test_the_benchmark_counts_what_holds(
+    stub: Stub, directory: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (directory / "week-1.vtt").write_text(SPOKEN)
+    monkeypatch.setenv("CODE_LABS_MODEL_URL", stub.url)
+    monkeypatch.setenv("CODE_LABS_MODEL_KEY", KEY)
+    stub.play("m", BROKEN, good())
+    stub.play("n", Play(status=404))
+    assert generation.main([str(directory / "week-1.vtt"), "--model", "m", "--model", "n", "--engine", "native"]) == 0
+    out, err = capsys.readouterr()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines()]
+    assert rows[0] == list(generation.HEADINGS)
+    assert rows[2][:7] == ["m", "1", "0.00", "1.00", "0.00", "0.00", "0.00"]
+    assert rows[2][8:10] == ["2.0", "1,800"]
+    assert rows[3][:10] == ["n", "1", "0.00", "0.00", "0.00", "0.00", "1.00", "-", "-", "-"]
+    assert KEY not in out + err

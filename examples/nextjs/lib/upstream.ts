@@ -24,7 +24,7 @@ const ANSWERED = [
 ];
 
 function pick(headers: Headers, names: string[]): Headers {
-  return new Headers(names.flatMap((name) => (headers.has(name) ? [[name, headers.get(name) ?? ""]] : [])));
+  return new Headers(names.flatMap((name): [string, string][] => (headers.has(name) ? [[name, headers.get(name) ?? ""]] : [])));
 }
 
 /** `who`: headers that say to the executor who asks, instead of its own token. */
