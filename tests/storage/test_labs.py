@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from code_executor.storage.database import Database
 from code_labs.errors import FullError, StateError, UnknownError
-from code_labs.progress import Attempt, Course, DraftChangedError, Happening, Labs, Video
+from code_labs.progress import Attempt, Course, DraftChangedError, Happening, Labs, Video, tables
 from code_labs.progress import catalog as catalog_room
 from code_labs.progress.models import Said, Version, Who
 from code_labs.progress.sql import pack
@@ -258,6 +259,20 @@ async def test_of_who_is_erased_nothing_is_left_in_the_database(room: Room, data
     assert pack({"code": shared, "files": {}}) in whole
     assert BOB.pseudonym.encode() in whole
     assert [trace for trace in traces if trace in whole] == []
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_with_a_lab_or_a_course_go_the_programs_that_were_handed_in(
+    room: Room, database: Database, *, whole: bool
+) -> None:
+    await room.submit(ADA)
+    if whole:
+        await room.labs.catalog.delete_course(room.course)
+    else:
+        await room.labs.catalog.delete_lab(room.course, room.version.placed)
+    async with database.reading() as connection:
+        for table in (tables.snapshots, tables.attempts, tables.work):
+            assert (await connection.execute(select(table))).all() == []
 
 
 async def test_programs_and_events_are_forgotten_after_a_time(room: Room) -> None:

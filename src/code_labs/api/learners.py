@@ -218,7 +218,12 @@ def _add_me(router: APIRouter, desk: Desk) -> None:
         ]
         return Json({"learner": who.pseudonym, "courses": told})
 
-    @router.get("/me/export", summary="Return all that is kept of the learner", responses=ANSWERS)
+    @router.get(
+        "/me/export",
+        summary="Return all that is kept of the learner",
+        response_class=Response,
+        responses={200: {"description": "A zip.", "content": {"application/zip": {}}}, **ANSWERS},
+    )
     async def export(request: Request) -> Response:
         """Return all that is kept of the learner, as a zip: `data.json`, and each program as a file."""
         who = desk.learner(request)

@@ -60,7 +60,7 @@ def _add_courses(router: APIRouter, desk: Desk) -> None:
     @router.put(
         "/courses/{course}",
         summary="Make or rename a course",
-        responses={**BODY_ANSWERS, 507: FULL},
+        responses={201: {"description": "The course is new."}, **BODY_ANSWERS, 507: FULL},
         openapi_extra=body_of(CourseIn),
     )
     async def put_course(request: Request, course: Course) -> Response:

@@ -44,7 +44,7 @@ def make_router(desk: Desk) -> APIRouter:
     @router.put(
         path,
         summary="Keep a video and its transcript",
-        responses={**BODY_ANSWERS, 507: FULL},
+        responses={201: {"description": "The video is new."}, **BODY_ANSWERS, 507: FULL},
         openapi_extra=body_of(VideoIn),
     )
     async def put_video(request: Request, course: Course, video: Video) -> Response:

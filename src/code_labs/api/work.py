@@ -10,7 +10,6 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from code_executor.api.answers import Json
-from code_executor.api.description import STREAM
 from code_executor.api.identity import caller_of
 from code_executor.api.streaming import until_disconnect
 from code_labs.api import exchange, views
@@ -133,10 +132,11 @@ def _add_running(router: APIRouter, desk: Desk) -> None:
     @router.post(
         "/courses/{course}/generate",
         summary="Make labs",
+        response_class=Response,
         responses={
             200: {
                 "description": "Events: `step`, `lab`, `failed`, and last `done`.",
-                "content": {"text/event-stream": {"schema": STREAM["text/event-stream"]["schema"]}},
+                "content": {"text/event-stream": {}},
             },
             **BODY_ANSWERS,
             507: FULL,
@@ -169,7 +169,19 @@ def _add_exchange(router: APIRouter, desk: Desk) -> None:
             await labs.catalog.put_lab(found, lab)
         return Json({"labs": [lab.id for lab in read.labs], "notes": list(read.dropped)})
 
-    @router.get("/courses/{course}/export", summary="Export labs", responses=ANSWERS)
+    @router.get(
+        "/courses/{course}/export",
+        summary="Export labs",
+        response_class=Response,
+        responses={
+            200: {
+                "description": "A file.",
+                "content": {"application/json": {}, "application/xml": {}, "application/zip": {}},
+            },
+            **ANSWERS,
+            409: CONFLICT,
+        },
+    )
     async def take(request: Request, course: Course, kind: Export = "json") -> Response:
         """Return the newest versions of all labs that are not retired, with their solutions, as a file."""
         labs, found = await desk.course(request, course)

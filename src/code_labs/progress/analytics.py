@@ -55,7 +55,7 @@ class Analytics:
             select(learner.c.pseudonym, lab.c.name, *(work.c[name] for name in _OF_STUCK))
             .join(learner, learner.c.id == work.c.learner)
             .join(lab, lab.c.id == work.c.lab)
-            .where(work.c.course == course.id, work.c.first_at.is_(None))
+            .where(work.c.course == course.id, work.c.first_at.is_(None), lab.c.published.is_not(None))
             .where(or_(work.c.streak >= IN_A_ROW, work.c.failed >= FAILURES))
             .order_by(work.c.streak_at, work.c.began)
             .limit(_ROWS)

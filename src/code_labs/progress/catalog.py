@@ -22,6 +22,7 @@ from code_labs.labs import Lab, lab_object, lab_of
 from code_labs.matching import Pin
 from code_labs.progress import tables
 from code_labs.progress.models import Course, Placed, Said, Version, Video
+from code_labs.progress.snapshots import drop_unused, overwrite
 from code_labs.progress.sql import insert_missing, insert_or_set, pack, unpack
 
 MOST_COURSES, MOST_VIDEOS, MOST_LABS, MOST_VERSIONS = 500, 500, 1000, 1000
@@ -91,8 +92,11 @@ class Catalog:
         return True
 
     async def delete_course(self, course: Course) -> None:
+        """Forget a course, and all that learners did in it."""
         async with self._database.writing() as connection:
+            await overwrite(connection)
             await connection.execute(delete(tables.courses).where(tables.courses.c.id == course.id))
+            await drop_unused(connection)
 
     # ---- videos
 
@@ -292,8 +296,10 @@ class Catalog:
     async def delete_lab(self, course: Course, placed: Placed) -> None:
         """Forget a lab, and all that learners did with it."""
         async with self._database.writing() as connection:
+            await overwrite(connection)
             await _touch(connection, course)
             await connection.execute(delete(tables.labs).where(tables.labs.c.id == placed.id))
+            await drop_unused(connection)
 
     # ---- pins
 

@@ -96,9 +96,11 @@ class Journal:
         """Return how a learner stands with each course that it has begun."""
         work, learner, course, lab = tables.work, tables.learners, tables.courses, tables.labs
         wanted = (
-            select(course.c.name, course.c.title, work.c.first_at, work.c.submits, work.c.seconds, work.c.course)
+            select(course.c.name, course.c.title, lab.c.published, work.c.course)
+            .add_columns(work.c.first_at, work.c.submits, work.c.seconds)
             .join(learner, learner.c.id == work.c.learner)
             .join(course, course.c.id == work.c.course)
+            .join(lab, lab.c.id == work.c.lab)
             .where(learner.c.owner == who.owner, learner.c.pseudonym == who.pseudonym)
             .order_by(course.c.name)
         )
@@ -110,7 +112,7 @@ class Journal:
         found = []
         for each in dict.fromkeys((row.course, row.name, row.title) for row in rows):
             own = [row for row in rows if row.course == each[0]]
-            passed = sum(row.first_at is not None for row in own)
+            passed = sum(row.first_at is not None and row.published is not None for row in own)
             attempts, seconds = sum(row.submits for row in own), sum(row.seconds for row in own)
             found.append(Summary(each[1], each[2], passed, published.count(each[0]), attempts, seconds))
         return found

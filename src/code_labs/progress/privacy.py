@@ -15,13 +15,14 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import ColumnElement, delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from code_executor.core.apart import apart
 from code_executor.storage.database import Database
 from code_labs.progress import tables
 from code_labs.progress.models import Who
+from code_labs.progress.snapshots import delete_some, drop_unused, overwrite
 from code_labs.progress.sql import unpack
 
 _AT_ONCE = 500
@@ -98,7 +99,7 @@ class Privacy:
         """Forget a learner, and every program that nobody else has handed in too; return whether there was one."""
         learner, attempt = tables.learners, tables.attempts
         async with self._database.writing() as connection:
-            await self._overwrite(connection)
+            await overwrite(connection)
             mine = select(learner.c.id).where(learner.c.owner == who.owner, learner.c.pseudonym == who.pseudonym)
             number = await connection.scalar(mine)
             if number is None:
@@ -107,29 +108,28 @@ class Privacy:
             snapshots = list(await connection.scalars(used.distinct()))
             await connection.execute(delete(learner).where(learner.c.id == number))  # and with it all that is its
             for at in range(0, len(snapshots), _AT_ONCE):
-                await _drop(connection, tables.snapshots.c.id.in_(snapshots[at : at + _AT_ONCE]))
+                await drop_unused(connection, tables.snapshots.c.id.in_(snapshots[at : at + _AT_ONCE]))
         return True
 
     async def forget(self, before: float) -> None:
-        """Forget programs and events from before a time. How learners stand stays."""
+        """Forget programs and events from before a time, some at once. How learners stand stays."""
+        attempt, event = tables.attempts, tables.events
+        while await self._forget_some(event.c.at < before):
+            pass
+        old = select(attempt.c.id).where(attempt.c.at < before, attempt.c.snapshot.is_not(None)).limit(_AT_ONCE)
+        count = 1
+        while count:
+            async with self._database.writing() as connection:
+                done = await connection.execute(update(attempt).where(attempt.c.id.in_(old)).values(snapshot=None))
+                count = done.rowcount
         async with self._database.writing() as connection:
-            await self._overwrite(connection)
-            await connection.execute(delete(tables.events).where(tables.events.c.at < before))
-            attempt = tables.attempts
-            old = (attempt.c.at < before, attempt.c.snapshot.is_not(None))
-            await connection.execute(update(attempt).where(*old).values(snapshot=None))
-            await _drop(connection, tables.snapshots.c.used < before)
+            await overwrite(connection)
+            await drop_unused(connection, tables.snapshots.c.used < before)
 
-    async def _overwrite(self, connection: AsyncConnection) -> None:
-        if self._database.is_sqlite:
-            await connection.exec_driver_sql("PRAGMA secure_delete=ON")
-
-
-async def _drop(connection: AsyncConnection, which: Any) -> None:
-    """Forget those of these snapshots that belong to no attempt."""
-    table = tables.snapshots
-    used = exists().where(tables.attempts.c.snapshot == table.c.id)
-    await connection.execute(delete(table).where(which, ~used))
+    async def _forget_some(self, which: ColumnElement[bool]) -> int:
+        async with self._database.writing() as connection:
+            await overwrite(connection)
+            return await delete_some(connection, tables.events, which, _AT_ONCE)
 
 
 _TIMES = frozenset({"began", "last", "saved", "at", "first_at"})

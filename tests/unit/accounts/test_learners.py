@@ -130,6 +130,12 @@ async def test_a_token_widens_nothing(platform: Platform) -> None:
             who.require(scope)
 
 
+async def test_a_token_is_for_labs_and_for_a_teacher_only_if_it_says_so(platform: Platform) -> None:
+    assert not {Scope.LABS, Scope.TEACH} & (platform.who(platform.token()).scopes or frozenset())
+    assert platform.who(platform.token(scope="labs")).scopes == frozenset({Scope.LABS})
+    assert platform.who(platform.token(scope="teach")).scopes == frozenset({Scope.TEACH})
+
+
 async def test_a_token_has_no_scope_that_its_key_has_not() -> None:
     narrow = await Platform(scopes=frozenset({Scope.CHECK})).ready()
     assert narrow.who(narrow.token()).scopes == frozenset({Scope.CHECK})
