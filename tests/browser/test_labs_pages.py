@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import pytest
@@ -13,86 +11,12 @@ from playwright.sync_api import Browser, FilePayload, Locator, Page, Route, expe
 
 from tests.api.test_keys import attempt, made
 from tests.browser.conftest import Program, Watch, eventually
+from tests.browser.labs_course import HALVE, SOLUTION, TRANSCRIPT, prepare, suite_of
 from tests.browser.test_page import violations
 from tests.conftest import Serve
 
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 DARK = {"color_scheme": "dark"}
-
-TRANSCRIPT = """Hello
-0:00
-hello and welcome to this course
-0:30
-numbers are everywhere
-Twice
-1:00
-to double a number you multiply it by two
-1:15
-so twice three is six
-Bye
-1:30
-see you next week
-1:45
-and have a good time
-"""
-
-TASK = """Write a function `double(x)` that returns twice its argument.
-
-## Examples
-
-| call | returns |
-| --- | --- |
-| `double(2)` | `4` |
-
-See [the docs](https://docs.python.org/3/).
-
-<script>window.hacked = 1</script><img src="https://elsewhere.example/x.png" onerror="window.hacked = 1">
-<a href="javascript:window.hacked=1">a trap</a>
-"""
-
-
-def suite_of(factor: int, call: str) -> list[dict[str, Any]]:
-    return [
-        {"id": str(n), "kind": "call", "call": call, "args": [x], "expected": factor * x}
-        | ({"visibility": "hidden"} if n == 4 else {})
-        for n, x in enumerate((1, 2, -3, 10), 1)
-    ]
-
-
-LABS: dict[str, dict[str, Any]] = {
-    "double": {
-        "id": "double",
-        "title": "Double a number",
-        "summary": "Two times something.",
-        "goals": ["multiply numbers"],
-        "task": TASK,
-        "starter": "def double(x):\n    return x\n",
-        "solution": "def double(x):\n    return 2 * x\n",
-        "hints": ["Which sign multiplies?", "It is `*`."],
-        "suite": {"tests": suite_of(2, "double")},
-    },
-    "triple": {
-        "id": "triple",
-        "title": "Triple a number",
-        "task": "Write a function `triple(x)` that returns three times its argument.",
-        "starter": "def triple(x):\n    return x\n",
-        "solution": "def triple(x):\n    return 3 * x\n",
-        "hints": ["As before."],
-        "suite": {"tests": suite_of(3, "triple")},
-    },
-}
-SOLUTION = LABS["double"]["solution"]
-
-HALVE = '''def halve(x: float) -> float:
-    """Return half of x.
-
-    >>> halve(4)
-    2.0
-    >>> halve(7)
-    3.5
-    """
-    return x / 2
-'''
 
 MUTE = "<!doctype html><title>A player that says nothing</title>"
 PLAYER = """<!doctype html><title>A player</title><script>
@@ -104,30 +28,6 @@ PLAYER = """<!doctype html><title>A player</title><script>
     });
 </script>"""
 """What stands for YouTube's player: it tells where it is, and goes where it is told."""
-
-
-def prepare(url: str) -> None:
-    """Make a course as a teacher's program may."""
-    with httpx.Client(base_url=f"{url}/api/labs/v1/teach/courses", timeout=60) as http:
-
-        def put(path: str, body: dict[str, Any]) -> None:
-            answer = http.put(path, json=body)
-            assert answer.is_success, answer.text
-
-        put("/py", {"title": "Python for beginners", "language": "en"})
-        put("/py/videos/week-1", {"title": "Numbers", "youtube": "dQw4w9WgXcQ", "transcript": TRANSCRIPT})
-        for name, lab in LABS.items():
-            put(f"/py/labs/{name}", {"lab": lab})
-            put(f"/py/labs/{name}/pins/week-1", {"start": 60 if name == "double" else 90, "end": 120})
-            for step in ("verify", "publish"):
-                answer = http.post(f"/py/labs/{name}/{step}")
-                assert answer.is_success, answer.text
-    with httpx.Client(base_url=f"{url}/api/labs/v1/courses/py", timeout=60, headers={"X-Learner": "bob"}) as http:
-        for _ in range(4):  # of whom the dashboard tells
-            answer = http.post("/labs/double/submit", json={"code": "def double(x):\n    return y\n"})
-            assert answer.json()["passed"] is False, answer.text
-        click = {"type": "segment_click", "at": time.time(), "lab": "double", "data": {"video": "week-1", "start": 60}}
-        assert http.post("/events", json={"events": [click]}).is_success
 
 
 @pytest.fixture(scope="module")
@@ -245,10 +145,10 @@ def test_nothing_is_loaded_from_youtube_before_a_click(page: Page, school: str, 
     link = page.get_by_role("link", name="Open YouTube at 1:00")
     expect(link).to_have_attribute("href", "https://www.youtube.com/watch?v=dQw4w9WgXcQ&t=60")
     assert asked == []
-    page.get_by_role("button", name="Play from 1:00").click()
+    with page.expect_response("https://www.youtube-nocookie.com/**"):
+        page.get_by_role("button", name="Play from 1:00").click()
     frame = page.locator("iframe")
     expect(frame).to_have_attribute("referrerpolicy", "strict-origin-when-cross-origin")
-    eventually(lambda: len(asked) == 1)
     assert asked[0].startswith("https://www.youtube-nocookie.com/embed/dQw4w9WgXcQ?enablejsapi=1")
     assert "start=60" in asked[0]
     expect(page.get_by_text("Try it now:")).to_be_hidden()
@@ -270,11 +170,11 @@ def clicks(school: str) -> int:
 def test_a_player_that_says_nothing_is_loaded_again_at_the_second(page: Page, school: str, watch: Watch) -> None:
     asked = with_player(page, watch, MUTE)
     page.goto(f"{school}/labs?course=py")
-    page.get_by_role("button", name="1:00 Twice").click()
-    eventually(lambda: len(asked) == 1)
-    page.get_by_role("button", name="1:30 Bye").click()
-    eventually(lambda: len(asked) == 2)
-    assert "start=90" in asked[1]
+    for second, chapter in (("60", "1:00 Twice"), ("90", "1:30 Bye")):
+        with page.expect_response("https://www.youtube-nocookie.com/**"):
+            page.get_by_role("button", name=chapter).click()
+        assert f"start={second}&" in asked[-1]
+    assert len(asked) == 2
 
 
 def test_a_video_in_a_file_is_loaded_after_a_click(page: Page, school: str, watch: Watch) -> None:
@@ -330,8 +230,7 @@ def test_a_program_is_saved_and_there_after_a_reload(page: Page, school: str, wa
     expect(lab.kept).to_have_text("Kept in this browser")
     page.reload()
     expect(lab.editor).to_contain_text("# mine")
-    with page.expect_response(lambda answer: answer.request.method == "PUT"):
-        page.clock.fast_forward(10_000)
+    page.clock.fast_forward(10_000)
     expect(lab.kept).to_contain_text("Saved at")
     page.evaluate("localStorage.removeItem(Object.keys(localStorage).find(key => key.startsWith('labs:draft:')))")
     page.reload()

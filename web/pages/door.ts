@@ -50,7 +50,7 @@ function door(): HTMLElement {
   return el(
     "form",
     { className: "form", onsubmit: enter },
-    el("p", {}, "Learners need the link that their course gives them. Links are valid for a short time: open a new one. Teachers can use a key."),
+    el("p", {}, "Learners need the link that their course gives them. It is valid for a short time: open a new one. Teachers can use a key."),
     el("label", { htmlFor: "key-or-token" }, "Key or token ", el("small", {}, "kept while this tab is open")),
     field,
     el("button", {}, "Go on"),

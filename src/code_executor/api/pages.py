@@ -51,8 +51,8 @@ _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 _PAGES = ("index.html", "notebook.html", "tokens.html", "embed.html", "labs.html", "teach.html", "dashboard.html")
 
 _VIDEOS = "; frame-src https://www.youtube-nocookie.com; media-src 'self' https: blob:"
-"""What the page of labs may show besides, after a click: a video, of YouTube or in a file of the course. Its captions
-are made of the transcript, as a blob."""
+"""What the page of labs may show besides, after a click: a video, of YouTube or in a file of the course. Captions of a
+file are made of the transcript, as a blob."""
 
 _NO_BUILD = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Code Executor</title>

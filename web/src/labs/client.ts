@@ -31,7 +31,7 @@ export type Put = { saved: Saved } | { other: KeptDraft };
 export class LabsClient {
   readonly root: URL;
 
-  /** `base`: the address of the page, which the service is beside. `token`: "" where the service needs no key. */
+  /** `base`: the address of the page, which the service is beside. `token`: or a key; "" where the service needs none. */
   constructor(
     base: string,
     readonly token = "",
@@ -44,6 +44,7 @@ export class LabsClient {
     return this.token ? nameOfToken(this.token) : anonymousLearner();
   }
 
+  /** Who asks: a token says for which learner; a service that needs none is told of the browser's own. */
   headers(): Record<string, string> {
     return this.token ? { Authorization: `Bearer ${this.token}` } : { "X-Learner": anonymousLearner() };
   }

@@ -9,13 +9,13 @@
 import { el } from "../dom.js";
 import type { Course, GivenHint, LabView, Moment, Submitted, TestView } from "../labs-wire.js";
 import type { Result } from "../wire.js";
-import { Drafts } from "./drafts.js";
+import type { LabsClient } from "./client.js";
+import { timeOfDay } from "./clock.js";
 import { DraftView } from "./draft-view.js";
+import { Drafts } from "./drafts.js";
 import { Happenings } from "./happenings.js";
 import { Hints } from "./hints.js";
 import { LabCodeElement } from "./lab-code.js";
-import type { LabsClient } from "./client.js";
-import { timeOfDay } from "./clock.js";
 import { count, difficultyOf, kindOf, placeOf } from "./lab-words.js";
 import { markdown } from "./markdown.js";
 import { button, facts, head, link, list, source } from "./parts.js";
