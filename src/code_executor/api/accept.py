@@ -71,7 +71,10 @@ def wants_open_metrics(headers: Sequence[str]) -> bool:
 
 
 def _prefers(headers: Sequence[str], media: tuple[str, str]) -> bool:
-    ranges = list(_ranges(",".join(headers).lower()))
+    accepted = ",".join(headers).lower()
+    if not accepted:
+        return False
+    ranges = list(_ranges(accepted))
     return _wanted(ranges, media) > _plain(ranges)
 
 
