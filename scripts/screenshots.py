@@ -1,4 +1,4 @@
-"""Takes the pictures in docs/images: the pages, on a real server with the native engine (`make screenshots`)."""
+"""Takes the pictures in docs/images: the pages, on real servers with the native engine (`make screenshots`)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parents[1]
@@ -73,8 +77,56 @@ PICTURES: list[tuple[str, str, str, dict[str, int], Callable[[Page], None]]] = [
 ]
 
 
-def take(browser: Browser, url: str) -> None:
-    for name, fragment, scheme, size, act in PICTURES:
+# ---- labs
+
+COURSE = "demo"
+LOST = "def largest(a, b, c):\n    if a > b:\n        return a\n    return b\n"
+LEARNERS = 9
+
+
+def fill(url: str) -> None:
+    """Put the course of the examples on a server, and let a class work on it."""
+    load = [sys.executable, "-m", "code_labs", "load", "examples/course", "--server", url, "--wait", "60"]
+    subprocess.run(load, cwd=ROOT, check=True)
+    with httpx.Client(base_url=f"{url}/api/labs/v1/courses", timeout=60) as http:
+        labs = [each["lab"] for each in http.get(f"/{COURSE}", headers={"X-Learner": "learner-0"}).json()["labs"]]
+        for number in range(LEARNERS):
+            http.headers["X-Learner"] = f"learner-{number}"
+            for place, lab in enumerate(labs[: 3 + number % 4]):
+                directory = ROOT / "src/code_labs/bank/labs" / lab
+                wrong, right = ((directory / f"{name}.py").read_text() for name in ("starter", "solution"))
+                tries = [wrong] * ((number + place) % 3) + [wrong if number == place + 3 else right]
+                for code in tries * (3 if tries == [wrong] else 1):
+                    http.post(f"/{COURSE}/labs/{lab}/submit", json={"code": code}).raise_for_status()
+
+
+def handed_in(page: Page) -> None:
+    editor = page.get_by_role("textbox", name="Python code")
+    editor.click()
+    page.keyboard.press("Control+A")
+    page.keyboard.insert_text(LOST)
+    page.get_by_role("button", name="Submit").click()
+    expect(page.locator(".after")).not_to_be_empty()
+    expect(page.locator("lab-code")).not_to_have_attribute("running", "")
+    page.evaluate("scrollTo(0, 0)")
+
+
+def shown(page: Page) -> None:
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    page.wait_for_load_state("networkidle")
+
+
+OF_LABS: list[tuple[str, str, str, dict[str, int], Callable[[Page], None]]] = [
+    ("lab.png", f"labs?course={COURSE}&lab=if-largest", "light", {"width": 1180, "height": 880}, handed_in),
+    ("teach.png", f"teach?course={COURSE}", "light", {"width": 1180, "height": 1100}, shown),
+    ("dashboard.png", f"dashboard?course={COURSE}", "light", {"width": 1180, "height": 1300}, shown),
+]
+
+
+def take(
+    browser: Browser, url: str, pictures: list[tuple[str, str, str, dict[str, int], Callable[[Page], None]]]
+) -> None:
+    for name, fragment, scheme, size, act in pictures:
         page = browser.new_page(viewport=size, color_scheme=scheme)  # type: ignore[arg-type]  # typed dictionaries
         page.goto(f"{url}/{fragment}")
         act(page)
@@ -84,24 +136,36 @@ def take(browser: Browser, url: str) -> None:
         print(f"docs/images/{name}")
 
 
+@contextmanager
+def served(**settings: str) -> Iterator[str]:
+    """Serve for a while; yields the address."""
+    command = [sys.executable, "-m", "code_executor", "serve", "--engine", "native", "--port", "0"]
+    own = {"CODE_EXECUTOR_RATE_LIMIT": "off", "CODE_EXECUTOR_LOG_FORMAT": "json", **settings}
+    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, **own}, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        try:
+            url = next(line.split('"url": "')[1].split('"')[0] for line in server.stderr if '"serving"' in line)
+            threading.Thread(target=server.stderr.read).start()  # or it could write no more
+            yield url
+        finally:
+            server.terminate()
+            server.wait()
+
+
 def main() -> int:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         print("Chromium is not installed (apt install chromium)", file=sys.stderr)
         return 1
     IMAGES.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "code_executor", "serve", "--engine", "native", "--port", "0"]
-    settings = {"CODE_EXECUTOR_RATE_LIMIT": "off", "CODE_EXECUTOR_LOG_FORMAT": "json"}
-    environment = {**os.environ, **settings}
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as server:
-        assert server.stderr is not None
-        try:
-            url = next(line.split('"url": "')[1].split('"')[0] for line in server.stderr if '"serving"' in line)
-            with sync_playwright() as playwright:
-                take(playwright.chromium.launch(executable_path=chromium, args=FLAGS), url)
-        finally:
-            server.terminate()
-            server.communicate()
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as data:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        if "labs" not in sys.argv[1:]:
+            with served() as url:
+                take(browser, url, PICTURES)
+        with served(CODE_EXECUTOR_LABS="true", CODE_EXECUTOR_DATA=data, CODE_EXECUTOR_LOG_LEVEL="info") as url:
+            fill(url)
+            take(browser, url, OF_LABS)
     return 0
 
 
