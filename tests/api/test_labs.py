@@ -401,7 +401,12 @@ def test_without_keys_whoever_asks_says_which_learner_it_is(serve: Serve) -> Non
         ):
             http.put("/teach/courses/open", json={"title": "Open"})
             http.put("/teach/courses/open/labs/clamp", json={"lab": said(policy="off")})
-            assert http.post("/teach/courses/open/labs/clamp/verify").json()["ok"]
+            elsewhere = {"Origin": "https://elsewhere.example", "Content-Type": "text/plain"}
+            for forged in ("labs/clamp/publish", "labs/clamp/retire", "import?format=json"):
+                answer = http.post(f"/teach/courses/open/{forged}", content=b"{}", headers=elsewhere)
+                assert problem(answer, 403) == "Pages of this origin may not do this."
+            own = {"Origin": server.url}
+            assert http.post("/teach/courses/open/labs/clamp/verify", headers=own).json()["ok"]
             assert http.post("/teach/courses/open/labs/clamp/publish").status_code == 200
             ada, bob = {"X-Learner": "a-random-name"}, {"X-Learner": "another"}
             path = "/courses/open/labs/clamp"

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from code_executor.accounts.learners import LearnerNameError
 from code_executor.api.fronts import Given
 from code_executor.api.grade import owner_of
-from code_executor.api.identity import caller_of, known_of
+from code_executor.api.identity import caller_of, is_allowed, known_of
 from code_executor.api.problems import Refusal
 from code_executor.api.requests import invalid, read, require_json
 from code_executor.api.schemas import PROBLEMS, described
@@ -43,11 +43,22 @@ class LabsRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             try:
+                _require_own_page(request)
                 return await inner(request)
             except LabsError as error:
                 raise refusal(error) from None
 
         return handle
+
+
+def _require_own_page(request: Request) -> None:
+    """Raise ``Refusal`` for what a page of somebody else's has a browser send without being asked: no JSON, no key."""
+    headers = request.headers
+    is_asked_for = request.method != "POST" or headers.get("content-type", "").startswith("application/json")
+    if is_asked_for or known_of(request.scope).scopes is not None:
+        return
+    if not is_allowed(headers.get("origin"), headers.get("host", ""), (), request.scope["scheme"]):
+        raise Refusal(403, "Pages of this origin may not do this.")
 
 
 def refusal(error: LabsError) -> Refusal:
