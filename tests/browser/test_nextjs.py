@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import filecmp
 import json
 import os
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.timeout(300)  # the first test waits for npm and for th
 
 ROOT = Path(__file__).parents[2]
 APP = ROOT / "examples/nextjs"
+LOCK = ROOT / ".cache/nextjs"
 COMPONENT = "dist/run-code.js"
 QUIET = {"NEXT_TELEMETRY_DISABLED": "1", "npm_config_audit": "false", "npm_config_fund": "false"}
 
@@ -39,7 +41,19 @@ def lacking() -> str:
 
 
 def build() -> None:
-    """Install and build the example where it stands."""
+    """Install and build the example where it stands, once for all processes of a test run."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", "")
+    LOCK.parent.mkdir(exist_ok=True)
+    with open(LOCK, "a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.seek(0)
+        if not run or lock.read() != run:
+            _build()
+            lock.truncate(0)
+            lock.write(run)
+
+
+def _build() -> None:
     installed = APP / "node_modules/.package-lock.json"
     copied = APP / "node_modules/run-code-element" / COMPONENT
     fresh = (
