@@ -29,13 +29,13 @@ from code_executor.api import (
     suites,
 )
 from code_executor.api.execute import Endpoint
-from code_executor.api.fronts import Front
 from code_executor.api.gate import Gate
 from code_executor.api.hosts import HostNames, Hosts
 from code_executor.api.idempotency import REPLAYED, Idempotency
 from code_executor.api.identity import Identity
 from code_executor.api.job_requests import Reading
 from code_executor.api.middleware import BodyLimit, RateLimit
+from code_executor.api.mounts import Mounting
 from code_executor.api.outbox import Ledger, Outbox, telling
 from code_executor.core.limits import RequestLimits, SendLimits
 from code_executor.grading.issuer import Issuer
@@ -150,7 +150,7 @@ def create_app(
     answers: Answers | None = None,
     kept_suites: Suites | None = None,
     receipt_keys: RingFile | None = None,
-    fronts: Sequence[Front] = (),
+    mounts: Sequence[Mounting] = (),
 ) -> ASGIApp:
     """Return the ASGI application over ``service``, whose owner keeps it open for as long as the app is served.
 
@@ -159,7 +159,7 @@ def create_app(
     of the environments: jobs name one, and the description has them if no key is needed to know them. ``offered``:
     likewise those of the policies that a request may choose. ``desk``: where jobs are asked for; None: there are none.
     ``answers``: those that are given again; None: none are. ``kept_suites``: those that are stored; None: none can be.
-    ``receipt_keys``: what grades are signed with; None: none are. ``fronts``: what other packages add.
+    ``receipt_keys``: what grades are signed with; None: none are. ``mounts``: what other packages add.
     """
     accounts = accounts or Accounts()
     desk = desk or JobDesk()
@@ -192,8 +192,8 @@ def create_app(
     app.include_router(receipts.make_router(issuer))
     app.include_router(suites.make_router(service, kept_suites, bounds))
     counted = dict(_COUNTED)
-    for front in fronts:
-        mounted = front(service, bounds, issuer)
+    for mounting in mounts:
+        mounted = mounting(service, bounds, issuer)
         counted |= mounted.counted
         for router in mounted.routers:
             app.include_router(router)
@@ -201,7 +201,7 @@ def create_app(
     description.install(app, service.runs.limits, bounds, *known)
     problems.install(app)
     pages.install_docs(app)
-    pages.install(app, embedders=origins or ("*",), labs=bool(fronts))
+    pages.install(app, embedders=origins or ("*",), labs=bool(mounts))
 
     whole: ASGIApp = Shortcut(app, endpoint)
     whole = Idempotency(whole, answers, service.health)

@@ -21,10 +21,10 @@ from code_executor.api.hosts import HostNames
 from code_executor.api.identity import Proxies
 from code_executor.app import environments
 from code_executor.app.door import Door, Head
-from code_executor.app.fronts import fronts
 from code_executor.app.guests import Guests, raise_descriptors, room
 from code_executor.app.jobs import Desk
 from code_executor.app.logs import Seldom
+from code_executor.app.mounts import mounts
 from code_executor.app.settings import Settings
 from code_executor.app.wire import WebSocketConnection
 from code_executor.core.proxies import TrustedProxies
@@ -56,7 +56,7 @@ def application(service: Service, settings: Settings, desk: Desk) -> ASGIApp:
         answers=desk.answers,
         kept_suites=desk.suites,
         receipt_keys=desk.receipt_keys,
-        fronts=fronts(settings, desk.kept),
+        mounts=mounts(settings, desk.kept),
     )
     trusted = TrustedProxies(settings.trusted_proxies)
     app = Proxies(app, trusted) if trusted else app

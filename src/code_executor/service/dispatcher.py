@@ -285,13 +285,11 @@ class Dispatcher:
             ticket = self.queue.next(tuple(serving), now, left=left)
             if ticket is None:
                 continue
-            want = ticket.what[0]
-            self._kinds[int(want)].pool.book.asked = self.queue.waiting_for(want)  # or one more would be made for it
             waiter = _waiter_of(ticket)
             if waiter.done():  # it has given up, and has not come to say so
                 self.queue.undo(ticket, now)
             else:
-                waiter.set_result(self._lend(ticket, serving[want]))
+                waiter.set_result(self._lend(ticket, serving[ticket.what[0]]))
             return True
         return False
 

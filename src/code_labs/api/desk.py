@@ -12,9 +12,9 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from code_executor.accounts.learners import LearnerNameError
-from code_executor.api.fronts import Given
 from code_executor.api.grade import owner_of
 from code_executor.api.identity import caller_of, is_allowed, known_of
+from code_executor.api.mounts import Given
 from code_executor.api.problems import Refusal
 from code_executor.api.requests import invalid, read, require_json
 from code_executor.api.schemas import PROBLEMS, described

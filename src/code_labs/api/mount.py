@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from code_executor.api.fronts import Given, Mounted
+from code_executor.api.mounts import Given, Mounted
 from code_executor.core.limits import RequestLimits
 from code_executor.grading.issuer import Issuer
 from code_executor.service.ports import RUNS, Service

@@ -1,4 +1,4 @@
-"""Fronts of other packages: found by their entry points, if the settings ask for them, and given what they need."""
+"""What other packages add: found by their entry points, if the settings ask for them, and given what they need."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from code_executor.accounts.learners import checked_name
 from code_executor.accounts.secret import ServerSecret
-from code_executor.api.fronts import GROUP, Front, Given
+from code_executor.api.mounts import GROUP, Given, Mounting
 from code_executor.app.settings import Settings
 from code_executor.core.errors import ConfigurationError, StorageError
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _DAY = 86_400.0
 
 
-def fronts(settings: Settings, kept: Kept) -> Sequence[Front]:
+def mounts(settings: Settings, kept: Kept) -> Sequence[Mounting]:
     """Return those that the settings ask for; raise ``ConfigurationError`` if one is not installed."""
     if not settings.labs:
         return ()
@@ -34,12 +34,12 @@ def fronts(settings: Settings, kept: Kept) -> Sequence[Front]:
     if not found:
         raise ConfigurationError(f"CODE_EXECUTOR_LABS is set, and nothing is installed as {GROUP}: labs")
     try:
-        mounts = [each.load() for each in found]
+        makers = [each.load() for each in found]
     except ImportError as error:
         raise ConfigurationError(
             f"CODE_EXECUTOR_LABS is set, and {error.name} is missing: pip install 'code-executor[labs]'"
         ) from None
-    return [functools.partial(mount, given=given) for mount in mounts]
+    return [functools.partial(make, given=given) for make in makers]
 
 
 def _pseudonym(path: str, name: bytes) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from code_executor.accounts.keys import Scope
-from code_executor.api.fronts import GROUP, Given
+from code_executor.api.mounts import GROUP, Given
 from code_executor.api.scopes import needed
-from code_executor.app.fronts import fronts
+from code_executor.app.mounts import mounts
 from code_executor.app.settings import Settings
 from code_executor.core.errors import ConfigurationError
 from code_executor.core.limits import Limits, RequestLimits
@@ -66,16 +66,16 @@ def test_what_runs_programs_counts_as_a_run() -> None:
     assert len(paths) == 3
 
 
-def test_the_front_is_installed_and_followed_if_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_mount_is_installed_and_followed_if_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     [found] = entry_points(group=GROUP, name="labs")
     assert found.load() is mount
     kept: Any = Nothing()
-    assert fronts(Settings.load(), kept) == ()
-    [front] = fronts(Settings.load(labs=True), kept)
-    assert front.keywords["given"].policy == "strict"  # type: ignore[attr-defined]
-    monkeypatch.setattr("code_executor.app.fronts.entry_points", lambda **_: [])
+    assert mounts(Settings.load(), kept) == ()
+    [mounting] = mounts(Settings.load(labs=True), kept)
+    assert mounting.keywords["given"].policy == "strict"  # type: ignore[attr-defined]
+    monkeypatch.setattr("code_executor.app.mounts.entry_points", lambda **_: [])
     with pytest.raises(ConfigurationError, match="CODE_EXECUTOR_LABS is set, and nothing is installed"):
-        fronts(Settings.load(labs=True), kept)
+        mounts(Settings.load(labs=True), kept)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from code_executor.core.limits import RequestLimits
 from code_executor.grading.issuer import Issuer
 from code_executor.service.ports import Service
 
-GROUP = "code_executor.fronts"
+GROUP = "code_executor.mounts"
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Mounted:
 
 @dataclass(frozen=True)
 class Given:
-    """What a front is given besides the service.
+    """What a mount is given besides the service.
 
     ``database``: opens the `storage.database.Database`, with the newest schema; raises ``StorageError``.
     ``pseudonym``: what a learner of a service without keys is known by; raises ``LearnerNameError``. ``policies``: the
@@ -45,10 +45,10 @@ class Given:
 
 
 class Mount(Protocol):
-    """Makes a front over a service."""
+    """Makes what is added over a service."""
 
     def __call__(self, service: Service, bounds: RequestLimits, issuer: Issuer, given: Given) -> Mounted: ...
 
 
-Front = Callable[[Service, RequestLimits, Issuer], Mounted]
+Mounting = Callable[[Service, RequestLimits, Issuer], Mounted]
 """A `Mount` that has what it is given."""
