@@ -152,15 +152,27 @@ def _work_and_exit(work: Callable[[], Any], writer: int) -> None:
 
 @pytest.fixture(scope="session")
 def supervise(pid_namespace: list[str], landlock_abi: int) -> Supervise:
-    """Start supervisors: ``with supervise(CONFIG) as supervisor``; ``through`` is put before its command."""
+    """Start supervisors: ``with supervise(CONFIG) as supervisor``.
+
+    ``through`` is put before its command; ``changed`` is code that changes the agent before it begins.
+    """
     python = f"{PYTHON}/bin/python{sys.version_info.major}.{sys.version_info.minor}"
     namespaces = [*pid_namespace, "--mount", "--ipc", "--net", "sh", "-c", START, "sh"]
     binds = [sys.base_prefix, str(Path(sandbox_agent.__file__).parents[1])]
 
     @contextlib.contextmanager
-    def start(config: AgentConfig = CONFIG, through: tuple[str, ...] = ()) -> Iterator[Supervisor]:
+    def start(
+        config: AgentConfig = CONFIG, through: tuple[str, ...] = (), changed: str = "pass"
+    ) -> Iterator[Supervisor]:
         through = tuple(python if word == "PYTHON" else word for word in through)
-        agent = [*through, python, "-c", START_AGENT, "supervise", config.to_json()]
+        agent = [
+            *through,
+            python,
+            "-c",
+            START_AGENT.replace("sys.exit(", f"{changed}; sys.exit("),
+            "supervise",
+            config.to_json(),
+        ]
         with subprocess.Popen(
             [*namespaces, *binds, *agent],
             stdin=subprocess.PIPE,
